@@ -1,0 +1,97 @@
+//! Our own paths, below one prefix that is reserved on every routed host.
+//!
+//! Whatever lies below the prefix, in any spelling of case, is ours: an upstream is never asked for it, so it
+//! can neither shadow a page of ours nor be reached under one's name.
+
+use crate::path::CanonicalPath;
+
+/// A page or an action of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/`: who is signed in, as a page.
+    Account,
+    /// `/callback`: where the provider sends the browser back.
+    Callback,
+    /// `/login`: begins a sign-in, or lets the person choose where.
+    Login,
+    /// `/logout`.
+    Logout,
+    /// `/me`: who is signed in, as JSON.
+    Me,
+    /// `/script.js`: keeps the fragment across a sign-in.
+    Script,
+    /// `/signed-out`: where the provider sends the browser after sign-out.
+    SignedOut,
+    /// `/style.css`.
+    Style,
+    /// Below our prefix, and nothing.
+    Unknown,
+}
+
+impl Endpoint {
+    /// The endpoint at `path`, or `None` when the path is an application's.
+    pub fn at(path: &CanonicalPath, path_prefix: &str) -> Option<Self> {
+        if !is_reserved(path.as_str(), path_prefix) {
+            return None;
+        }
+        let endpoint = match path.as_str().strip_prefix(path_prefix) {
+            Some("" | "/") => Self::Account,
+            Some("/callback") => Self::Callback,
+            Some("/login") => Self::Login,
+            Some("/logout") => Self::Logout,
+            Some("/me") => Self::Me,
+            Some("/script.js") => Self::Script,
+            Some("/signed-out") => Self::SignedOut,
+            Some("/style.css") => Self::Style,
+            _ => Self::Unknown,
+        };
+        Some(endpoint)
+    }
+
+    /// Its path, for `prefix`.
+    pub fn path(self, path_prefix: &str) -> String {
+        let name = match self {
+            Self::Account | Self::Unknown => "/",
+            Self::Callback => "/callback",
+            Self::Login => "/login",
+            Self::Logout => "/logout",
+            Self::Me => "/me",
+            Self::Script => "/script.js",
+            Self::SignedOut => "/signed-out",
+            Self::Style => "/style.css",
+        };
+        format!("{path_prefix}{name}")
+    }
+}
+
+/// Whether `path` lies at or below the prefix, in any case.
+pub fn is_reserved(path: &str, path_prefix: &str) -> bool {
+    path.split_at_checked(path_prefix.len()).is_some_and(|(start, rest)| {
+        start.eq_ignore_ascii_case(path_prefix) && (rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// E7: exact, in no other spelling, and never the upstream's.
+    #[test]
+    fn our_paths_are_exact_and_reserved() {
+        for (path, expected) in [
+            ("/.lychgate", Some(Endpoint::Account)),
+            ("/.lychgate/", Some(Endpoint::Account)),
+            ("/.lychgate/login", Some(Endpoint::Login)),
+            ("/%2Elychgate/login", Some(Endpoint::Login)),
+            ("/.lychgate/login/", Some(Endpoint::Unknown)),
+            ("/.LychGate/login", Some(Endpoint::Unknown)),
+            ("/.lychgate/metrics", Some(Endpoint::Unknown)),
+            ("/.lychgates", None),
+            ("/x/.lychgate/login", None),
+            ("/", None),
+        ] {
+            let path = CanonicalPath::parse(path).unwrap();
+            assert_eq!(Endpoint::at(&path, "/.lychgate"), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Who somebody is, once their claims are verified.
+//!
+//! Issuer and subject together are the person; names and addresses only describe them (OIDC Core §5.7).
+
+use std::collections::BTreeMap;
+
+use lychgate_oidc::VerifiedClaims;
+use serde::{Deserialize, Serialize};
+
+use crate::settings::SignInProvider;
+
+/// A person, as one provider described them at sign-in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    provider: String,
+    issuer: String,
+    subject: String,
+    user: String,
+    name: Option<String>,
+    email: Option<String>,
+    email_verified: EmailVerified,
+    groups: Vec<String>,
+    claims: BTreeMap<String, Vec<String>>,
+}
+
+/// What the provider says of the e-mail address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum EmailVerified {
+    No,
+    Unsaid,
+    Yes,
+}
+
+/// A claim that the operator named as the user's is not there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the provider gave no `{claim}`, which is configured as the user name")]
+pub struct ClaimMissing {
+    /// The claim's name.
+    pub claim: String,
+}
+
+impl Identity {
+    /// Reads the attributes out of verified claims, by the provider's claim names.
+    ///
+    /// # Errors
+    /// [`ClaimMissing`] when the operator chose a claim for the user name and it is absent: another one
+    /// would be another person to the application.
+    pub fn from_claims(
+        claims: &VerifiedClaims,
+        provider: &SignInProvider,
+    ) -> Result<Self, ClaimMissing> {
+        let names = &provider.claims;
+        let text =
+            |name: &str| claims.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
+        let email = text(&names.email);
+        let user = match &names.user {
+            Some(claim) => text(claim).ok_or_else(|| ClaimMissing { claim: claim.clone() })?,
+            None => text("preferred_username")
+                .or_else(|| email.clone())
+                .unwrap_or_else(|| claims.subject().to_owned()),
+        };
+        let email_verified = match claims.value("email_verified") {
+            _ if names.assume_email_verified => EmailVerified::Yes,
+            Some(serde_json::Value::Bool(true)) => EmailVerified::Yes,
+            None => EmailVerified::Unsaid,
+            // The text "true" is some providers' way of saying it; a gate takes the standard's (Core §5.1).
+            Some(_) => EmailVerified::No,
+        };
+        let mut groups = claims.list(&names.groups);
+        groups.retain(|group| !group.is_empty());
+        let kept = provider.kept_claims.iter();
+        let claims_kept = kept
+            .map(|name| (name.clone(), claims.list(name)))
+            .filter(|(_, values)| !values.is_empty());
+        Ok(Self {
+            provider: provider.registration.name.clone(),
+            issuer: claims.issuer().to_owned(),
+            subject: claims.subject().to_owned(),
+            user,
+            name: text(&names.name),
+            email,
+            email_verified,
+            groups,
+            claims: claims_kept.collect(),
+        })
+    }
+
+    /// The provider's name in the configuration.
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// The issuer's identifier.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The subject: unique and never reassigned within the issuer.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The user name that the application is told.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The display name.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The e-mail address, unless the provider says that it is not verified.
+    pub fn email(&self) -> Option<&str> {
+        self.email.as_deref().filter(|_| self.email_verified != EmailVerified::No)
+    }
+
+    /// The e-mail address, if the provider says that it is verified. Rules about addresses use this one.
+    pub fn verified_email(&self) -> Option<&str> {
+        self.email.as_deref().filter(|_| self.email_verified == EmailVerified::Yes)
+    }
+
+    /// The groups, in the provider's order, none of them empty.
+    pub fn groups(&self) -> &[String] {
+        &self.groups
+    }
+
+    /// The values of a claim that some rule or header reads.
+    pub fn claim(&self, name: &str) -> &[String] {
+        self.claims.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The largest attribute and its size in bytes, for the operator whose session does not fit.
+    pub fn largest(&self) -> (String, usize) {
+        let listed = |values: &[String]| values.iter().map(String::len).sum();
+        let claims = self.claims.iter().map(|(name, values)| (name.clone(), listed(values)));
+        std::iter::once((format!("groups ({} entries)", self.groups.len()), listed(&self.groups)))
+            .chain(claims)
+            .max_by_key(|(_, bytes)| *bytes)
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A person for the tests of other modules.
+    pub(crate) fn person(user: &str, groups: &[&str]) -> Identity {
+        Identity {
+            provider: "corp".to_owned(),
+            issuer: "https://id.test".to_owned(),
+            subject: format!("sub-{user}"),
+            user: user.to_owned(),
+            name: Some(format!("{user} example")),
+            email: Some(format!("{user}@example.com")),
+            email_verified: EmailVerified::Yes,
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            claims: BTreeMap::from([("amr".to_owned(), vec!["pwd".to_owned()])]),
+        }
+    }
+
+    /// A person whose address is not what it should be.
+    pub(crate) fn person_with_email(email: &str, verified: Option<bool>) -> Identity {
+        let email_verified = match verified {
+            Some(true) => EmailVerified::Yes,
+            Some(false) => EmailVerified::No,
+            None => EmailVerified::Unsaid,
+        };
+        Identity { email: Some(email.to_owned()), email_verified, ..person("ada", &[]) }
+    }
+}

@@ -1,0 +1,393 @@
+//! All that can happen to a visit.
+//!
+//! There are two ways out. An [`Admission`] is made from a [`Permit`] only, and only a door that holds one has
+//! anything to forward. Everything else is an [`Answer`] of our own, and a [`Redirect`] among them leads to
+//! the provider, to a [`ReturnTo`] or to our own pages, because nothing else can be put into one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use lychgate_oidc::{AuthorizationUrl, EndSessionUrl, Timestamp};
+use url::Url;
+
+use crate::client::Client;
+use crate::headers::HeaderEdits;
+use crate::identity::Identity;
+use crate::origin::ReturnTo;
+use crate::policy::Permit;
+use crate::reason::Reason;
+use crate::route::Route;
+use crate::session::Session;
+
+/// How a visit ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What happens to the visit.
+    pub verdict: Verdict,
+    /// `Set-Cookie` lines for the browser, whatever happens.
+    pub cookies: Vec<HeaderValue>,
+    /// What the logs say.
+    pub record: Record,
+}
+
+impl Outcome {
+    /// An answer of our own, and nothing to log but that.
+    pub(crate) fn answer(answer: Answer) -> Self {
+        Self {
+            verdict: Verdict::Answer(Box::new(answer)),
+            cookies: Vec::new(),
+            record: Record::default(),
+        }
+    }
+
+    /// A refusal, recorded as such.
+    pub fn refuse(refusal: Refusal) -> Self {
+        let record = Record { reason: Some(refusal.reason), ..Record::default() };
+        Self {
+            verdict: Verdict::Answer(Box::new(Answer::Refusal(refusal))),
+            cookies: Vec::new(),
+            record,
+        }
+    }
+}
+
+/// What happens to the visit.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is forwarded.
+    Admit(Box<Admission>),
+    /// We answer it.
+    Answer(Box<Answer>),
+}
+
+/// A visit that may pass, with everything that forwarding it takes.
+///
+/// Only the gateway makes one, from a [`Permit`]:
+///
+/// ```compile_fail
+/// use lychgate_gateway::outcome::Admission;
+/// fn forward_anything(target: String) -> Admission {
+///     Admission { target, ..unreachable!() }
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Admission {
+    permit: Permit,
+    target: String,
+    edits: HeaderEdits,
+}
+
+impl Admission {
+    /// The one way to an admission.
+    pub(crate) fn new(permit: Permit, target: String, edits: HeaderEdits) -> Self {
+        Self { permit, target, edits }
+    }
+
+    /// The route.
+    pub fn route(&self) -> &Arc<Route> {
+        self.permit.rule().route()
+    }
+
+    /// Path and query for the upstream: the canonical path that was judged, rewritten, and the query as
+    /// received.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The request header edits.
+    pub fn edits(&self) -> &HeaderEdits {
+        &self.edits
+    }
+}
+
+/// What we answer ourselves.
+#[derive(Debug)]
+pub enum Answer {
+    /// Somewhere else.
+    Redirect(Redirect),
+    /// A page of ours.
+    Page(Page),
+    /// A refusal: a page for people, a problem document for programs.
+    Refusal(Refusal),
+    /// Who is signed in, as JSON.
+    Me(Option<Arc<Session>>),
+    /// A file of ours.
+    Asset(Asset),
+}
+
+/// A redirect, which leads to one of a few kinds of places.
+#[derive(Debug)]
+pub struct Redirect {
+    to: Target,
+    method: RedirectMethod,
+}
+
+#[derive(Debug)]
+enum Target {
+    EndSession(EndSessionUrl),
+    Listed(Url),
+    Ours(String),
+    Provider(AuthorizationUrl),
+    Return(ReturnTo),
+}
+
+/// Which status a redirect has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedirectMethod {
+    /// 302: of a page that was asked for.
+    Found,
+    /// 303: after something was done.
+    SeeOther,
+}
+
+impl Redirect {
+    /// To the provider, to sign in.
+    pub(crate) fn to_provider(url: AuthorizationUrl) -> Self {
+        Self { to: Target::Provider(url), method: RedirectMethod::Found }
+    }
+
+    /// To the provider, to sign out.
+    pub(crate) fn to_end_session(url: EndSessionUrl) -> Self {
+        Self { to: Target::EndSession(url), method: RedirectMethod::SeeOther }
+    }
+
+    /// Back to where somebody wanted to go.
+    pub(crate) fn back(to: ReturnTo) -> Self {
+        Self { to: Target::Return(to), method: RedirectMethod::SeeOther }
+    }
+
+    /// To a page of ours: a path below our prefix, or such a path on the sign-in origin.
+    pub(crate) fn to_ours(place: String, method: RedirectMethod) -> Self {
+        Self { to: Target::Ours(place), method }
+    }
+
+    /// To a place that the operator listed.
+    pub(crate) fn to_listed(place: Url) -> Self {
+        Self { to: Target::Listed(place), method: RedirectMethod::SeeOther }
+    }
+
+    /// The `Location`.
+    pub fn location(&self) -> &str {
+        match &self.to {
+            Target::EndSession(url) => url.as_str(),
+            Target::Listed(url) => url.as_str(),
+            Target::Ours(place) => place,
+            Target::Provider(url) => url.as_str(),
+            Target::Return(place) => place.as_str(),
+        }
+    }
+
+    /// The status.
+    pub fn method(&self) -> RedirectMethod {
+        self.method
+    }
+}
+
+/// A page that is not a refusal.
+#[derive(Debug)]
+pub enum Page {
+    /// Where to sign in.
+    ChooseProvider {
+        /// The choices: label and our own link.
+        choices: Vec<Choice>,
+        /// Where the person wants to go, in words.
+        destination: String,
+    },
+    /// A moment on the way to sign-in, in which a script adds the fragment to our own link.
+    ContinueSignIn {
+        /// Our own link.
+        link: String,
+    },
+    /// Asks whether to sign out, when another site may have sent the browser here.
+    ConfirmSignOut {
+        /// Our own address, for a POST.
+        action: String,
+    },
+    /// After sign-out.
+    SignedOut {
+        /// Whether the provider's session ended too.
+        provider: ProviderSignOut,
+        /// Our own link to sign in again, or the application's home.
+        sign_in: String,
+    },
+    /// Who is signed in.
+    SignedInAs {
+        /// Whose it is, and how long it lasts.
+        session: Arc<Session>,
+        /// Now.
+        now: Timestamp,
+        /// Our own link to sign out.
+        sign_out: String,
+    },
+}
+
+/// One way to sign in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The operator's words for it.
+    pub label: String,
+    /// Our own link.
+    pub link: String,
+}
+
+/// Whether the provider's session ended too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderSignOut {
+    /// It did.
+    Ended,
+    /// The provider offers no sign-out, or did not confirm it.
+    Unknown,
+}
+
+/// A file of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asset {
+    /// The one script.
+    Script,
+    /// The one style sheet.
+    Style,
+}
+
+/// A visit that did not go through, and what the visitor may know of it.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// Who reads the answer.
+    pub client: Client,
+    /// Our own link to sign in, which keeps the target.
+    pub sign_in: Option<String>,
+    /// Our own link to sign out.
+    pub sign_out: Option<String>,
+    /// Our own link to sign in as somebody else.
+    pub other_account: Option<String>,
+    /// Who is signed in, on a page that says so.
+    pub identity: Option<Box<Identity>>,
+    /// The operator's words and the provider's.
+    pub words: Words,
+    /// For 405: what is allowed.
+    pub allow: Option<&'static str>,
+    /// For 503: when to come back.
+    pub retry_after: Option<Duration>,
+}
+
+/// What a refusal adds to its own sentence.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// The policy's `explain`.
+    pub explain: Option<String>,
+    /// The policy's `help`.
+    pub help: Option<Url>,
+    /// The provider's error code, when it is a known one.
+    pub provider_code: Option<String>,
+    /// The provider's description: foreign text, to be shown as such.
+    pub provider_text: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal that says its reason and no more.
+    pub fn new(reason: Reason, client: Client) -> Self {
+        Self {
+            reason,
+            client,
+            sign_in: None,
+            sign_out: None,
+            other_account: None,
+            identity: None,
+            words: Words::default(),
+            allow: None,
+            retry_after: None,
+        }
+    }
+}
+
+/// What the logs say of a visit, from the closed vocabulary and the operator's own names.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// The route.
+    pub route: Option<Arc<Route>>,
+    /// The rule that decided.
+    pub rule: Option<String>,
+    /// What was decided.
+    pub decision: DecisionWord,
+    /// Why, when it was not `allow` or `public`.
+    pub reason: Option<Reason>,
+    /// The provider that the visit was about.
+    pub provider: Option<String>,
+    /// Who is signed in.
+    pub session: Option<Arc<Session>>,
+    /// Something that the audit log is told.
+    pub event: Option<Event>,
+    /// The chain of causes, for the log only.
+    pub cause: Option<String>,
+}
+
+/// The decision, in one word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DecisionWord {
+    /// A rule allows the signed-in person.
+    Allow,
+    /// A rule refuses them.
+    Deny,
+    /// Somebody has to sign in first.
+    Login,
+    /// One of our own pages.
+    #[default]
+    Own,
+    /// A public rule.
+    Public,
+}
+
+impl DecisionWord {
+    /// As in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Login => "login",
+            Self::Own => "own",
+            Self::Public => "public",
+        }
+    }
+}
+
+/// Something that the audit log is told (CB-61).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A person was refused.
+    AccessDenied,
+    /// A browser was sent to a provider.
+    LoginStarted,
+    /// A login ended without a session.
+    LoginFailed {
+        /// Which one, when it could be told.
+        flow: Option<String>,
+    },
+    /// A login was brought a second time.
+    LoginReplayed {
+        /// Which one.
+        flow: String,
+    },
+    /// A login ended with a session.
+    LoginSucceeded {
+        /// Which one.
+        flow: String,
+    },
+    /// A session was ended by its person.
+    Logout,
+}
+
+impl Event {
+    /// As in the audit log.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::AccessDenied => "access",
+            Self::LoginStarted => "login-started",
+            Self::LoginFailed { .. } => "login",
+            Self::LoginReplayed { .. } => "login-replay",
+            Self::LoginSucceeded { .. } => "login",
+            Self::Logout => "logout",
+        }
+    }
+}

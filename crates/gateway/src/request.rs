@@ -1,0 +1,296 @@
+//! One canonical request, computed once: what the rules judge, the logs name and the upstream receives.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, Method};
+
+use crate::client::Client;
+use crate::forwarded::{self, Peer, TrustedProxies};
+use crate::path::{AmbiguousPath, CanonicalPath};
+
+/// What a door hands in: a request as it was received.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The request target's path and query, as received.
+    pub target: &'a str,
+    /// The `Host` header, or the authority of an absolute target or of HTTP/2.
+    pub authority: &'a str,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The other end of the connection.
+    pub peer: Peer,
+    /// Which peers are believed on this listener.
+    pub trusted: &'a TrustedProxies,
+    /// How the request reached us.
+    pub transport: Transport,
+    /// An id for this request, for when the peer's own is not taken.
+    pub fresh_id: &'a str,
+}
+
+/// How a request reached us. It decides what an unknown host is told, and nothing else: what browsers see is
+/// in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Without TLS of ours.
+    Plain,
+    /// Over TLS.
+    Tls,
+}
+
+/// A request with one meaning.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The method: upper-case letters and `-`, neither `CONNECT` nor `TRACE`.
+    pub method: &'a Method,
+    /// Host and port in lower case, without a trailing dot.
+    pub authority: String,
+    /// The path.
+    pub path: CanonicalPath,
+    /// The query, as received, visible ASCII.
+    pub query: Option<&'a str>,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// Where it comes from.
+    pub client: ClientAddress,
+    /// The believed addresses on the way, the client first.
+    pub via: Vec<IpAddr>,
+    /// How it reached us.
+    pub transport: Transport,
+    /// Who will read the answer.
+    pub kind: Client,
+    /// The id under which page, logs and upstream know it.
+    pub id: String,
+}
+
+/// The client's address, if it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(Option<IpAddr>);
+
+impl ClientAddress {
+    /// The address.
+    pub fn address(self) -> Option<IpAddr> {
+        self.0
+    }
+}
+
+/// A request that could mean two things, or nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// The authority is missing, or is none.
+    #[error("the request names no usable host")]
+    Authority,
+    /// The method is not served, whatever the address.
+    #[error("the method is not one that a gateway forwards")]
+    Method,
+    /// The path is ambiguous.
+    #[error(transparent)]
+    Path(#[from] AmbiguousPath),
+    /// The query holds bytes that no URL may.
+    #[error("the query contains a byte that no query may contain")]
+    Query,
+    /// A header that may stand once stands twice.
+    #[error("a header that may stand once is repeated")]
+    Repeated,
+}
+
+impl<'a> Request<'a> {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// [`Malformed`], which is answered 400, or 405 for the method.
+    pub fn read(received: Received<'a>) -> Result<Self, Malformed> {
+        let method = received.method;
+        let plain = method.as_str().bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+        if !plain
+            || method.as_str().len() > 32
+            || matches!(*method, Method::CONNECT | Method::TRACE)
+        {
+            return Err(Malformed::Method);
+        }
+        let once = [http::header::HOST, http::header::AUTHORIZATION, http::header::CONTENT_LENGTH];
+        if once.iter().any(|name| received.headers.get_all(name).iter().count() > 1) {
+            return Err(Malformed::Repeated);
+        }
+        let (path, query) = match received.target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (received.target, None),
+        };
+        if query.is_some_and(|query| {
+            query.bytes().any(|byte| !(0x21..=0x7E).contains(&byte) || byte == b'#')
+        }) {
+            return Err(Malformed::Query);
+        }
+        let origin = forwarded::client(received.peer, received.trusted, received.headers);
+        let id = received.headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        let id = id.filter(|id| received.trusted.trusts(received.peer) && is_request_id(id));
+        Ok(Self {
+            method,
+            authority: canonical_authority(received.authority).ok_or(Malformed::Authority)?,
+            path: CanonicalPath::parse(path)?,
+            query,
+            headers: received.headers,
+            client: ClientAddress(origin.client),
+            via: origin.path,
+            transport: received.transport,
+            kind: Client::of(method, received.headers),
+            id: id.unwrap_or(received.fresh_id).to_owned(),
+        })
+    }
+
+    /// Path and query: where the visitor wanted to go.
+    pub fn target(&self) -> String {
+        match self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.as_str().to_owned(),
+        }
+    }
+
+    /// The decoded value of a query parameter of ours. `None` when it is absent or given twice.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        let mut values = url::form_urlencoded::parse(self.query.unwrap_or_default().as_bytes())
+            .filter(|(found, _)| found == name)
+            .map(|(_, value)| value.into_owned());
+        values.next().filter(|_| values.next().is_none())
+    }
+}
+
+/// T-14: an id that somebody else made is taken when it cannot do harm in a log.
+fn is_request_id(id: &str) -> bool {
+    (8..=128).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+/// Host and port in lower case, without the dot that names the root (B5).
+fn canonical_authority(authority: &str) -> Option<String> {
+    let plain = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':' | b'[' | b']')
+    };
+    if authority.is_empty() || authority.len() > 255 + 6 || !authority.bytes().all(plain) {
+        return None;
+    }
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let bracketed = host.starts_with('[') && host.ends_with(']');
+    if host.is_empty() || (!bracketed && host.contains([':', '[', ']'])) {
+        return None;
+    }
+    match port {
+        None => Some(host),
+        Some(port) => Some(format!("{host}:{}", port.parse::<u16>().ok()?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<'a>(
+        method: &'a Method,
+        target: &'a str,
+        authority: &'a str,
+        headers: &'a HeaderMap,
+    ) -> Result<Request<'a>, Malformed> {
+        static NOBODY: TrustedProxies = TrustedProxies { networks: Vec::new(), unix: false };
+        let peer = Peer::Address(IpAddr::from([127, 0, 0, 1]));
+        Request::read(Received {
+            method,
+            target,
+            authority,
+            headers,
+            peer,
+            trusted: &NOBODY,
+            transport: Transport::Plain,
+            fresh_id: "fresh",
+        })
+    }
+
+    /// B5: one host, however it is spelled.
+    #[test]
+    fn a_host_has_one_spelling() {
+        for (authority, expected) in [
+            ("APP.test", Some("app.test")),
+            ("app.test.", Some("app.test")),
+            ("app.test.:0443", Some("app.test:443")),
+            ("[::1]:8080", Some("[::1]:8080")),
+            ("[::1]", Some("[::1]")),
+            ("", None),
+            (".", None),
+            ("a b", None),
+            ("user@app.test", None),
+            ("app.test:99999", None),
+            ("app.test:", None),
+            ("a:b:1", None),
+            ("app.test/x", None),
+        ] {
+            assert_eq!(canonical_authority(authority).as_deref(), expected, "{authority}");
+        }
+        assert_eq!(canonical_authority(&"a".repeat(300)), None);
+    }
+
+    /// B8: methods that would tunnel or echo, and spellings that some servers fold.
+    #[test]
+    fn odd_methods_are_refused() {
+        let headers = HeaderMap::new();
+        for method in ["CONNECT", "TRACE", "get", "Get", "G3T", "A!"] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert_eq!(
+                read(&method, "/", "app.test", &headers).unwrap_err(),
+                Malformed::Method,
+                "{method}"
+            );
+        }
+        let report = Method::from_bytes(b"PROPFIND").unwrap();
+        assert!(read(&report, "/", "app.test", &headers).is_ok());
+    }
+
+    /// C7: duplicate singletons have no meaning.
+    #[test]
+    fn a_repeated_singleton_is_refused() {
+        let mut headers = HeaderMap::new();
+        headers.append("authorization", http::HeaderValue::from_static("a"));
+        headers.append("authorization", http::HeaderValue::from_static("b"));
+        assert_eq!(read(&Method::GET, "/", "app.test", &headers).unwrap_err(), Malformed::Repeated);
+    }
+
+    #[test]
+    fn the_query_is_kept_as_received_and_never_judged() {
+        let headers = HeaderMap::new();
+        let request = read(&Method::GET, "/admin?/public/&a=%2F", "app.test", &headers).unwrap();
+        assert_eq!(request.path.as_str(), "/admin");
+        assert_eq!(request.query, Some("/public/&a=%2F"));
+        assert_eq!(request.target(), "/admin?/public/&a=%2F");
+        assert_eq!(
+            read(&Method::GET, "/?a#b", "app.test", &headers).unwrap_err(),
+            Malformed::Query
+        );
+    }
+
+    /// A2: a parameter given twice is none.
+    #[test]
+    fn a_repeated_parameter_is_no_parameter() {
+        let headers = HeaderMap::new();
+        let request = read(&Method::GET, "/?a=1&b=%2Fx+y&a=2", "app.test", &headers).unwrap();
+        assert_eq!(request.parameter("a"), None);
+        assert_eq!(request.parameter("b").as_deref(), Some("/x y"));
+    }
+
+    #[test]
+    fn a_strangers_request_id_is_not_taken() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-request-id", http::HeaderValue::from_static("0123456789"));
+        assert_eq!(read(&Method::GET, "/", "app.test", &headers).unwrap().id, "fresh");
+        for (id, expected) in [
+            ("0123456789", true),
+            ("short", false),
+            ("has space in it", false),
+            ("a\"bcdefghi", false),
+        ] {
+            assert_eq!(is_request_id(id), expected, "{id}");
+        }
+    }
+}

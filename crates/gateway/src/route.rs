@@ -1,0 +1,162 @@
+//! Which application a request is for: by host, then by the longest path.
+//!
+//! The order of routes in a file never matters (C-70). Finding one costs a hash look-up for the host and
+//! one for each segment of the path, however many routes there are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Method};
+
+use crate::headers::IdentityHeaders;
+use crate::origin::PublicOrigin;
+use crate::path::{CanonicalPath, PathPattern};
+use crate::policy::Policy;
+
+/// A public URL and what stands behind it.
+#[derive(Debug)]
+pub struct Route {
+    /// The operator's name for it, as in metrics and logs.
+    pub name: String,
+    /// Where browsers find it.
+    pub origin: PublicOrigin,
+    /// The path of its URL, canonical, without trailing slash: empty for a whole host.
+    pub path: String,
+    /// The upstream's name.
+    pub upstream: String,
+    /// What replaces [`path`](Self::path) on the way upstream, without trailing slash.
+    pub upstream_path: String,
+    /// The providers whose sessions count here, by name; never empty.
+    pub providers: Vec<String>,
+    /// First match wins; what no rule is about falls to [`access`](Self::access).
+    pub rules: Vec<Rule>,
+    /// Who may use the route.
+    pub access: Access,
+    /// What the upstream is told about the person.
+    pub identity: IdentityHeaders,
+    /// Response headers: set to a value, or removed.
+    pub response_headers: Vec<(HeaderName, Option<HeaderValue>)>,
+    /// The largest request body, in bytes.
+    pub body_bytes_max: Option<u64>,
+}
+
+/// An exception inside a route.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// As in logs: `routes.kibana.rules[0]`.
+    pub name: String,
+    /// The paths it is about; all when absent.
+    pub path: Option<PathPattern>,
+    /// The methods it is about; all when empty.
+    pub methods: Vec<Method>,
+    /// Who may pass.
+    pub access: Access,
+}
+
+impl Rule {
+    /// Whether the rule is about a request with `method` for `path`, one reading of its path.
+    pub fn is_about(&self, method: &Method, path: &str) -> bool {
+        (self.methods.is_empty() || self.methods.contains(method))
+            && self.path.as_ref().is_none_or(|pattern| pattern.matches(path))
+    }
+}
+
+/// Who may pass.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Everybody, signed in or not.
+    Public,
+    /// Whoever is signed in and whom the policy allows.
+    SignedIn(Arc<Policy>),
+}
+
+/// All routes, ready to be searched.
+#[derive(Debug, Default)]
+pub struct Routes {
+    hosts: HashMap<String, HashMap<String, Arc<Route>>>,
+    origins: Vec<PublicOrigin>,
+    /// Hosts on which we answer our own paths although no route is there.
+    own_hosts: HashMap<String, PublicOrigin>,
+}
+
+/// Two routes claim one URL.
+#[derive(Debug, thiserror::Error)]
+#[error("routes `{first}` and `{second}` have the same URL")]
+pub struct SameUrl {
+    /// The route that came first.
+    pub first: String,
+    /// The route that came second.
+    pub second: String,
+}
+
+/// What stands at a host and path.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// An application.
+    Route(Arc<Route>),
+    /// One of our hosts, without an application at this path.
+    Ours(PublicOrigin),
+    /// Nothing of ours.
+    Nothing,
+}
+
+impl Routes {
+    /// Puts the routes in order; `sign_in_origin` is served too, for our own pages.
+    ///
+    /// # Errors
+    /// [`SameUrl`] when two routes have the same origin and path.
+    pub fn new(routes: Vec<Route>, sign_in_origin: Option<&PublicOrigin>) -> Result<Self, SameUrl> {
+        let mut table = Self::default();
+        if let Some(origin) = sign_in_origin {
+            table.own_hosts.extend(origin.authorities().map(|host| (host, origin.clone())));
+            table.origins.push(origin.clone());
+        }
+        for route in routes {
+            let route = Arc::new(route);
+            if !table.origins.contains(&route.origin) {
+                table.origins.push(route.origin.clone());
+            }
+            for host in route.origin.authorities() {
+                table.own_hosts.insert(host.clone(), route.origin.clone());
+                let paths = table.hosts.entry(host).or_default();
+                if let Some(first) = paths.insert(route.path.clone(), Arc::clone(&route)) {
+                    return Err(SameUrl { first: first.name.clone(), second: route.name.clone() });
+                }
+            }
+        }
+        Ok(table)
+    }
+
+    /// The route with the longest path that `path` lies in, by whole segments.
+    pub fn find(&self, authority: &str, path: &CanonicalPath) -> Found {
+        if let Some(paths) = self.hosts.get(authority) {
+            let mut prefix = path.as_str().trim_end_matches('/');
+            loop {
+                if let Some(route) = paths.get(prefix) {
+                    return Found::Route(Arc::clone(route));
+                }
+                let Some(slash) = prefix.rfind('/') else { break };
+                prefix = prefix.get(..slash).unwrap_or_default();
+            }
+        }
+        match self.own_hosts.get(authority) {
+            Some(origin) => Found::Ours(origin.clone()),
+            None => Found::Nothing,
+        }
+    }
+
+    /// The origin that `authority` belongs to.
+    pub fn origin_of(&self, authority: &str) -> Option<&PublicOrigin> {
+        self.own_hosts.get(authority)
+    }
+
+    /// Every origin that is served.
+    pub fn origins(&self) -> &[PublicOrigin] {
+        &self.origins
+    }
+
+    /// The routes at an origin.
+    pub fn at<'a>(&'a self, origin: &'a PublicOrigin) -> impl Iterator<Item = &'a Arc<Route>> {
+        self.hosts.get(origin.authority()).into_iter().flat_map(HashMap::values)
+    }
+}

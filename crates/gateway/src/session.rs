@@ -1,0 +1,262 @@
+//! A signed-in browser: whose it is, and how long it lasts.
+//!
+//! Both lifetimes stand inside the sealed text, so a clock at the browser, or a cookie that is kept after
+//! its `Max-Age`, changes nothing. A session is never longer than it was when it began: settings that are
+//! made longer later concern new sessions only, settings that are made shorter concern all.
+
+use std::fmt;
+use std::time::Duration;
+
+use lychgate_oidc::{Secret, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::identity::Identity;
+use crate::login_state::LoginId;
+use crate::reason::Reason;
+use crate::settings::SessionLimits;
+
+/// One signed-in browser.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Session {
+    id: SessionId,
+    login: LoginId,
+    begun_at: Timestamp,
+    ends_at: Timestamp,
+    seen_at: Timestamp,
+    identity: Identity,
+    id_token: Option<IdTokenHint>,
+}
+
+/// The ID token, kept to tell the provider at sign-out whose session ends (`id_token_hint`). Never printed.
+#[derive(Clone, Serialize, Deserialize)]
+struct IdTokenHint(String);
+
+impl fmt::Debug for IdTokenHint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "‹{} bytes›", self.0.len())
+    }
+}
+
+/// 128 random bits. It is not a credential: a session is believed because it was sealed. Revocation and logs
+/// know it by its [fingerprint](Self::fingerprint).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SessionId([u8; 16]);
+
+/// Why there is no session that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSession {
+    /// The browser sent none.
+    NoCookie,
+    /// It sent something that does not open: another key, another place, damaged, or two of one name.
+    Unreadable,
+    /// Its lifetime is over.
+    Expired,
+    /// It was not used for too long.
+    Idle,
+    /// Somebody signed out of it.
+    SignedOut,
+    /// It was begun at a provider that this route does not accept.
+    OtherProvider,
+}
+
+impl Session {
+    /// A new session for somebody who has just signed in.
+    pub fn begin(
+        id: SessionId,
+        login: LoginId,
+        identity: Identity,
+        id_token: Option<&Secret>,
+        limits: &SessionLimits,
+        now: Timestamp,
+    ) -> Self {
+        let id_token = id_token.map(|token| IdTokenHint(token.expose().to_owned()));
+        Self {
+            id,
+            login,
+            begun_at: now,
+            ends_at: now.plus(limits.lifetime),
+            seen_at: now,
+            identity,
+            id_token,
+        }
+    }
+
+    /// How this session stands at `now`.
+    ///
+    /// # Errors
+    /// [`NoSession::Expired`] or [`NoSession::Idle`].
+    pub fn check(&self, limits: &SessionLimits, now: Timestamp) -> Result<(), NoSession> {
+        if now >= self.ends_at || now >= self.begun_at.plus(limits.lifetime) {
+            Err(NoSession::Expired)
+        } else if now.since(self.seen_at) >= limits.idle_timeout {
+            Err(NoSession::Idle)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The session as seen again at `now`, if enough time has passed for the browser to be told.
+    ///
+    /// A twelfth of the idle time: somebody who stays active never loses the session, and few answers carry
+    /// a cookie. Idleness is therefore measured to within that twelfth.
+    pub fn renewed(&self, limits: &SessionLimits, now: Timestamp) -> Option<Self> {
+        let due = now.since(self.seen_at) >= limits.idle_timeout / 12;
+        due.then(|| Self { seen_at: now.max(self.seen_at), ..self.clone() })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// The login that it came from.
+    pub fn login(&self) -> LoginId {
+        self.login
+    }
+
+    /// Whose it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// When it began.
+    pub fn begun_at(&self) -> Timestamp {
+        self.begun_at
+    }
+
+    /// When it ends even if used.
+    pub fn ends_at(&self) -> Timestamp {
+        self.ends_at
+    }
+
+    /// How long it would still last at `now`, if it is used.
+    pub fn remaining(&self, now: Timestamp) -> Duration {
+        self.ends_at.since(now)
+    }
+
+    /// The ID token, for sign-out at the provider.
+    pub fn id_token_hint(&self) -> Option<Secret> {
+        self.id_token.as_ref().map(|token| Secret::new(token.0.clone()))
+    }
+
+    /// The same session without the ID token, for one that would not fit otherwise: sign-out at the
+    /// provider then asks the person once more.
+    #[must_use]
+    pub fn without_id_token(&self) -> Self {
+        Self { id_token: None, ..self.clone() }
+    }
+}
+
+impl SessionId {
+    /// An id of fresh entropy.
+    pub fn new(entropy: [u8; 16]) -> Self {
+        Self(entropy)
+    }
+
+    /// Eight hexadecimal digits for logs: enough to follow a session, too few to be mistaken for one.
+    pub fn fingerprint(&self) -> String {
+        self.0.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.fingerprint())
+    }
+}
+
+impl NoSession {
+    /// The reason for pages, problem documents, logs and metrics.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::NoCookie => Reason::SessionRequired,
+            Self::Unreadable => Reason::SessionUnreadable,
+            Self::Expired => Reason::SessionExpired,
+            Self::Idle => Reason::SessionIdle,
+            Self::SignedOut => Reason::SessionSignedOut,
+            Self::OtherProvider => Reason::SessionOtherProvider,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::tests::person;
+
+    const LIMITS: SessionLimits = SessionLimits {
+        lifetime: Duration::from_secs(12 * 3600),
+        idle_timeout: Duration::from_secs(3600),
+    };
+
+    fn session(now: i64) -> Session {
+        let login = LoginId::of("state");
+        Session::begin(
+            SessionId::new([7; 16]),
+            login,
+            person("ada", &[]),
+            None,
+            &LIMITS,
+            Timestamp::new(now),
+        )
+    }
+
+    /// H5: both limits hold to the second.
+    #[test]
+    fn a_session_ends_idle_or_at_its_lifetime() {
+        let session = session(1000);
+        for (at, expected) in [
+            (1000, Ok(())),
+            (1000 + 3599, Ok(())),
+            (1000 + 3600, Err(NoSession::Idle)),
+            (1000 + 12 * 3600, Err(NoSession::Expired)),
+            // A clock that steps back makes nobody's age negative (R24).
+            (10, Ok(())),
+        ] {
+            assert_eq!(session.check(&LIMITS, Timestamp::new(at)), expected, "{at}");
+        }
+    }
+
+    #[test]
+    fn use_keeps_a_session_from_idling_but_never_lengthens_its_life() {
+        let mut current = session(0);
+        for hour in 1..24 {
+            let now = Timestamp::new(hour * 1800);
+            if current.check(&LIMITS, now).is_ok() {
+                current = current.renewed(&LIMITS, now).unwrap();
+            }
+        }
+        assert_eq!(current.check(&LIMITS, Timestamp::new(12 * 3600 - 1)), Ok(()));
+        assert_eq!(current.check(&LIMITS, Timestamp::new(12 * 3600)), Err(NoSession::Expired));
+    }
+
+    #[test]
+    fn a_shorter_setting_concerns_sessions_that_exist() {
+        let shorter = SessionLimits { lifetime: Duration::from_secs(60), ..LIMITS };
+        assert_eq!(session(0).check(&shorter, Timestamp::new(60)), Err(NoSession::Expired));
+    }
+
+    #[test]
+    fn few_answers_carry_a_renewed_session() {
+        let session = session(0);
+        assert!(session.renewed(&LIMITS, Timestamp::new(299)).is_none());
+        assert!(session.renewed(&LIMITS, Timestamp::new(300)).is_some());
+    }
+
+    #[test]
+    fn a_session_prints_neither_its_token_nor_its_whole_id() {
+        let token = Secret::new("eyJ.token.value");
+        let login = LoginId::of("state");
+        let session = Session::begin(
+            SessionId::new([7; 16]),
+            login,
+            person("ada", &[]),
+            Some(&token),
+            &LIMITS,
+            Timestamp::new(0),
+        );
+        let text = format!("{session:?}");
+        assert!(!text.contains("eyJ"), "{text}");
+        assert!(!text.contains(&"07".repeat(16)), "{text}");
+    }
+}

@@ -1,0 +1,460 @@
+//! The story of a visit: whose door is it, who is there, may they pass?
+//!
+//! Branches are few here and decisions none: routes, cookies, sessions and rules answer in their own modules.
+//! Signing in and out have chapters of their own.
+
+mod callback;
+mod sign_in;
+mod sign_out;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method};
+use lychgate_oidc::Timestamp;
+
+use crate::client::Client;
+use crate::cookie::{Cookies, Found as FoundCookie};
+use crate::endpoint::Endpoint;
+use crate::headers::{Forwarding, HeaderEdits, Stripped};
+use crate::origin::PublicOrigin;
+use crate::outcome::{
+    Admission, Answer, Asset, DecisionWord, Event, Outcome, Page, Record, Refusal, Verdict, Words,
+};
+use crate::policy::{self, Challenge, Decision, Denial, DenialReason, Permit};
+use crate::reason::Reason;
+use crate::request::{Malformed, Request, Transport};
+use crate::route::{Access, Found, Route};
+use crate::seal::{Binding, ProviderTag, Purpose, SEAL_ENTROPY_BYTES};
+use crate::session::{NoSession, Session};
+use crate::settings::{Settings, SignInProvider};
+use crate::world::World;
+
+/// Everything that decides about visits. Built once; asked by every door.
+#[derive(Debug)]
+pub struct Gateway {
+    settings: Settings,
+    sites: HashMap<String, Arc<Site>>,
+    providers: Vec<Provider>,
+    stripped: Stripped,
+}
+
+/// A public origin and its cookies.
+#[derive(Debug)]
+struct Site {
+    origin: PublicOrigin,
+    cookies: Cookies,
+}
+
+#[derive(Debug)]
+struct Provider {
+    settings: SignInProvider,
+    tag: ProviderTag,
+}
+
+/// A session that counts, and what the browser has to be told about it.
+struct Opened {
+    session: Arc<Session>,
+    cookies: Vec<HeaderValue>,
+}
+
+impl Gateway {
+    /// A gateway for `settings`, which the configuration has checked.
+    pub fn new(settings: Settings) -> Self {
+        let mut sites = HashMap::new();
+        for origin in settings.routes.origins() {
+            let cookies = Cookies::new(&settings.cookies, origin);
+            let site = Arc::new(Site { origin: origin.clone(), cookies });
+            sites.extend(origin.authorities().map(|authority| (authority, Arc::clone(&site))));
+        }
+        let origins = settings.routes.origins();
+        let stripped = Stripped::new(
+            origins
+                .iter()
+                .flat_map(|origin| settings.routes.at(origin))
+                .map(|route| &route.identity),
+        );
+        let tag = |provider: &SignInProvider| {
+            let client = &provider.registration;
+            ProviderTag::new(&client.name, &client.issuer, &client.client_id)
+        };
+        let providers = settings.providers.iter();
+        let providers = providers
+            .map(|provider| Provider { tag: tag(provider), settings: provider.clone() })
+            .collect();
+        Self { settings, sites, providers, stripped }
+    }
+
+    /// Decides one visit.
+    pub async fn visit<W: World>(
+        &self,
+        world: &W,
+        request: &Request<'_>,
+        now: Timestamp,
+    ) -> Outcome {
+        let Some(site) = self.sites.get(&request.authority) else {
+            let reason = match request.transport {
+                Transport::Plain => Reason::NoSuchSite,
+                Transport::Tls => Reason::Misdirected,
+            };
+            return Outcome::refuse(Refusal::new(reason, request.kind));
+        };
+        match self.endpoint(request, site) {
+            Some(endpoint) => self.own_page(world, request, site, endpoint, now).await,
+            None => match self.settings.routes.find(&request.authority, &request.path) {
+                Found::Route(route) => self.application(world, request, site, route, now),
+                Found::Ours(_) | Found::Nothing => {
+                    Outcome::refuse(Refusal::new(Reason::NotFound, request.kind))
+                }
+            },
+        }
+    }
+
+    /// The cookies of the origin that `authority` belongs to, for a door that keeps them from an upstream.
+    pub fn cookies(&self, authority: &str) -> Option<&Cookies> {
+        self.sites.get(authority).map(|site| &site.cookies)
+    }
+
+    /// The names of headers that no client may send upstream.
+    pub fn stripped(&self) -> &Stripped {
+        &self.stripped
+    }
+
+    /// What it was built from.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn endpoint(&self, request: &Request<'_>, site: &Site) -> Option<Endpoint> {
+        let here = |provider: &Provider| {
+            provider.settings.redirect_uri.as_ref().is_some_and(|uri| {
+                uri.path() == request.path.as_str()
+                    && PublicOrigin::of(uri).as_ref() == Some(&site.origin)
+            })
+        };
+        if self.providers.iter().any(here) {
+            return Some(Endpoint::Callback);
+        }
+        Endpoint::at(&request.path, &self.settings.path_prefix)
+    }
+
+    async fn own_page<W: World>(
+        &self,
+        world: &W,
+        request: &Request<'_>,
+        site: &Site,
+        endpoint: Endpoint,
+        now: Timestamp,
+    ) -> Outcome {
+        let allowed = match endpoint {
+            Endpoint::Callback => "GET",
+            Endpoint::Logout => "GET, POST",
+            Endpoint::Account
+            | Endpoint::Login
+            | Endpoint::Me
+            | Endpoint::Script
+            | Endpoint::SignedOut
+            | Endpoint::Style
+            | Endpoint::Unknown => "GET, HEAD",
+        };
+        if !allowed.split(", ").any(|method| method == request.method.as_str()) {
+            let refusal = Refusal::new(Reason::MethodNotAllowed, request.kind);
+            return Outcome::refuse(Refusal { allow: Some(allowed), ..refusal });
+        }
+        match endpoint {
+            Endpoint::Account => self.account(world, request, site, now),
+            Endpoint::Callback => self.come_back(world, request, site, now).await,
+            Endpoint::Login => self.sign_in(world, request, site, now),
+            Endpoint::Logout => self.sign_out(world, request, site, now),
+            Endpoint::Me => match self.session(world, request, site, now) {
+                Ok(opened) => {
+                    let session = Arc::clone(&opened.session);
+                    opened.answer(Answer::Me(Some(session)))
+                }
+                Err(_) => Outcome::answer(Answer::Me(None)),
+            },
+            Endpoint::Script => Outcome::answer(Answer::Asset(Asset::Script)),
+            Endpoint::SignedOut => self.signed_out(request, site, now),
+            Endpoint::Style => Outcome::answer(Answer::Asset(Asset::Style)),
+            Endpoint::Unknown => Outcome::refuse(Refusal::new(Reason::NotFound, request.kind)),
+        }
+    }
+
+    fn account<W: World>(
+        &self,
+        world: &W,
+        request: &Request<'_>,
+        site: &Site,
+        now: Timestamp,
+    ) -> Outcome {
+        match self.session(world, request, site, now) {
+            Ok(opened) => {
+                let sign_out = Endpoint::Logout.path(&self.settings.path_prefix);
+                let session = Arc::clone(&opened.session);
+                opened.answer(Answer::Page(Page::SignedInAs { session, now, sign_out }))
+            }
+            Err(because) => {
+                let refusal = Refusal::new(because.reason(), request.kind);
+                let sign_in = Some(self.login_link(site, "/", &[]));
+                Outcome::refuse(Refusal { sign_in, ..refusal })
+            }
+        }
+    }
+
+    fn application<W: World>(
+        &self,
+        world: &W,
+        request: &Request<'_>,
+        site: &Site,
+        route: Arc<Route>,
+        now: Timestamp,
+    ) -> Outcome {
+        let opened = self.session(world, request, site, now).and_then(|opened| {
+            let accepted =
+                route.providers.iter().any(|name| name == opened.session.identity().provider());
+            if accepted { Ok(opened) } else { Err(NoSession::OtherProvider) }
+        });
+        let session = opened.as_ref().map(|opened| &*opened.session).map_err(|because| *because);
+        let decision = policy::decide(
+            &route,
+            request.method,
+            &request.path,
+            session,
+            request.client.address(),
+        );
+        match decision {
+            Decision::Allow(permit) => self.admit(request, permit, opened.ok()),
+            Decision::Challenge(challenge) => self.challenge(world, request, site, challenge, now),
+            Decision::Refuse(denial) => self.refuse(request, site, denial, opened.ok()),
+        }
+    }
+
+    fn admit(&self, request: &Request<'_>, permit: Permit, opened: Option<Opened>) -> Outcome {
+        let route = permit.rule().route();
+        let identity = opened.as_ref().map(|opened| opened.session.identity());
+        let forwarding =
+            Forwarding { client: request.client, path: &request.via, request_id: &request.id };
+        let edits = HeaderEdits::new(route, identity, &forwarding);
+        let target = upstream_target(route, request);
+        let mut record = Record {
+            route: Some(Arc::clone(route)),
+            rule: Some(permit.rule().as_str().to_owned()),
+            decision: match permit.rule().access() {
+                Access::Public => DecisionWord::Public,
+                Access::SignedIn(_) => DecisionWord::Allow,
+            },
+            ..Record::default()
+        };
+        let mut cookies = Vec::new();
+        if let Some(opened) = opened {
+            record.provider = Some(opened.session.identity().provider().to_owned());
+            record.session = Some(opened.session);
+            cookies = opened.cookies;
+        }
+        let verdict = Verdict::Admit(Box::new(Admission::new(permit, target, edits)));
+        Outcome { verdict, cookies, record }
+    }
+
+    fn challenge<W: World>(
+        &self,
+        world: &W,
+        request: &Request<'_>,
+        site: &Site,
+        challenge: Challenge,
+        now: Timestamp,
+    ) -> Outcome {
+        let reason = challenge.because.reason();
+        let page = matches!(*request.method, Method::GET | Method::HEAD);
+        let mut outcome = if request.kind.wants_page() && page {
+            self.send_to_sign_in(world, request, site, &challenge, now)
+        } else {
+            // Nothing that was written is thrown away silently, and no program is sent to a login page.
+            let back = if page { request.target() } else { "/".to_owned() };
+            let refusal = Refusal::new(reason, request.kind);
+            let sign_in = Some(self.login_link(site, &back, &[]));
+            Outcome::refuse(Refusal { sign_in, ..refusal })
+        };
+        if !matches!(challenge.because, NoSession::NoCookie | NoSession::OtherProvider) {
+            outcome.cookies.extend(site.cookies.clear_session(request.headers));
+        }
+        outcome.record.route = Some(Arc::clone(challenge.rule.route()));
+        outcome.record.rule = Some(challenge.rule.as_str().to_owned());
+        outcome.record.decision = DecisionWord::Login;
+        outcome.record.reason.get_or_insert(reason);
+        outcome
+    }
+
+    fn refuse(
+        &self,
+        request: &Request<'_>,
+        site: &Site,
+        denial: Denial,
+        opened: Option<Opened>,
+    ) -> Outcome {
+        let reason = match denial.because {
+            DenialReason::Denied => Reason::AccessDenied,
+            DenialReason::NotAllowed => Reason::AccessNotGranted,
+        };
+        let session = opened.map(|opened| opened.session);
+        let refusal = Refusal {
+            other_account: Some(self.login_link(
+                site,
+                &request.target(),
+                &[("prompt", "select_account")],
+            )),
+            sign_out: Some(Endpoint::Logout.path(&self.settings.path_prefix)),
+            identity: session.as_ref().map(|session| Box::new(session.identity().clone())),
+            words: Words {
+                explain: denial.policy.explain.clone(),
+                help: denial.policy.help.clone(),
+                ..Words::default()
+            },
+            ..Refusal::new(reason, request.kind)
+        };
+        let mut outcome = Outcome::refuse(refusal);
+        outcome.record.route = Some(Arc::clone(denial.rule.route()));
+        outcome.record.rule = Some(denial.rule.as_str().to_owned());
+        outcome.record.decision = DecisionWord::Deny;
+        outcome.record.provider =
+            session.as_ref().map(|session| session.identity().provider().to_owned());
+        outcome.record.session = session;
+        outcome.record.event = Some(Event::AccessDenied);
+        outcome
+    }
+
+    /// The session that the browser brought, if it counts at `now`.
+    fn session<W: World>(
+        &self,
+        world: &W,
+        request: &Request<'_>,
+        site: &Site,
+        now: Timestamp,
+    ) -> Result<Opened, NoSession> {
+        let value = match site.cookies.session(request.headers) {
+            FoundCookie::Nothing => return Err(NoSession::NoCookie),
+            FoundCookie::Confused => return Err(NoSession::Unreadable),
+            FoundCookie::Value(value) => value,
+        };
+        let (name, place) = (site.cookies.session_name(), site.cookies.place());
+        let tags = self.providers.iter().map(|provider| (&provider.tag, provider));
+        let (opened, provider) = self
+            .settings
+            .keys
+            .open(Purpose::Session, name, place, tags, &value)
+            .map_err(|_| NoSession::Unreadable)?;
+        let session: Session =
+            postcard::from_bytes(&opened.text).map_err(|_| NoSession::Unreadable)?;
+        session.check(&self.settings.sessions, now)?;
+        if world.is_revoked(session.id()) {
+            return Err(NoSession::SignedOut);
+        }
+        let renewed = session.renewed(&self.settings.sessions, now);
+        if renewed.is_none() && !opened.with_old_key {
+            return Ok(Opened { session: Arc::new(session), cookies: Vec::new() });
+        }
+        let session = Arc::new(renewed.unwrap_or(session));
+        // A session that fitted before fits now; if not, the browser keeps the one it has.
+        let cookies = self
+            .session_cookies(world, site, provider, &session, request.headers, now)
+            .unwrap_or_default();
+        Ok(Opened { session, cookies })
+    }
+
+    /// `Set-Cookie` lines for a session.
+    fn session_cookies<W: World>(
+        &self,
+        world: &W,
+        site: &Site,
+        provider: &Provider,
+        session: &Session,
+        sent: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Vec<HeaderValue>, crate::cookie::TooLarge> {
+        let sealed = self.seal(
+            world,
+            Binding {
+                purpose: Purpose::Session,
+                cookie: site.cookies.session_name(),
+                place: site.cookies.place(),
+                provider: &provider.tag,
+            },
+            session,
+        );
+        site.cookies.set_session(&sealed, session.remaining(now), sent)
+    }
+
+    fn seal<W: World>(
+        &self,
+        world: &W,
+        binding: Binding<'_>,
+        value: &impl serde::Serialize,
+    ) -> String {
+        let mut entropy = [0; SEAL_ENTROPY_BYTES];
+        world.fill_random(&mut entropy);
+        // Plain structs of texts and numbers always encode.
+        let text = postcard::to_allocvec(value).unwrap_or_default();
+        self.settings.keys.seal(binding, &text, entropy)
+    }
+
+    /// Our own link to sign in and come back to `target`, with further parameters.
+    fn login_link(&self, site: &Site, target: &str, more: &[(&str, &str)]) -> String {
+        let path = Endpoint::Login.path(&self.settings.path_prefix);
+        let (base, target) = match self.sign_in_elsewhere(site) {
+            Some(origin) => (format!("{origin}{path}"), format!("{}{target}", site.origin)),
+            None => (path, target.to_owned()),
+        };
+        let mut query = url::form_urlencoded::Serializer::new(format!("{base}?"));
+        query.append_pair("return_to", &target);
+        query.extend_pairs(more);
+        query.finish()
+    }
+
+    /// The origin at which people sign in, when it is not this one.
+    fn sign_in_elsewhere(&self, site: &Site) -> Option<&PublicOrigin> {
+        self.settings.public_url.as_ref().filter(|origin| **origin != site.origin)
+    }
+
+    fn provider(&self, name: &str) -> Option<&Provider> {
+        self.providers.iter().find(|provider| provider.settings.registration.name == name)
+    }
+}
+
+impl Opened {
+    /// An answer of our own to somebody who is signed in.
+    fn answer(self, answer: Answer) -> Outcome {
+        let mut outcome = Outcome::answer(answer);
+        outcome.record.provider = Some(self.session.identity().provider().to_owned());
+        outcome.record.session = Some(self.session);
+        outcome.cookies = self.cookies;
+        outcome
+    }
+}
+
+/// What a door answers to a request that has no single meaning.
+pub fn malformed(malformed: &Malformed, method: &Method, headers: &HeaderMap) -> Outcome {
+    let client = Client::of(method, headers);
+    let mut outcome = Outcome::refuse(match malformed {
+        Malformed::Method => Refusal {
+            allow: Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            ..Refusal::new(Reason::MethodNotAllowed, client)
+        },
+        Malformed::Authority | Malformed::Path(_) | Malformed::Query | Malformed::Repeated => {
+            Refusal::new(Reason::RequestMalformed, client)
+        }
+    });
+    outcome.record.cause = Some(malformed.to_string());
+    outcome
+}
+
+/// The upstream's path replaces the route's (C-78); the query stays as it was received.
+fn upstream_target(route: &Route, request: &Request<'_>) -> String {
+    let path = request.path.as_str();
+    let rest = path.strip_prefix(route.path.as_str()).unwrap_or(path);
+    let slash = if rest.is_empty() && route.upstream_path.is_empty() { "/" } else { "" };
+    let mut target = format!("{}{rest}{slash}", route.upstream_path);
+    if let Some(query) = request.query {
+        target.push('?');
+        target.push_str(query);
+    }
+    target
+}

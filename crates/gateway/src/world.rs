@@ -1,0 +1,67 @@
+//! The only ways out: what a visit needs that is not in the request.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use lychgate_oidc::{KeySet, Metadata, Timestamp};
+
+use crate::login_state::LoginId;
+use crate::session::SessionId;
+
+/// The world as a visit sees it. The time is read once, by the door, and is the same for the whole visit.
+pub trait World: Sync {
+    /// Fills `bytes` from the operating system's random number generator.
+    fn fill_random(&self, bytes: &mut [u8]);
+
+    /// What is known of a provider today, without asking it; `None` while it has never answered.
+    fn provider(&self, name: &str) -> Option<Known>;
+
+    /// Newer keys than those of [`provider`](Self::provider), because one was unknown. Asked for at most once
+    /// in a visit. Many visits may ask at a time; the provider is asked once, and not again too soon. The
+    /// last good keys are the answer when it fails.
+    fn newer_keys(&self, provider: &str) -> impl Future<Output = Arc<KeySet>> + Send;
+
+    /// Sends one request to a provider and reads its whole answer, within limits of time and size.
+    /// Redirects are not followed, and nothing is tried twice.
+    fn fetch(
+        &self,
+        provider: &str,
+        request: http::Request<Vec<u8>>,
+    ) -> impl Future<Output = Result<http::Response<Vec<u8>>, Unreachable>> + Send;
+
+    /// Uses a login up, for good. Of two visits that come with the same one, exactly one gets
+    /// [`Spent::Now`], however close together they are.
+    fn spend(&self, login: LoginId, return_to: &str) -> Spent;
+
+    /// Where a login that was used up led.
+    fn spent(&self, login: LoginId) -> Option<String>;
+
+    /// Ends a session, so that a copy of its cookie is worth nothing here any more, until `until`.
+    fn revoke(&self, session: SessionId, until: Timestamp);
+
+    /// Whether a session was ended.
+    fn is_revoked(&self, session: SessionId) -> bool;
+}
+
+/// What is known of a provider.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Its endpoints and abilities.
+    pub metadata: Arc<Metadata>,
+    /// Its keys.
+    pub keys: Arc<KeySet>,
+}
+
+/// What became of using a login up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spent {
+    /// It is used up now, by this visit.
+    Now,
+    /// It had been used up before.
+    Before,
+}
+
+/// The provider gave no whole answer in time. The text is for the log.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreachable(pub String);

@@ -1,0 +1,281 @@
+//! What the provider sent the browser back with, and whether it answers us.
+//!
+//! A [`Callback`] has been read and is not believed. Matching it to the login that this browser
+//! began makes a [`MatchedCallback`], and only that can be traded for tokens; so a forged callback
+//! never reaches the token endpoint, and a forged error is never shown as the provider's.
+//!
+//! Sources: RFC 6749 §4.1.2, §10.12; RFC 9207 (issuer in the response); OIDC Core §3.1.2.5.
+
+use std::fmt;
+use std::sync::Arc;
+
+use url::form_urlencoded;
+
+use crate::discovery::Metadata;
+use crate::exchange::Step;
+use crate::login::PendingLogin;
+use crate::provider::Provider;
+use crate::refusal::{KnownError, ProviderRefusal};
+use crate::secret::{self, Secret};
+
+/// How long the query of a callback may be.
+const QUERY_BYTES_MAX: usize = 16 * 1024;
+/// How long `state` may be; ours has 43 bytes.
+const STATE_BYTES_MAX: usize = 512;
+/// How long a code may be. Some providers put whole encrypted tokens into it.
+const CODE_BYTES_MAX: usize = 4096;
+
+/// A callback as it was read: nobody's word yet.
+///
+/// Until it is matched it tells nothing but its [`state`](Self::state), by which the login that it
+/// may belong to is looked up.
+pub struct Callback {
+    state: Option<String>,
+    issuer: Option<String>,
+    answer: Answer,
+}
+
+enum Answer {
+    Code(Secret),
+    Refused(ProviderRefusal),
+}
+
+impl Callback {
+    /// Reads the query of a callback, without the `?`.
+    ///
+    /// If there is an `error`, a `code` beside it is ignored (`CB-23`). Parameters that are not
+    /// known are ignored. An empty `state` is no `state` (RFC 6749 §3.1).
+    ///
+    /// # Errors
+    /// Something is too large, given twice, malformed, or missing altogether. All of these are
+    /// the browser's doing, or of whoever made it come here.
+    pub fn parse(query: &str) -> Result<Self, CallbackError> {
+        if query.len() > QUERY_BYTES_MAX {
+            return Err(CallbackError::TooLarge { what: "the query" });
+        }
+        let given = Parameters::read(query)?;
+
+        // Signed responses (JARM) were not asked for, so none is due (`CB-25`).
+        if given.response.is_some() {
+            return Err(CallbackError::SignedResponse);
+        }
+        let state = given.state.filter(|state| !state.is_empty());
+        if state.as_ref().is_some_and(|state| state.len() > STATE_BYTES_MAX) {
+            return Err(CallbackError::TooLarge { what: "`state`" });
+        }
+        let answer = match (given.error, given.code) {
+            (Some(error), _) => {
+                Answer::Refused(ProviderRefusal::new(&error, given.error_description.as_deref()))
+            }
+            (None, Some(code)) if code.len() > CODE_BYTES_MAX => {
+                return Err(CallbackError::TooLarge { what: "`code`" });
+            }
+            (None, Some(code)) => {
+                if code.is_empty() || !code.bytes().all(|byte| byte.is_ascii_graphic()) {
+                    return Err(CallbackError::MalformedCode);
+                }
+                Answer::Code(Secret::new(code))
+            }
+            (None, None) => return Err(CallbackError::NothingGiven),
+        };
+        Ok(Self { state, issuer: given.iss, answer })
+    }
+
+    /// The value by which the pending login is found; `None` when there is none to be found.
+    #[must_use]
+    pub fn state(&self) -> Option<&str> {
+        self.state.as_deref()
+    }
+
+    /// Gives up on a callback for which there is no pending login, and says why.
+    ///
+    /// Nothing of it may be believed: a refusal keeps its code if that is a known one, and loses
+    /// its words (`CB-13`).
+    #[must_use]
+    pub fn without_login(self) -> CallbackError {
+        match (self.answer, self.state) {
+            (Answer::Refused(refusal), _) => {
+                CallbackError::UnsolicitedRefusal { error: refusal.error.known() }
+            }
+            (Answer::Code(_), None) => CallbackError::StateMissing,
+            (Answer::Code(_), Some(_)) => CallbackError::StateUnknown,
+        }
+    }
+
+    /// Matches this callback with the login that the browser began, consuming both.
+    ///
+    /// # Errors
+    /// - [`CallbackError::StateMissing`] or [`CallbackError::StateDiffers`]: it does not answer this login
+    ///   (without `state`, a refusal is a [`CallbackError::UnsolicitedRefusal`]).
+    /// - [`CallbackError::OtherProvider`]: the login began elsewhere, or `provider` has been
+    ///   configured anew since.
+    /// - [`CallbackError::IssuerMissing`], [`CallbackError::IssuerDiffers`]: RFC 9207 §2.4. An
+    ///   issuer is compared whenever it is given, whether or not the provider promised one.
+    /// - [`CallbackError::Provider`]: it answers this login, and the answer is no.
+    pub fn matching(
+        self,
+        pending: PendingLogin,
+        provider: &Provider,
+        metadata: &Metadata,
+    ) -> Result<MatchedCallback, CallbackError> {
+        let Some(state) = self.state.as_deref() else { return Err(self.without_login()) };
+        if !secret::same(state, pending.state()) {
+            return Err(CallbackError::StateDiffers);
+        }
+        if !pending.began_at_provider(provider) || metadata.issuer != provider.issuer {
+            return Err(CallbackError::OtherProvider);
+        }
+        match self.issuer.as_deref() {
+            None if metadata.authorization_response_iss_parameter_supported => {
+                return Err(CallbackError::IssuerMissing);
+            }
+            Some(issuer) if issuer != provider.issuer => return Err(CallbackError::IssuerDiffers),
+            None | Some(_) => {}
+        }
+        match self.answer {
+            Answer::Code(code) => Ok(MatchedCallback { code, login: pending }),
+            Answer::Refused(refusal) => Err(CallbackError::Provider(refusal)),
+        }
+    }
+}
+
+impl fmt::Debug for Callback {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.answer {
+            Answer::Code(_) => "code",
+            Answer::Refused(_) => "error",
+        };
+        formatter.debug_struct("Callback").field("answer", &kind).finish_non_exhaustive()
+    }
+}
+
+/// A callback that answers a login this browser began. Holds a code that was not used yet.
+#[derive(Debug)]
+pub struct MatchedCallback {
+    pub(crate) code: Secret,
+    pub(crate) login: PendingLogin,
+}
+
+impl MatchedCallback {
+    /// Trades the code for tokens, once.
+    ///
+    /// `provider` and `metadata` are those that the callback was matched with.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use lychgate_oidc::*;
+    /// # fn story(
+    /// #     pending: PendingLogin, provider: Arc<Provider>, metadata: Arc<Metadata>,
+    /// # ) -> Result<(), CallbackError> {
+    /// let callback = Callback::parse("state=s&code=c")?;
+    /// let step = callback.matching(pending, &provider, &metadata)?.redeem(provider, metadata);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A callback that has not been matched cannot be redeemed:
+    ///
+    /// ```compile_fail
+    /// # use std::sync::Arc;
+    /// # use lychgate_oidc::*;
+    /// # fn story(
+    /// #     pending: PendingLogin, provider: Arc<Provider>, metadata: Arc<Metadata>,
+    /// # ) -> Result<(), CallbackError> {
+    /// let callback = Callback::parse("state=s&code=c")?;
+    /// let step = callback.redeem(provider, metadata);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn redeem(self, provider: Arc<Provider>, metadata: Arc<Metadata>) -> Step {
+        Step::redeem(self, provider, metadata)
+    }
+}
+
+/// Why a callback is not believed, or that it is and says no.
+///
+/// Only [`Provider`](Self::Provider), [`IssuerMissing`](Self::IssuerMissing) and
+/// [`IssuerDiffers`](Self::IssuerDiffers) come after the callback was found to answer this
+/// browser's login; everything else is the browser's doing, or of whoever made it come here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallbackError {
+    /// `iss` names another issuer than the one where the login began: perhaps a mix-up attack.
+    #[error("`iss` differs from the issuer where the login began")]
+    IssuerDiffers,
+    /// `iss` is not there, and the provider promises it.
+    #[error("`iss` is missing, and the provider promises to send it")]
+    IssuerMissing,
+    /// `code` is empty or has characters that no code has.
+    #[error("`code` is malformed")]
+    MalformedCode,
+    /// Neither a code nor an error: not an answer at all.
+    #[error("there is neither a `code` nor an `error`")]
+    NothingGiven,
+    /// The login began at another provider, or under another registration.
+    #[error("the login began at another provider")]
+    OtherProvider,
+    /// The provider refused this login.
+    #[error("the provider refused: {0}")]
+    Provider(ProviderRefusal),
+    /// A parameter is given twice, so that two readers might read two things.
+    #[error("`{parameter}` is given twice")]
+    Repeated {
+        /// Which one.
+        parameter: &'static str,
+    },
+    /// A `response` parameter (JARM), which was not asked for.
+    #[error("a signed response was given and none was asked for")]
+    SignedResponse,
+    /// `state` is not that of this login.
+    #[error("`state` differs")]
+    StateDiffers,
+    /// A code without `state`.
+    #[error("`state` is missing")]
+    StateMissing,
+    /// A code for a login of which this browser knows nothing: begun elsewhere, or too long ago.
+    #[error("`state` belongs to no login of this browser")]
+    StateUnknown,
+    /// Something is longer than it may be.
+    #[error("{what} is too large")]
+    TooLarge {
+        /// What it is.
+        what: &'static str,
+    },
+    /// An error that answers no login of this browser. Anyone can make a browser bring one.
+    #[error("an error came that answers no login of this browser")]
+    UnsolicitedRefusal {
+        /// The code, if it is a known one.
+        error: Option<KnownError>,
+    },
+}
+
+/// The parameters that mean something here, each given at most once.
+#[derive(Default)]
+struct Parameters {
+    code: Option<String>,
+    error: Option<String>,
+    error_description: Option<String>,
+    iss: Option<String>,
+    response: Option<String>,
+    state: Option<String>,
+}
+
+impl Parameters {
+    fn read(query: &str) -> Result<Self, CallbackError> {
+        let mut given = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let (parameter, place) = match name.as_ref() {
+                "code" => ("code", &mut given.code),
+                "error" => ("error", &mut given.error),
+                "error_description" => ("error_description", &mut given.error_description),
+                "iss" => ("iss", &mut given.iss),
+                "response" => ("response", &mut given.response),
+                "state" => ("state", &mut given.state),
+                _ => continue,
+            };
+            if place.replace(value.into_owned()).is_some() {
+                return Err(CallbackError::Repeated { parameter });
+            }
+        }
+        Ok(given)
+    }
+}

@@ -1,0 +1,303 @@
+//! From a code to a person: one question to the provider at a time.
+//!
+//! [`Step`] says what is needed next: an answer from the provider, newer keys, or nothing more.
+//! Each wait is a value that is consumed by what it waited for, so no answer is read twice and no
+//! code is sent twice. Whoever drives the steps never learns whether a provider needed one
+//! question or three.
+//!
+//! Sources: OIDC Core §3.1.3, §5.3, §10.1.1 (rotation of keys).
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{Request, Response, StatusCode};
+
+use crate::callback::MatchedCallback;
+use crate::claims::VerifiedClaims;
+use crate::discovery::Metadata;
+use crate::id_token::{self, Expected, IdTokenError};
+use crate::json::MalformedJson;
+use crate::jwks::KeySet;
+use crate::login::PendingLogin;
+use crate::provider::Provider;
+use crate::refusal::ProviderRefusal;
+use crate::secret::Secret;
+use crate::time::Timestamp;
+use crate::tokens::{self, Tokens};
+use crate::userinfo;
+
+/// What a sign-in needs next.
+#[must_use = "a sign-in is not finished until a step says `Believe`"]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a step lives for a moment and is moved a few times; a request is taken out whole"
+)]
+pub enum Step {
+    /// Send this request, once, and give the answer to [`Exchange::receive`]. Do not follow
+    /// redirects, do not retry; a request that failed ends the sign-in.
+    Ask(Request<Vec<u8>>, Exchange),
+    /// The provider signed with a key that is not in the set. Fetch the set anew and give it to
+    /// [`AwaitingKeys::with_keys`].
+    NewerKeys(AwaitingKeys),
+    /// Nothing: this is who signed in.
+    Believe(Box<SignedIn>),
+}
+
+/// Someone signed in.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// What the provider asserts about them.
+    pub claims: VerifiedClaims,
+    /// The ID token itself, which the provider wants back as a hint when they sign out.
+    pub id_token: Secret,
+}
+
+/// A question that is out at the provider.
+pub struct Exchange {
+    parties: Parties,
+    question: Question,
+}
+
+/// An ID token whose key we do not know.
+pub struct AwaitingKeys {
+    parties: Parties,
+    answer: Box<TokenAnswer>,
+}
+
+/// An endpoint of the provider that is asked from here, not through the browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Where a code is traded for tokens.
+    Token,
+    /// Where further claims are.
+    Userinfo,
+}
+
+impl Step {
+    pub(crate) fn redeem(
+        callback: MatchedCallback,
+        provider: Arc<Provider>,
+        metadata: Arc<Metadata>,
+    ) -> Self {
+        let request = tokens::code_request(&callback, &provider, &metadata);
+        let parties = Parties { provider, metadata };
+        let question = Question::Tokens(Box::new(callback.login));
+        Self::Ask(request, Exchange { parties, question })
+    }
+}
+
+impl Exchange {
+    /// Which endpoint the question is for.
+    #[must_use]
+    pub const fn endpoint(&self) -> Endpoint {
+        match self.question {
+            Question::Tokens(_) => Endpoint::Token,
+            Question::Claims(_) => Endpoint::Userinfo,
+        }
+    }
+
+    /// Reads the answer.
+    ///
+    /// `now` is when the answer came; `keys` are the provider's, as fetched last.
+    ///
+    /// # Errors
+    /// See [`ExchangeError`]. There is no second try: the code is spent, and a new login must begin.
+    pub fn receive(
+        self,
+        response: Response<Vec<u8>>,
+        keys: &KeySet,
+        now: Timestamp,
+    ) -> Result<Step, ExchangeError> {
+        match self.question {
+            Question::Tokens(login) => {
+                let tokens = Tokens::read(&response)?;
+                let answer = TokenAnswer { login: *login, tokens };
+                match answer.verify(&self.parties, keys, now) {
+                    Ok(claims) => self.parties.believe_or_ask(claims, answer.tokens),
+                    Err(error) if error.may_pass_with_newer_keys() => {
+                        let (parties, answer) = (self.parties, Box::new(answer));
+                        Ok(Step::NewerKeys(AwaitingKeys { parties, answer }))
+                    }
+                    Err(error) => Err(error.into()),
+                }
+            }
+            Question::Claims(mut signed_in) => {
+                userinfo::add(&response, &mut signed_in.claims)?;
+                Ok(Step::Believe(signed_in))
+            }
+        }
+    }
+}
+
+impl AwaitingKeys {
+    /// Verifies the ID token with `keys`, which were fetched after it came or are as new as may be.
+    ///
+    /// # Errors
+    /// As [`Exchange::receive`]; a key that is still unknown is an error now.
+    pub fn with_keys(self, keys: &KeySet, now: Timestamp) -> Result<Step, ExchangeError> {
+        let claims = self.answer.verify(&self.parties, keys, now)?;
+        self.parties.believe_or_ask(claims, self.answer.tokens)
+    }
+}
+
+/// Why a sign-in ended without a person. Carries no token, code or body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExchangeError {
+    /// The ID token is not to be believed.
+    #[error("the ID token is refused")]
+    IdToken(#[from] IdTokenError),
+    /// The answer is not a JSON object, or names a member twice.
+    #[error("the answer of the {endpoint} endpoint cannot be read")]
+    Json {
+        /// Who answered.
+        endpoint: Endpoint,
+        /// What is wrong with it.
+        source: MalformedJson,
+    },
+    /// A member of the token endpoint's answer is of the wrong type or form.
+    #[error("`{member}` in the answer of the token endpoint is malformed")]
+    MemberMalformed {
+        /// Which member.
+        member: &'static str,
+    },
+    /// A member of the token endpoint's answer is missing.
+    #[error("`{member}` is missing in the answer of the token endpoint")]
+    MemberMissing {
+        /// Which member.
+        member: &'static str,
+    },
+    /// The answer does not say that it is JSON.
+    #[error("the answer of the {endpoint} endpoint is not declared as JSON")]
+    NotDeclaredJson {
+        /// Who answered.
+        endpoint: Endpoint,
+    },
+    /// The endpoint wants the request sent elsewhere, which would carry a secret there.
+    #[error("the {endpoint} endpoint answered with a redirect ({status})")]
+    Redirected {
+        /// Who answered.
+        endpoint: Endpoint,
+        /// Which kind of redirect.
+        status: StatusCode,
+    },
+    /// The endpoint failed, without a refusal that could be read.
+    #[error("the {endpoint} endpoint answered {status}")]
+    Status {
+        /// Who answered.
+        endpoint: Endpoint,
+        /// What it answered.
+        status: StatusCode,
+    },
+    /// The provider does not accept our registration or request: the operator must act.
+    #[error("the token endpoint refused this client: {0}")]
+    TokenClientRefused(ProviderRefusal),
+    /// The code is expired, used or not ours: the person may begin again.
+    #[error("the token endpoint refused the code: {0}")]
+    TokenGrantRefused(ProviderRefusal),
+    /// Any other refusal.
+    #[error("the token endpoint refused: {0}")]
+    TokenRefused(ProviderRefusal),
+    /// The access token is of a type that we cannot use.
+    #[error("the access token is not of type `Bearer`")]
+    TokenType,
+    /// The answer is longer than 1 MiB.
+    #[error("the answer of the {endpoint} endpoint is too large")]
+    TooLarge {
+        /// Who answered.
+        endpoint: Endpoint,
+    },
+    /// The userinfo endpoint answers with a signed token, which is not supported.
+    #[error("the userinfo endpoint answered with a signed token, which is not supported")]
+    UserinfoSigned,
+    /// The userinfo endpoint speaks of someone else, or does not say of whom.
+    #[error("the userinfo endpoint speaks of another person than the ID token")]
+    UserinfoSubject,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Token => "token",
+            Self::Userinfo => "userinfo",
+        })
+    }
+}
+
+/// Who is being asked, and in whose name.
+struct Parties {
+    provider: Arc<Provider>,
+    metadata: Arc<Metadata>,
+}
+
+enum Question {
+    Tokens(Box<PendingLogin>),
+    Claims(Box<SignedIn>),
+}
+
+/// Tokens, and the login they must belong to.
+struct TokenAnswer {
+    login: PendingLogin,
+    tokens: Tokens,
+}
+
+impl TokenAnswer {
+    fn verify(
+        &self,
+        parties: &Parties,
+        keys: &KeySet,
+        now: Timestamp,
+    ) -> Result<VerifiedClaims, IdTokenError> {
+        let expected = Expected {
+            provider: &parties.provider,
+            nonce: self.login.nonce(),
+            access_token: self.tokens.access_token.as_ref(),
+        };
+        id_token::verify(&self.tokens.id_token, &expected, keys, now)
+    }
+}
+
+impl Parties {
+    /// The end, or one more question.
+    fn believe_or_ask(self, claims: VerifiedClaims, tokens: Tokens) -> Result<Step, ExchangeError> {
+        let wanted = userinfo::is_wanted(&self.provider.userinfo, &claims);
+        let signed_in = Box::new(SignedIn { claims, id_token: tokens.id_token });
+        let Some(url) = self.metadata.userinfo_endpoint.as_ref().filter(|_| wanted) else {
+            return Ok(Step::Believe(signed_in));
+        };
+        let access_token =
+            tokens.access_token.ok_or(ExchangeError::MemberMissing { member: "access_token" })?;
+        let request = userinfo::request(url, &access_token)?;
+        let question = Question::Claims(signed_in);
+        Ok(Step::Ask(request, Exchange { parties: self, question }))
+    }
+}
+
+/// Requests carry codes and secrets and are not shown.
+impl fmt::Debug for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ask(_, exchange) => formatter.debug_tuple("Ask").field(exchange).finish(),
+            Self::NewerKeys(waiting) => formatter.debug_tuple("NewerKeys").field(waiting).finish(),
+            Self::Believe(signed_in) => formatter.debug_tuple("Believe").field(signed_in).finish(),
+        }
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Exchange")
+            .field("provider", &self.parties.provider.name)
+            .field("endpoint", &self.endpoint())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AwaitingKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("AwaitingKeys")
+            .field("provider", &self.parties.provider.name)
+            .finish_non_exhaustive()
+    }
+}

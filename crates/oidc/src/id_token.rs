@@ -1,0 +1,369 @@
+//! Verification of an ID token, step by step.
+//!
+//! Every step of OIDC Core §3.1.3.7 is taken for every token, the signature included, though the
+//! specification would let a token from the token endpoint pass without. The algorithm comes from
+//! the operator's list; the token merely says which of them it used. Claims have one type each: a
+//! claim of another type is malformed, never absent.
+//!
+//! Sources: OIDC Core §2, §3.1.3.6, §3.1.3.7; RFC 7519 §4.1, §7.2; RFC 8725 §3.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::DecodingKey;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
+
+use crate::claims::VerifiedClaims;
+use crate::json::{self, MalformedJson, Object};
+use crate::jwks::KeySet;
+use crate::jws::{CompactJws, Header, JwsError};
+use crate::provider::{Algorithm, Provider};
+use crate::secret::{self, Secret};
+use crate::time::Timestamp;
+
+/// How long ago an ID token may have been issued, beyond the clock tolerance.
+///
+/// It was made for the request that just brought it. Minutes allow for a slow provider and for
+/// clocks; a token from last week is a replay, whatever its expiry says.
+const AGE_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// How long a subject may be (OIDC Core §2).
+const SUBJECT_BYTES_MAX: usize = 255;
+
+/// The largest number that every JSON reader takes for the same (RFC 8259 §6).
+const EXACT_NUMBER_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// What an ID token must agree with.
+pub(crate) struct Expected<'a> {
+    pub(crate) provider: &'a Provider,
+    pub(crate) nonce: &'a Secret,
+    pub(crate) access_token: Option<&'a Secret>,
+}
+
+/// Takes every step, or stops at the first that fails.
+pub(crate) fn verify(
+    token: &Secret,
+    expected: &Expected<'_>,
+    keys: &KeySet,
+    now: Timestamp,
+) -> Result<VerifiedClaims, IdTokenError> {
+    let provider = expected.provider;
+    let jws = CompactJws::read(token.expose()).map_err(IdTokenError::Form)?;
+    let algorithm = algorithm(&jws.header, provider)?;
+    check_kind(&jws.header)?;
+    check_signature(&jws, algorithm, provider, keys)?;
+
+    let claims = Claims(json::object(&jws.payload).map_err(IdTokenError::Claims)?);
+    let issuer = claims.check_issuer(provider)?;
+    claims.check_audience(provider)?;
+    claims.check_times(provider.clock_tolerance, now)?;
+    claims.check_nonce(expected.nonce)?;
+    claims.check_access_token(algorithm, expected.access_token)?;
+    let subject = claims.subject()?;
+    let auth_time = claims.auth_time(provider, now)?;
+    Ok(VerifiedClaims { issuer, subject, auth_time, members: claims.0 })
+}
+
+/// Which check an ID token failed. Carries no text of the token, save the name of an unknown key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdTokenError {
+    /// `at_hash` does not fit the access token: the two were not issued together.
+    #[error("`at_hash` does not fit the access token")]
+    AccessTokenHash,
+    /// The algorithm is none that the operator allows, or none at all.
+    #[error("the token is signed with an algorithm that is not allowed")]
+    Algorithm,
+    /// The token is for someone else.
+    #[error("`aud` does not name this client")]
+    Audience,
+    /// The token is also for someone else, whom nobody told us to trust.
+    #[error("`aud` names others beside this client")]
+    AudienceNotOursAlone,
+    /// The person proved who they are longer ago than `max_age` allows.
+    #[error("the person last signed in {} s longer ago than `max_age` allows", by.as_secs())]
+    AuthenticatedTooLongAgo {
+        /// How much longer, beyond the clock tolerance.
+        by: Duration,
+    },
+    /// The token was issued to another client.
+    #[error("`azp` names another client")]
+    AuthorizedParty,
+    /// A claim is of the wrong type, or out of its range.
+    #[error("`{claim}` is malformed")]
+    ClaimMalformed {
+        /// Which claim.
+        claim: &'static str,
+    },
+    /// A claim that must be there is not.
+    #[error("`{claim}` is missing")]
+    ClaimMissing {
+        /// Which claim.
+        claim: &'static str,
+    },
+    /// The claims are not a JSON object, or one is given twice.
+    #[error("the claims cannot be read")]
+    Claims(#[source] MalformedJson),
+    /// The token has expired.
+    #[error("the token expired {} s ago", by.as_secs())]
+    Expired {
+        /// How long ago, beyond the clock tolerance.
+        by: Duration,
+    },
+    /// It is not a signed token in compact form.
+    #[error("the token cannot be read")]
+    Form(#[source] JwsError),
+    /// Another issuer made the token.
+    #[error("`iss` differs from the configured issuer")]
+    Issuer,
+    /// The token was issued in the future.
+    #[error("the token was issued {} s in the future", by.as_secs())]
+    IssuedInTheFuture {
+        /// How far, beyond the clock tolerance.
+        by: Duration,
+    },
+    /// The token is too old to have been made for this login.
+    #[error("the token was issued {} s too long ago", by.as_secs())]
+    IssuedTooLongAgo {
+        /// How much longer ago than ten minutes and the clock tolerance.
+        by: Duration,
+    },
+    /// It is a JWT of another kind, such as an access token or a logout token.
+    #[error("`typ` in the header says that this is not an ID token")]
+    Kind,
+    /// The token names no key, and none of the published ones that fit verifies it.
+    #[error("no published key verifies the signature")]
+    NoKeyVerifies,
+    /// The token was made for another login.
+    #[error("`nonce` is not that of this login")]
+    Nonce,
+    /// The token's time has not come.
+    #[error("the token is not valid for another {} s", by.as_secs())]
+    NotYetValid {
+        /// How long, beyond the clock tolerance.
+        by: Duration,
+    },
+    /// The signature is wrong.
+    #[error("the signature is wrong")]
+    Signature,
+    /// The token names a key that the provider does not publish for its algorithm.
+    #[error("the token is signed with a key that the provider does not publish")]
+    UnknownKey {
+        /// The name. Foreign text: at most 256 bytes, no control characters.
+        kid: String,
+    },
+}
+
+impl IdTokenError {
+    /// Whether the provider may have published a fitting key since ours were fetched.
+    pub(crate) const fn may_pass_with_newer_keys(&self) -> bool {
+        matches!(self, Self::UnknownKey { .. } | Self::NoKeyVerifies)
+    }
+}
+
+/// The token's algorithm, if the operator allows it.
+fn algorithm(header: &Header, provider: &Provider) -> Result<Algorithm, IdTokenError> {
+    header
+        .algorithm
+        .parse()
+        .ok()
+        .filter(|algorithm| provider.id_token_signed_response_algs.contains(algorithm))
+        .ok_or(IdTokenError::Algorithm)
+}
+
+/// A JWT that says it is of another kind must not pass as an ID token (RFC 8725 §3.11).
+fn check_kind(header: &Header) -> Result<(), IdTokenError> {
+    match &header.kind {
+        Some(kind) if !kind.eq_ignore_ascii_case("JWT") => Err(IdTokenError::Kind),
+        None | Some(_) => Ok(()),
+    }
+}
+
+fn check_signature(
+    jws: &CompactJws<'_>,
+    algorithm: Algorithm,
+    provider: &Provider,
+    keys: &KeySet,
+) -> Result<(), IdTokenError> {
+    if algorithm == Algorithm::HS256 {
+        // An empty secret would be a key that everyone knows.
+        let secret = provider.client_secret.as_ref().filter(|secret| !secret.expose().is_empty());
+        let key = secret.map(|secret| DecodingKey::from_secret(secret.expose().as_bytes()));
+        return if key.is_some_and(|key| verifies(jws, algorithm, &key)) {
+            Ok(())
+        } else {
+            Err(IdTokenError::Signature)
+        };
+    }
+
+    let key_id = jws.header.key_id.as_deref();
+    let mut candidates = keys.candidates(algorithm, key_id).peekable();
+    match key_id {
+        Some(kid) if candidates.peek().is_none() => {
+            Err(IdTokenError::UnknownKey { kid: kid.to_owned() })
+        }
+        _ if candidates.any(|key| verifies(jws, algorithm, key)) => Ok(()),
+        Some(_) => Err(IdTokenError::Signature),
+        None => Err(IdTokenError::NoKeyVerifies),
+    }
+}
+
+/// The only use of the JWT library: its signature check, with a key and an algorithm of our
+/// choosing. Its own validation accepts what must be refused here, and is not called.
+fn verifies(jws: &CompactJws<'_>, algorithm: Algorithm, key: &DecodingKey) -> bool {
+    let algorithm = match algorithm {
+        Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
+        Algorithm::PS256 => jsonwebtoken::Algorithm::PS256,
+        Algorithm::ES256 => jsonwebtoken::Algorithm::ES256,
+        Algorithm::ES384 => jsonwebtoken::Algorithm::ES384,
+        Algorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
+        Algorithm::HS256 => jsonwebtoken::Algorithm::HS256,
+    };
+    jsonwebtoken::crypto::verify(jws.signature, jws.signing_input.as_bytes(), key, algorithm)
+        .unwrap_or(false)
+}
+
+/// The claims of a token whose signature is right.
+struct Claims(Object);
+
+impl Claims {
+    fn check_issuer(&self, provider: &Provider) -> Result<String, IdTokenError> {
+        let issuer = self.required_text("iss")?;
+        if issuer != provider.issuer {
+            return Err(IdTokenError::Issuer);
+        }
+        Ok(issuer.to_owned())
+    }
+
+    fn check_audience(&self, provider: &Provider) -> Result<(), IdTokenError> {
+        let malformed = IdTokenError::ClaimMalformed { claim: "aud" };
+        let audience: Vec<&str> = match self.0.get("aud") {
+            None => return Err(IdTokenError::ClaimMissing { claim: "aud" }),
+            Some(Value::Array(names)) => {
+                names.iter().map(Value::as_str).collect::<Option<_>>().ok_or(malformed)?
+            }
+            Some(value) => vec![value.as_str().ok_or(malformed)?],
+        };
+        if !audience.contains(&provider.client_id.as_str()) {
+            return Err(IdTokenError::Audience);
+        }
+        if audience.iter().any(|name| *name != provider.client_id) {
+            return Err(IdTokenError::AudienceNotOursAlone);
+        }
+        match self.text("azp")? {
+            Some(party) if party != provider.client_id => Err(IdTokenError::AuthorizedParty),
+            None | Some(_) => Ok(()),
+        }
+    }
+
+    fn check_times(&self, tolerance: Duration, now: Timestamp) -> Result<(), IdTokenError> {
+        let expires = self.required_date("exp")?.plus(tolerance);
+        if now >= expires {
+            return Err(IdTokenError::Expired { by: now.since(expires) });
+        }
+        let latest_start = now.plus(tolerance);
+        if let Some(not_before) = self.date("nbf")?
+            && not_before > latest_start
+        {
+            return Err(IdTokenError::NotYetValid { by: not_before.since(latest_start) });
+        }
+        let issued = self.required_date("iat")?;
+        if issued > latest_start {
+            return Err(IdTokenError::IssuedInTheFuture { by: issued.since(latest_start) });
+        }
+        let oldest = now.minus(tolerance).minus(AGE_MAX);
+        if issued < oldest {
+            return Err(IdTokenError::IssuedTooLongAgo { by: oldest.since(issued) });
+        }
+        Ok(())
+    }
+
+    fn check_nonce(&self, expected: &Secret) -> Result<(), IdTokenError> {
+        let nonce = self.required_text("nonce")?;
+        if secret::same(nonce, expected.expose()) { Ok(()) } else { Err(IdTokenError::Nonce) }
+    }
+
+    /// `at_hash` may be absent in the code flow. When it is there, it must fit (§3.1.3.8), which
+    /// it cannot if there is no access token.
+    fn check_access_token(
+        &self,
+        algorithm: Algorithm,
+        access_token: Option<&Secret>,
+    ) -> Result<(), IdTokenError> {
+        let Some(given) = self.text("at_hash")? else { return Ok(()) };
+        let fits = access_token
+            .is_some_and(|token| secret::same(given, &left_half(algorithm, token.expose())));
+        if fits { Ok(()) } else { Err(IdTokenError::AccessTokenHash) }
+    }
+
+    fn subject(&self) -> Result<String, IdTokenError> {
+        let subject = self.required_text("sub")?;
+        let well_formed = !subject.is_empty()
+            && subject.len() <= SUBJECT_BYTES_MAX
+            && subject.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control());
+        if well_formed {
+            Ok(subject.to_owned())
+        } else {
+            Err(IdTokenError::ClaimMalformed { claim: "sub" })
+        }
+    }
+
+    /// Required and measured when `max_age` was asked for; otherwise taken if it is a date.
+    fn auth_time(
+        &self,
+        provider: &Provider,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, IdTokenError> {
+        let Some(max_age) = provider.max_age else {
+            return Ok(self.date("auth_time").ok().flatten());
+        };
+        let auth_time = self.required_date("auth_time")?;
+        if auth_time > now.plus(provider.clock_tolerance) {
+            return Err(IdTokenError::ClaimMalformed { claim: "auth_time" });
+        }
+        let oldest = now.minus(provider.clock_tolerance).minus(Duration::from_secs(max_age));
+        if auth_time < oldest {
+            return Err(IdTokenError::AuthenticatedTooLongAgo { by: oldest.since(auth_time) });
+        }
+        Ok(Some(auth_time))
+    }
+
+    fn text(&self, claim: &'static str) -> Result<Option<&str>, IdTokenError> {
+        match self.0.get(claim) {
+            None => Ok(None),
+            Some(value) => value.as_str().map(Some).ok_or(IdTokenError::ClaimMalformed { claim }),
+        }
+    }
+
+    fn required_text(&self, claim: &'static str) -> Result<&str, IdTokenError> {
+        self.text(claim)?.ok_or(IdTokenError::ClaimMissing { claim })
+    }
+
+    /// A number of seconds, possibly with a fraction, which is cut off.
+    fn date(&self, claim: &'static str) -> Result<Option<Timestamp>, IdTokenError> {
+        let Some(value) = self.0.get(claim) else { return Ok(None) };
+        let seconds = value
+            .as_f64()
+            .filter(|seconds| (0.0..=EXACT_NUMBER_MAX).contains(seconds))
+            .ok_or(IdTokenError::ClaimMalformed { claim })?;
+        Ok(Some(Timestamp::new(seconds as i64)))
+    }
+
+    fn required_date(&self, claim: &'static str) -> Result<Timestamp, IdTokenError> {
+        self.date(claim)?.ok_or(IdTokenError::ClaimMissing { claim })
+    }
+}
+
+/// The left half of the hash of `token`, by the hash that `algorithm` itself uses.
+fn left_half(algorithm: Algorithm, token: &str) -> String {
+    let hash = match algorithm {
+        Algorithm::RS256 | Algorithm::PS256 | Algorithm::ES256 | Algorithm::HS256 => {
+            Sha256::digest(token).to_vec()
+        }
+        Algorithm::ES384 => Sha384::digest(token).to_vec(),
+        Algorithm::EdDSA => Sha512::digest(token).to_vec(),
+    };
+    let (left, _) = hash.split_at(hash.len() / 2);
+    URL_SAFE_NO_PAD.encode(left)
+}

@@ -1,0 +1,101 @@
+//! Further claims from the userinfo endpoint, asked with the access token just received.
+//!
+//! The answer is not signed; it is believed because it came over TLS from the provider, and only
+//! as far as it is about the same person (`sub`) and says nothing that the ID token already said.
+//! Signed answers (`application/jwt`) are not supported.
+//!
+//! Sources: OIDC Core §5.3; RFC 6750 §2.1.
+
+use http::{HeaderValue, Method, Request, Response};
+use url::Url;
+
+use crate::claims::VerifiedClaims;
+use crate::exchange::{Endpoint, ExchangeError};
+use crate::json::Object;
+use crate::provider::Userinfo;
+use crate::secret::{self, Secret};
+use crate::tokens;
+
+/// Claims that speak of the token and not of the person. Userinfo has no say in them, even where
+/// the ID token is silent.
+const ABOUT_THE_TOKEN: [&str; 17] = [
+    "acr",
+    "amr",
+    "at_hash",
+    "aud",
+    "auth_time",
+    "azp",
+    "c_hash",
+    "cnf",
+    "events",
+    "exp",
+    "iat",
+    "iss",
+    "jti",
+    "nbf",
+    "nonce",
+    "s_hash",
+    "sid",
+];
+
+/// Claims that vouch for another one, and are worth something only together with it.
+const VOUCHES_FOR: [(&str, &str); 2] =
+    [("email_verified", "email"), ("phone_number_verified", "phone_number")];
+
+/// Whether `claims` leave something to ask for.
+pub(crate) fn is_wanted(when: &Userinfo, claims: &VerifiedClaims) -> bool {
+    match when {
+        Userinfo::Always => true,
+        Userinfo::Never => false,
+        Userinfo::WhenMissing(paths) => paths.iter().any(|path| claims.value(path).is_none()),
+    }
+}
+
+/// The token goes into a header; in the query or a form it would end up in logs.
+pub(crate) fn request(url: &Url, access_token: &Secret) -> Result<Request<Vec<u8>>, ExchangeError> {
+    let bearer = HeaderValue::try_from(format!("Bearer {}", access_token.expose()))
+        .map_err(|_| ExchangeError::MemberMalformed { member: "access_token" })?;
+    Ok(tokens::request(Method::GET, url, Some(bearer)))
+}
+
+/// Adds what the userinfo endpoint says to what the ID token said.
+pub(crate) fn add(
+    response: &Response<Vec<u8>>,
+    claims: &mut VerifiedClaims,
+) -> Result<(), ExchangeError> {
+    let endpoint = Endpoint::Userinfo;
+    tokens::check_status(endpoint, response.status())?;
+    if tokens::media_type(response.headers()).as_deref() == Some("application/jwt") {
+        return Err(ExchangeError::UserinfoSigned);
+    }
+    let answer = tokens::object(endpoint, response)?;
+    let same_person = answer
+        .get("sub")
+        .and_then(|subject| subject.as_str())
+        .is_some_and(|subject| secret::same(subject, claims.subject()));
+    if !same_person {
+        return Err(ExchangeError::UserinfoSubject);
+    }
+    merge(answer, &mut claims.members);
+    Ok(())
+}
+
+fn merge(answer: Object, claims: &mut Object) {
+    // Whatever vouches is dropped where it vouches for something else than the ID token's claim.
+    let vouches_in_vain = |name: &str| {
+        VOUCHES_FOR.iter().any(|(voucher, subject)| {
+            *voucher == name
+                && claims.get(*subject).is_some_and(|ours| answer.get(*subject) != Some(ours))
+        })
+    };
+    let additions: Object = answer
+        .iter()
+        .filter(|(name, _)| {
+            !ABOUT_THE_TOKEN.contains(&name.as_str())
+                && !claims.contains_key(*name)
+                && !vouches_in_vain(name)
+        })
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    claims.extend(additions);
+}

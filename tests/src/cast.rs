@@ -1,0 +1,109 @@
+//! Who appears in the stories and was written by other people: a provider and a browser.
+//!
+//! Both are programs of `tests/rigs`, which `cargo xtask setup` installs. A step that cannot be
+//! taken panics and says why, since a story that cannot go on has failed.
+
+pub mod browser;
+pub mod certified_provider;
+mod line_protocol;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::browser::{Browser, Habits, Outcome, Scripts};
+    use super::certified_provider::{CertifiedProvider, Login, OldKeys, PASSWORD, ProviderSetup};
+
+    /// The way to the provider's login page, and back to a page that the provider itself has.
+    fn authorization(provider: &CertifiedProvider, return_to: &str) -> url::Url {
+        let mut url = url::Url::parse(provider.issuer()).expect("the issuer is a URL");
+        url.set_path("/auth");
+        url.query_pairs_mut().extend_pairs([
+            ("client_id", provider.client("es384").id.as_str()),
+            ("redirect_uri", return_to),
+            ("response_type", "code"),
+            ("scope", "openid"),
+            ("state", "s"),
+            // The challenge of RFC 7636, appendix B. Nobody redeems the code.
+            ("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"),
+            ("code_challenge_method", "S256"),
+        ]);
+        url
+    }
+
+    #[tokio::test]
+    async fn a_person_signs_in_at_the_provider_with_a_form() -> Outcome<()> {
+        let provider = CertifiedProvider::start(&ProviderSetup::default()).await;
+        let home = format!("{}/jwks", provider.issuer());
+        provider.accept_returns_to(&[&home], &[]).await;
+        provider.login(Login::Form).await;
+        let browser = Browser::start(&[]).await;
+        let person = browser.person(&Habits::default()).await?;
+        let page = person.open_tab().await?;
+
+        page.goto(authorization(&provider, &home).as_str()).await?;
+        page.fill("#user", "alice").await?;
+        page.fill("#password", "wrong").await?;
+        page.click("#sign-in").await?;
+        let message = page.text("#message").await?;
+        page.fill("#user", "alice").await?;
+        page.fill("#password", PASSWORD).await?;
+        page.click("#sign-in").await?;
+        let arrived = page.wait_for_url("code=").await?;
+
+        assert_eq!(message, "Wrong user or password.");
+        assert!(arrived.starts_with(&home), "{arrived}");
+        let logins = provider.events("login").await;
+        let users: Vec<_> = logins.iter().filter_map(|login| login.detail.get("user")).collect();
+        assert_eq!(users, [&json!("alice")]);
+        assert!(person.cookies().await?.iter().any(|cookie| cookie.name == "_session"));
+
+        drop((page, person));
+        browser.close().await;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_the_browser_cannot_do_is_an_error_and_what_a_page_complains_about_is_kept()
+    -> Outcome<()> {
+        let browser = Browser::start(&[]).await;
+        let page = browser.person(&Habits::default()).await?.open_tab().await?;
+        let quiet = Habits { scripts: Scripts::Off, ..Habits::default() };
+        let scriptless = browser.person(&quiet).await?.open_tab().await?;
+        let noisy = "data:text/html,<script>throw new Error('no good')</script><p>here";
+
+        let refused = page.goto("http://127.0.0.1:1/").await;
+        page.goto(noisy).await?;
+        scriptless.goto(noisy).await?;
+
+        let refusal = refused.expect_err("nobody listens on port 1").to_string();
+        assert!(refusal.contains("net::ERR_"), "{refusal}");
+        let complaints = page.complaints().await?;
+        assert!(complaints.iter().any(|complaint| complaint.text.contains("no good")));
+        assert_eq!(scriptless.complaints().await?, []);
+        assert_eq!(scriptless.text("p").await?, "here");
+        assert_eq!(page.requests().await?, ["http://127.0.0.1:1/"]);
+        assert_eq!(page.evaluate::<u8>("Promise.resolve(6 * 7)").await?, 42);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn the_provider_withdraws_keys_when_it_is_told_to() {
+        let provider = CertifiedProvider::start(&ProviderSetup::default()).await;
+        let published = async || {
+            let url = format!("{}/jwks", provider.issuer());
+            let answer = reqwest::get(url).await.expect("the provider answers");
+            let keys = answer.bytes().await.expect("the provider answers in full");
+            let keys: serde_json::Value = serde_json::from_slice(&keys).expect("keys are JSON");
+            keys["keys"].as_array().map_or(0, Vec::len)
+        };
+
+        let before = published().await;
+        provider.rotate_keys(OldKeys::StayPublished).await;
+        let beside = published().await;
+        provider.rotate_keys(OldKeys::Withdrawn).await;
+        let after = published().await;
+
+        assert_eq!((before, beside, after), (5, 10, 5));
+    }
+}
