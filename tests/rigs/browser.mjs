@@ -140,6 +140,11 @@ const commands = {
     await page.waitForURL(({ href }) => (pattern ? pattern.test(href) : href.includes(contains)));
     return page.url();
   },
+  async emulate({ color_scheme, viewport, ...command }) {
+    const page = pageOf(command);
+    if (color_scheme) await page.emulateMedia({ colorScheme: color_scheme });
+    if (viewport) await page.setViewportSize(viewport);
+  },
   async wait_for(command) {
     await pageOf(command).waitForSelector(command.selector);
   },

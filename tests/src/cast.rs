@@ -1,11 +1,23 @@
-//! Who appears in the stories and was written by other people: a provider and a browser.
+//! Who appears in the stories.
 //!
-//! Both are programs of `tests/rigs`, which `cargo xtask setup` installs. A step that cannot be
-//! taken panics and says why, since a story that cannot go on has failed.
+//! The [gate](gate::Gate) is the real binary. Around it stand a [house](house::House) with the development
+//! provider and the echo application, [visitors](visitor::Visitor), a [socket](raw) that sends what no
+//! well-behaved client would, and an [upstream] that answers what no well-behaved application would. Some
+//! were written by other people, a provider, a browser and [applications](apps): `cargo xtask setup` installs
+//! them, and `tests/rigs` runs them.
+//!
+//! A step that cannot be taken panics and says why, since a story that cannot go on has failed.
 
+pub mod apps;
 pub mod browser;
 pub mod certified_provider;
+pub mod gate;
+pub mod house;
 mod line_protocol;
+pub mod raw;
+pub mod scratch;
+pub mod upstream;
+pub mod visitor;
 
 #[cfg(test)]
 mod tests {

@@ -252,6 +252,8 @@ impl HeaderEdits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forwarded::{Peer, TrustedProxies};
+    use crate::request::{Received, Request, Transport};
 
     /// C1: every spelling that some application layer would read as ours.
     #[test]
@@ -298,6 +300,144 @@ mod tests {
         let stripped = Stripped::new([&headers]);
         assert!(stripped.contains("X_My_User"));
         assert!(!stripped.contains("authorization"), "other routes' clients keep their own");
+    }
+
+    fn edits(
+        set: &[(&'static str, &str)],
+        remove: &[&'static str],
+        identity: Option<&Identity>,
+    ) -> HeaderEdits {
+        let mut route = crate::route::tests::route("app", "https://app.test:8443/x");
+        let template = |text| Template::parse(text, |_| None).unwrap();
+        let set = set.iter().map(|(name, text)| (HeaderName::from_static(name), template(text)));
+        route.identity.set = set.collect();
+        route.identity.remove = remove.iter().map(|name| HeaderName::from_static(name)).collect();
+        let headers = http::HeaderMap::new();
+        let received = Received {
+            method: &http::Method::GET,
+            target: "/",
+            authority: "app.test:8443",
+            headers: &headers,
+            peer: Peer::Address([192, 0, 2, 1].into()),
+            trusted: &TrustedProxies::default(),
+            transport: Transport::Plain,
+            fresh_id: "request-1",
+        };
+        let request = Request::read(received).unwrap();
+        let forwarding =
+            Forwarding { client: request.client, path: &request.via, request_id: &request.id };
+        HeaderEdits::new(&route, identity, &forwarding)
+    }
+
+    /// What a door makes of a client's headers.
+    fn applied(edits: &HeaderEdits, sent: &http::HeaderMap) -> http::HeaderMap {
+        let stripped = Stripped::new([]);
+        let mut headers: http::HeaderMap = sent
+            .iter()
+            .filter(|(name, _)| !stripped.contains(name.as_str()) && !edits.remove.contains(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        for (name, value) in &edits.set {
+            headers.insert(name.clone(), value.clone());
+        }
+        headers
+    }
+
+    fn forged() -> http::HeaderMap {
+        let mut headers = http::HeaderMap::new();
+        for name in ["x-forwarded-user", "x-forwarded-email", "x-my-role", "authorization"] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static("root"));
+        }
+        headers.append("x-forwarded-user", HeaderValue::from_static("root again"));
+        headers.append("accept", HeaderValue::from_static("text/html"));
+        headers
+    }
+
+    const PERSONAL: [(&str, &str); 4] = [
+        ("x-forwarded-user", "{user}"),
+        ("x-forwarded-email", "{email}"),
+        ("x-my-role", "{claims.role}"),
+        ("x-tenant", "blue"),
+    ];
+
+    /// C2: what a person lacks is said, so that nobody else can say it.
+    #[test]
+    fn an_attribute_that_is_missing_is_sent_empty() {
+        let ada = crate::identity::tests::person_with_email("ada@example.com", Some(false));
+        let headers = applied(&edits(&PERSONAL, &[], Some(&ada)), &forged());
+
+        for (name, expected) in [
+            ("x-forwarded-user", "ada"),
+            ("x-forwarded-email", ""),
+            ("x-my-role", ""),
+            ("x-tenant", "blue"),
+        ] {
+            let values: Vec<_> = headers.get_all(name).iter().collect();
+            assert_eq!(values, [expected], "{name}");
+        }
+        assert_eq!(headers["authorization"], "root", "the client's own, unless the route says so");
+    }
+
+    /// C3, C-77: on a public path nobody is told who nobody is, and forged headers are gone.
+    #[test]
+    fn nobody_is_nobody() {
+        let headers = applied(&edits(&PERSONAL, &[], None), &forged());
+
+        for name in ["x-forwarded-user", "x-forwarded-email", "x-my-role"] {
+            assert!(!headers.contains_key(name), "{name}");
+        }
+        assert_eq!(headers["x-tenant"], "blue", "what is about nobody is always said");
+        assert_eq!(headers["accept"], "text/html");
+    }
+
+    /// C8: a route may keep the client's credentials from its upstream, or put its own in their place.
+    #[test]
+    fn a_route_decides_about_authorization() {
+        let ada = crate::identity::tests::person("ada", &[]);
+        for (set, remove, identity, expected) in [
+            (&[][..], &["authorization"][..], Some(&ada), None),
+            (&[], &["authorization"], None, None),
+            (&[("authorization", "Person {user}")], &[], Some(&ada), Some("Person ada")),
+            (&[("authorization", "Person {user}")], &[], None, None),
+            (&[("authorization", "Fixed x")], &[], None, Some("Fixed x")),
+            (&[], &[], Some(&ada), Some("root")),
+        ] {
+            let headers = applied(&edits(set, remove, identity), &forged());
+            let sent = headers.get("authorization").map(|value| value.to_str().unwrap());
+            assert_eq!(sent, expected, "{set:?} {remove:?} {}", identity.is_some());
+        }
+    }
+
+    /// D: what is said of the way here is ours, and comes from the configuration and the connection.
+    #[test]
+    fn the_way_here_is_said_by_us() {
+        let mut sent = http::HeaderMap::new();
+        for name in ["x-forwarded-host", "x-forwarded-proto", "x-forwarded-for", "forwarded"] {
+            sent.append(HeaderName::from_static(name), HeaderValue::from_static("evil.test"));
+        }
+        let headers = applied(&edits(&[], &[], None), &sent);
+
+        for (name, expected) in [
+            ("x-forwarded-host", Some("app.test:8443")),
+            ("x-forwarded-proto", Some("https")),
+            ("x-forwarded-for", Some("192.0.2.1")),
+            ("x-real-ip", Some("192.0.2.1")),
+            ("x-request-id", Some("request-1")),
+            ("forwarded", None),
+        ] {
+            let sent = headers.get(name).map(|value| value.to_str().unwrap());
+            assert_eq!(sent, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn edits_are_idempotent() {
+        let ada = crate::identity::tests::person("ada", &[]);
+        for identity in [Some(&ada), None] {
+            let edits = edits(&PERSONAL, &["authorization"], identity);
+            let once = applied(&edits, &forged());
+            assert_eq!(applied(&edits, &once), once);
+        }
     }
 
     #[test]

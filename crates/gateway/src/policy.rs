@@ -244,3 +244,266 @@ impl Condition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::Method;
+    use lychgate_oidc::Timestamp;
+
+    use super::*;
+    use crate::identity::tests::{person, person_with_email};
+    use crate::login_state::LoginId;
+    use crate::route::tests::{route, rule};
+    use crate::session::SessionId;
+    use crate::settings::SessionLimits;
+
+    fn session(identity: Identity) -> Session {
+        let limit = Duration::from_secs(60);
+        let limits = SessionLimits { lifetime: limit, idle_timeout: limit };
+        let login = LoginId::of("state");
+        let now = Timestamp::new(0);
+        Session::begin(SessionId::new([0; 16]), login, identity, None, &limits, now)
+    }
+
+    fn texts(values: &[&str]) -> Vec<String> {
+        values.iter().map(|value| (*value).to_owned()).collect()
+    }
+
+    fn group(name: &str) -> Condition {
+        Condition::Group(texts(&[name]))
+    }
+
+    fn all_of(conditions: &[Condition]) -> Entry {
+        Entry { conditions: conditions.to_vec() }
+    }
+
+    fn signed_in(allow: Vec<Entry>, deny: Vec<Entry>) -> Access {
+        Access::SignedIn(Arc::new(Policy { allow, deny, ..Policy::default() }))
+    }
+
+    fn holds(condition: &Condition, identity: &Identity) -> bool {
+        condition.holds(identity, None)
+    }
+
+    /// The decision in a word, and the rule that made it.
+    fn decided(
+        route: &Arc<Route>,
+        method: &Method,
+        path: &str,
+        session: Result<&Session, NoSession>,
+    ) -> (&'static str, String) {
+        let path = CanonicalPath::parse(path).unwrap();
+        match decide(route, method, &path, session, None) {
+            Decision::Allow(permit) => ("allow", permit.rule().as_str().to_owned()),
+            Decision::Challenge(challenge) => ("challenge", challenge.rule.as_str().to_owned()),
+            Decision::Refuse(denial) => match denial.because {
+                DenialReason::Denied => ("denied", denial.rule.as_str().to_owned()),
+                DenialReason::NotAllowed => ("not allowed", denial.rule.as_str().to_owned()),
+            },
+        }
+    }
+
+    /// C-73: entries are alternatives, the conditions of one must all hold, and `deny` beats `allow`.
+    #[test]
+    fn entries_are_alternatives_and_conditions_add_up() {
+        let (sre, ops, ada) = (group("sre"), group("ops"), Condition::User(texts(&["ada"])));
+        let nobody: &[Entry] = &[];
+        for (allow, deny, expected) in [
+            (&[all_of(std::slice::from_ref(&sre))][..], nobody, "allow"),
+            (&[all_of(&[ops.clone()])], nobody, "not allowed"),
+            (&[all_of(&[ops.clone()]), all_of(&[sre.clone()])], nobody, "allow"),
+            (&[all_of(&[sre.clone(), ada.clone()])], nobody, "allow"),
+            (&[all_of(&[sre.clone(), ops.clone()])], nobody, "not allowed"),
+            (&[all_of(&[ada.clone()])], &[all_of(&[sre.clone()])][..], "denied"),
+            (&[all_of(&[ada.clone()])], &[all_of(&[sre.clone(), ops.clone()])], "allow"),
+            (&[all_of(&[ada.clone()])], &[all_of(&[ops]), all_of(&[sre])], "denied"),
+            (&[all_of(&[])], nobody, "allow"),
+            (nobody, nobody, "not allowed"),
+            (nobody, &[all_of(&[ada])], "denied"),
+        ] {
+            let mut route = route("app", "https://app.test");
+            route.access = signed_in(allow.to_vec(), deny.to_vec());
+            let session = session(person("ada", &["sre", "staff"]));
+            let decision = decided(&Arc::new(route), &Method::GET, "/", Ok(&session));
+            assert_eq!(decision, (expected, "app".to_owned()), "{allow:?} {deny:?}");
+        }
+    }
+
+    /// C-73, C-75, M4: what a person lacks never matches, and what they have is compared as it is.
+    #[test]
+    fn a_condition_holds_for_what_is_there() {
+        let ada = person("ada", &["sre", "Staff"]);
+        let claim = |name: &str, values: &[&str]| Condition::Claim {
+            name: name.to_owned(),
+            values: texts(values),
+        };
+        for (condition, expected) in [
+            (Condition::Authenticated, true),
+            (Condition::Group(texts(&["ops", "sre"])), true),
+            (group("staff"), false),
+            (group("sr"), false),
+            (group(""), false),
+            (Condition::Group(Vec::new()), false),
+            (Condition::User(texts(&["ada"])), true),
+            (Condition::User(texts(&["Ada"])), false),
+            (Condition::User(texts(&["ada@example.com"])), false),
+            (Condition::Provider(texts(&["guest", "corp"])), true),
+            (Condition::Provider(texts(&["guest"])), false),
+            (Condition::Email(texts(&["ADA@example.COM"])), true),
+            (Condition::Email(texts(&["bob@example.com"])), false),
+            (Condition::Domain(texts(&["example.com"])), true),
+            (Condition::Domain(texts(&["com", "ample.com", ".example.com"])), false),
+            (claim("amr", &["otp", "pwd"]), true),
+            (claim("amr", &["otp"]), false),
+            (claim("acr", &[""]), false),
+            (claim("acr", &[]), false),
+        ] {
+            assert_eq!(holds(&condition, &ada), expected, "{condition:?}");
+        }
+    }
+
+    /// An empty group among a person's, or in a rule, is not a way in; nor is having no group at all.
+    #[test]
+    fn nobody_is_in_the_empty_group() {
+        for groups in [&[][..], &["staff"]] {
+            let identity = person("ada", groups);
+            assert!(!holds(&group(""), &identity), "{groups:?}");
+            assert!(!holds(&Condition::Group(Vec::new()), &identity), "{groups:?}");
+        }
+    }
+
+    /// CVE-2026-40574: an address with two `@` is of no domain.
+    #[test]
+    fn a_domain_is_what_follows_the_only_at_sign() {
+        for (email, expected) in [
+            ("ada@corp.test", true),
+            ("ada@CORP.test", true),
+            ("ada@evil.test@corp.test", false),
+            ("ada@corp.test@evil.test", false),
+            ("\"ada@corp.test\"@evil.test", false),
+            ("ada@@corp.test", false),
+            ("ada@sub.corp.test", false),
+            ("ada@xcorp.test", false),
+            ("ada@corp.test.", false),
+            ("corp.test", false),
+            ("ada@", false),
+        ] {
+            let identity = person_with_email(email, Some(true));
+            let condition = Condition::Domain(texts(&["corp.test"]));
+            assert_eq!(holds(&condition, &identity), expected, "{email}");
+        }
+    }
+
+    /// M2: only a verified address counts, and saying nothing is not verifying.
+    #[test]
+    fn an_address_counts_only_when_it_is_verified() {
+        for (verified, expected) in [(Some(true), true), (Some(false), false), (None, false)] {
+            let identity = person_with_email("ada@corp.test", verified);
+            for condition in [
+                Condition::Domain(texts(&["corp.test"])),
+                Condition::Email(texts(&["ada@corp.test"])),
+            ] {
+                assert_eq!(holds(&condition, &identity), expected, "{verified:?} {condition:?}");
+            }
+        }
+    }
+
+    /// GHSA-7jmw-8259-q9jx: an IPv4 address is the same in either notation; no address is in no network.
+    #[test]
+    fn a_network_holds_addresses_in_either_notation() {
+        let networks = ["10.0.0.0/8", "2001:db8::/32", "192.0.2.1/32"];
+        let condition =
+            Condition::Network(networks.iter().map(|text| text.parse().unwrap()).collect());
+        for (address, expected) in [
+            (Some("10.1.2.3"), true),
+            (Some("::ffff:10.1.2.3"), true),
+            (Some("::ffff:11.1.2.3"), false),
+            (Some("::10.1.2.3"), false),
+            (Some("2001:db8:1::1"), true),
+            (Some("2001:db9::1"), false),
+            (Some("192.0.2.1"), true),
+            (Some("192.0.2.2"), false),
+            (None, false),
+        ] {
+            let client = address.map(|text| text.parse().unwrap());
+            assert_eq!(condition.holds(&person("ada", &[]), client), expected, "{address:?}");
+        }
+        let nowhere = Condition::Network(Vec::new());
+        assert!(!nowhere.holds(&person("ada", &[]), Some([10, 0, 0, 1].into())));
+        let everywhere = Condition::Network(vec!["0.0.0.0/0".parse().unwrap()]);
+        assert!(!everywhere.holds(&person("ada", &[]), None));
+    }
+
+    fn guarded() -> Arc<Route> {
+        let sre = || signed_in(vec![all_of(&[group("sre")])], Vec::new());
+        let mut route = route("app", "https://app.test");
+        route.rules = vec![
+            rule(Some("/admin/health"), &[Method::GET], Access::Public),
+            rule(Some("/admin/**"), &[], sre()),
+            rule(Some("/public/**"), &[], Access::Public),
+            rule(Some("/public/secret"), &[], sre()),
+            rule(Some("/foo/*/bar"), &[], Access::Public),
+        ];
+        Arc::new(route)
+    }
+
+    /// C-71, C-76: top to bottom, the first that is about the request; else the route itself.
+    #[test]
+    fn the_first_rule_that_is_about_a_request_decides() {
+        let (bob, nobody) = (session(person("bob", &["sales"])), NoSession::NoCookie);
+        for (method, path, for_nobody, for_bob, by) in [
+            (Method::GET, "/admin/health", "allow", "allow", "rule /admin/health"),
+            (Method::POST, "/admin/health", "challenge", "not allowed", "rule /admin/**"),
+            (Method::GET, "/admin", "challenge", "not allowed", "rule /admin/**"),
+            (Method::GET, "/public/secret", "allow", "allow", "rule /public/**"),
+            (Method::GET, "/", "challenge", "allow", "app"),
+            (Method::DELETE, "/x", "challenge", "allow", "app"),
+        ] {
+            let by = by.to_owned();
+            let decision = decided(&guarded(), &method, path, Err(nobody));
+            assert_eq!(decision, (for_nobody, by.clone()), "{method} {path}");
+            let decision = decided(&guarded(), &method, path, Ok(&bob));
+            assert_eq!(decision, (for_bob, by), "{method} {path}");
+        }
+    }
+
+    /// B2, CVE-2026-41059: an encoded `#` or `?` opens nothing that the path before it would not.
+    #[test]
+    fn an_encoded_delimiter_never_opens_a_public_rule() {
+        let bob = session(person("bob", &["sales"]));
+        for (path, for_nobody, for_bob) in [
+            ("/foo/x/bar", "allow", "allow"),
+            ("/foo/secret%23/bar", "challenge", "allow"),
+            ("/foo/secret%3F/bar", "challenge", "allow"),
+            ("/foo/x/bar%23", "challenge", "allow"),
+            ("/public/a%23b", "allow", "allow"),
+            ("/public%23/x", "challenge", "allow"),
+            ("/admin/x%23y", "challenge", "not allowed"),
+            ("/admin%23/x", "challenge", "not allowed"),
+        ] {
+            let nobody = Err(NoSession::NoCookie);
+            assert_eq!(decided(&guarded(), &Method::GET, path, nobody).0, for_nobody, "{path}");
+            assert_eq!(decided(&guarded(), &Method::GET, path, Ok(&bob)).0, for_bob, "{path}");
+        }
+    }
+
+    /// E: whatever is wrong with a session, it is nobody's.
+    #[test]
+    fn no_kind_of_missing_session_passes() {
+        for because in [
+            NoSession::Expired,
+            NoSession::Idle,
+            NoSession::NoCookie,
+            NoSession::OtherProvider,
+            NoSession::SignedOut,
+            NoSession::Unreadable,
+        ] {
+            let path = CanonicalPath::parse("/").unwrap();
+            let decision = decide(&guarded(), &Method::GET, &path, Err(because), None);
+            let Decision::Challenge(challenge) = decision else { panic!("{decision:?}") };
+            assert_eq!(challenge.because, because);
+        }
+    }
+}

@@ -160,3 +160,138 @@ impl Routes {
         self.hosts.get(origin.authority()).into_iter().flat_map(HashMap::values)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::policy::{Condition, Entry};
+    use url::Url;
+
+    /// A route at `url` for whoever is signed in, for the tests of other modules.
+    pub(crate) fn route(name: &str, url: &str) -> Route {
+        let url = Url::parse(url).unwrap();
+        let anybody = Entry { conditions: vec![Condition::Authenticated] };
+        Route {
+            name: name.to_owned(),
+            origin: PublicOrigin::of(&url).unwrap(),
+            path: url.path().trim_end_matches('/').to_owned(),
+            upstream: name.to_owned(),
+            upstream_path: String::new(),
+            providers: vec!["corp".to_owned()],
+            rules: Vec::new(),
+            access: Access::SignedIn(Arc::new(Policy {
+                allow: vec![anybody],
+                ..Policy::default()
+            })),
+            identity: IdentityHeaders::default(),
+            response_headers: Vec::new(),
+            body_bytes_max: None,
+        }
+    }
+
+    /// A rule about `path`, or about every path.
+    pub(crate) fn rule(path: Option<&str>, methods: &[Method], access: Access) -> Rule {
+        Rule {
+            name: format!("rule {}", path.unwrap_or("*")),
+            path: path.map(|path| PathPattern::parse(path).unwrap()),
+            methods: methods.to_vec(),
+            access,
+        }
+    }
+
+    const URLS: [(&str, &str); 6] = [
+        ("home", "https://app.test"),
+        ("reports", "https://app.test/reports"),
+        ("archive", "https://app.test/reports/archive/"),
+        ("port", "https://app.test:8443"),
+        ("deep", "https://deep.test/a/b/c"),
+        ("plain", "http://plain.test"),
+    ];
+
+    fn found(routes: &Routes, authority: &str, path: &str) -> String {
+        match routes.find(authority, &CanonicalPath::parse(path).unwrap()) {
+            Found::Route(route) => route.name.clone(),
+            Found::Ours(origin) => format!("ours at {origin}"),
+            Found::Nothing => "nothing".to_owned(),
+        }
+    }
+
+    /// C-70, B5: by host, then by the longest path in whole segments; the order of the file says nothing.
+    #[test]
+    fn the_longest_path_wins_whatever_the_order() {
+        for turn in 0..URLS.len() {
+            let mut urls = URLS;
+            urls.rotate_left(turn);
+            if turn % 2 == 1 {
+                urls.reverse();
+            }
+            let planned = urls.map(|(name, url)| route(name, url)).into();
+            let routes = Routes::new(planned, None).unwrap();
+            for (authority, path, expected) in [
+                ("app.test", "/", "home"),
+                ("app.test", "/report", "home"),
+                ("app.test", "/reportsx", "home"),
+                ("app.test", "/Reports", "home"),
+                ("app.test", "/x/reports", "home"),
+                ("app.test", "/reports", "reports"),
+                ("app.test", "/reports/", "reports"),
+                ("app.test", "/reports/archives", "reports"),
+                ("app.test", "/%72eports/x", "reports"),
+                ("app.test", "/reports/archive", "archive"),
+                ("app.test", "/reports/archive/2029/x", "archive"),
+                ("app.test:443", "/reports", "reports"),
+                ("app.test:8443", "/reports", "port"),
+                ("deep.test", "/a/b/c", "deep"),
+                ("deep.test", "/a/b", "ours at https://deep.test"),
+                ("deep.test", "/", "ours at https://deep.test"),
+                ("plain.test:80", "/", "plain"),
+                ("plain.test:443", "/", "nothing"),
+                ("test", "/", "nothing"),
+                ("sub.app.test", "/", "nothing"),
+                ("app.test.evil.test", "/", "nothing"),
+                ("", "/", "nothing"),
+            ] {
+                assert_eq!(found(&routes, authority, path), expected, "{authority} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn two_routes_with_one_url_are_refused() {
+        for second in ["https://app.test/x", "https://app.test/x/", "https://APP.test:443/x"] {
+            let routes = vec![route("one", "https://app.test/x"), route("two", second)];
+            let error = Routes::new(routes, None).unwrap_err();
+            assert_eq!((error.first.as_str(), error.second.as_str()), ("one", "two"), "{second}");
+        }
+    }
+
+    #[test]
+    fn the_sign_in_origin_is_served_without_a_route() {
+        let login = PublicOrigin::of(&Url::parse("https://login.test").unwrap()).unwrap();
+        let routes = Routes::new(vec![route("home", "https://app.test")], Some(&login)).unwrap();
+
+        assert_eq!(found(&routes, "login.test", "/x"), "ours at https://login.test");
+        assert_eq!(routes.origins().len(), 2);
+        assert_eq!(routes.origin_of("app.test:443").unwrap().as_str(), "https://app.test");
+        assert_eq!(routes.origin_of("elsewhere.test"), None);
+    }
+
+    /// C-71: a rule is about its paths and its methods, both.
+    #[test]
+    fn a_rule_is_about_paths_and_methods() {
+        let methods = [Method::GET, Method::HEAD];
+        for (path, methods, method, asked, expected) in [
+            (None, &[][..], Method::DELETE, "/x", true),
+            (None, &methods, Method::GET, "/x", true),
+            (None, &methods, Method::POST, "/x", false),
+            (Some("/x"), &[], Method::POST, "/x", true),
+            (Some("/x"), &methods, Method::HEAD, "/x", true),
+            (Some("/x"), &methods, Method::POST, "/x", false),
+            (Some("/x"), &methods, Method::GET, "/x/", false),
+            (Some("/x/**"), &[], Method::GET, "/x/y", true),
+        ] {
+            let rule = rule(path, methods, Access::Public);
+            assert_eq!(rule.is_about(&method, asked), expected, "{path:?} {method} {asked}");
+        }
+    }
+}

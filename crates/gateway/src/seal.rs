@@ -178,6 +178,20 @@ impl Key {
         (Aes256Gcm::new(&(*key).into()), rest)
     }
 
+    /// 32 bytes that only holders of the key can compute, different for each `purpose`.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        let digest: [u8; 32] = Sha256::digest(purpose.as_bytes()).into();
+        let mut hash = Sha256::new();
+        for half in digest.chunks_exact(16) {
+            let mut block = [0_u8; 16];
+            block.copy_from_slice(half);
+            let mut block = block.into();
+            self.cipher.encrypt_block(&mut block);
+            hash.update(block);
+        }
+        hash.finalize().into()
+    }
+
     fn encrypt(&self, nonce: &[u8; NONCE_BYTES], aad: &[u8], text: &mut Vec<u8>, from: usize) {
         let (cipher, nonce) = self.message_cipher(nonce);
         let Some(plain) = text.get_mut(from..) else { return };
@@ -206,6 +220,11 @@ impl KeyRing {
     /// [`NoKeys`] when there are none.
     pub fn new(keys: Vec<Key>) -> Result<Self, NoKeys> {
         if keys.is_empty() { Err(NoKeys) } else { Ok(Self { keys }) }
+    }
+
+    /// 32 bytes of the first key's, for something beside cookies.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        self.keys.first().map(|key| key.derive(purpose)).unwrap_or_default()
     }
 
     /// The keys' fingerprints, in order.

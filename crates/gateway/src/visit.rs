@@ -403,7 +403,8 @@ impl Gateway {
             Some(origin) => (format!("{origin}{path}"), format!("{}{target}", site.origin)),
             None => (path, target.to_owned()),
         };
-        let mut query = url::form_urlencoded::Serializer::new(format!("{base}?"));
+        let mut query =
+            url::form_urlencoded::Serializer::for_suffix(format!("{base}?"), base.len() + 1);
         query.append_pair("return_to", &target);
         query.extend_pairs(more);
         query.finish()
@@ -457,4 +458,50 @@ fn upstream_target(route: &Route, request: &Request<'_>) -> String {
         target.push_str(query);
     }
     target
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forwarded::{Peer, TrustedProxies};
+    use crate::request::Received;
+    use crate::route::tests::route;
+
+    /// C-78: the upstream's path replaces the route's, with and without slashes at either's end; the query
+    /// stays as it was received.
+    #[test]
+    fn the_upstreams_path_replaces_the_routes() {
+        let (headers, nobody) = (HeaderMap::new(), TrustedProxies::default());
+        for (url, upstream, asked, expected) in [
+            ("https://app.test", "", "/", "/"),
+            ("https://app.test", "", "/a/b/", "/a/b/"),
+            ("https://app.test/", "", "/a?b=%2F", "/a?b=%2F"),
+            ("https://app.test", "/base", "/", "/base/"),
+            ("https://app.test", "/base", "/a", "/base/a"),
+            ("https://app.test/x", "", "/x", "/"),
+            ("https://app.test/x", "", "/x/", "/"),
+            ("https://app.test/x", "", "/x/a", "/a"),
+            ("https://app.test/x", "", "/x?q", "/?q"),
+            ("https://app.test/x/", "", "/x/a?", "/a?"),
+            ("https://app.test/x", "/base", "/x", "/base"),
+            ("https://app.test/x", "/base", "/x/", "/base/"),
+            ("https://app.test/x", "/base", "/x/x/a", "/base/x/a"),
+            ("https://app.test/x", "/x", "/x/%61?x=/x", "/x/a?x=/x"),
+        ] {
+            let route = Route { upstream_path: upstream.to_owned(), ..route("app", url) };
+            let request = Request::read(Received {
+                method: &Method::GET,
+                target: asked,
+                authority: "app.test",
+                headers: &headers,
+                peer: Peer::Unix,
+                trusted: &nobody,
+                transport: Transport::Tls,
+                fresh_id: "request-1",
+            })
+            .unwrap();
+            let target = upstream_target(&route, &request);
+            assert_eq!(target, expected, "{url} {upstream} {asked}");
+        }
+    }
 }

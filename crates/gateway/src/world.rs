@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use lychgate_oidc::{KeySet, Metadata, Timestamp};
+use lychgate_oidc::{KeySet, Metadata};
 
 use crate::login_state::LoginId;
 use crate::session::SessionId;
@@ -36,8 +36,8 @@ pub trait World: Sync {
     /// Where a login that was used up led.
     fn spent(&self, login: LoginId) -> Option<String>;
 
-    /// Ends a session, so that a copy of its cookie is worth nothing here any more, until `until`.
-    fn revoke(&self, session: SessionId, until: Timestamp);
+    /// Ends a session, so that a copy of its cookie is worth nothing here any more.
+    fn revoke(&self, session: SessionId);
 
     /// Whether a session was ended.
     fn is_revoked(&self, session: SessionId) -> bool;

@@ -75,6 +75,15 @@ pub enum Colors {
     Dark,
 }
 
+impl Colors {
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+}
+
 /// Whether scripts run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Scripts {
@@ -150,11 +159,7 @@ impl Browser {
             wishes.insert("locale".into(), json!(locale));
         }
         if let Some(colors) = habits.colors {
-            let scheme = match colors {
-                Colors::Light => "light",
-                Colors::Dark => "dark",
-            };
-            wishes.insert("color_scheme".into(), json!(scheme));
+            wishes.insert("color_scheme".into(), json!(colors.scheme()));
         }
         if let Some((width, height)) = habits.window {
             wishes.insert("viewport".into(), json!({ "width": width, "height": height }));
@@ -302,6 +307,17 @@ impl Page {
     /// The value of a script's expression; a promise is waited for.
     pub async fn evaluate<T: DeserializeOwned>(&self, expression: &str) -> Outcome<T> {
         self.ask("eval", json!({ "js": expression })).await
+    }
+
+    /// Asks for light or dark pages from now on.
+    pub async fn prefer(&self, colors: Colors) -> Outcome<()> {
+        self.ask("emulate", json!({ "color_scheme": colors.scheme() })).await
+    }
+
+    /// Makes the window so wide and so high, in CSS pixels.
+    pub async fn resize(&self, width: u32, height: u32) -> Outcome<()> {
+        let viewport = json!({ "width": width, "height": height });
+        self.ask("emulate", json!({ "viewport": viewport })).await
     }
 
     /// Writes a PNG of the whole page.

@@ -148,7 +148,7 @@ impl Gateway {
         };
         // Whoever was signed in here before is not any more, whatever copies of the cookie there are (F11).
         if let Ok(before) = self.session(world, request, site, now) {
-            world.revoke(before.session.id(), before.session.ends_at());
+            world.revoke(before.session.id());
         }
         let mut outcome = Outcome::answer(Answer::Redirect(Redirect::back(return_to)));
         outcome.cookies = cookies;

@@ -271,10 +271,9 @@ impl Gateway {
     }
 
     fn choice(&self, provider: &Provider, return_to: &ReturnTo, prompt: Option<&str>) -> Choice {
-        let mut query = url::form_urlencoded::Serializer::new(format!(
-            "{}?",
-            Endpoint::Login.path(&self.settings.path_prefix)
-        ));
+        let path = Endpoint::Login.path(&self.settings.path_prefix);
+        let mut query =
+            url::form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
         query.append_pair("return_to", return_to.as_str());
         query.append_pair("provider", &provider.settings.registration.name);
         if let Some(prompt) = prompt {

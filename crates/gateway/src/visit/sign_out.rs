@@ -40,7 +40,10 @@ impl Gateway {
         if !meant {
             let mut action = Endpoint::Logout.path(&self.settings.path_prefix);
             if let Some(url) = &return_to {
-                let mut query = url::form_urlencoded::Serializer::new(format!("{action}?"));
+                let mut query = url::form_urlencoded::Serializer::for_suffix(
+                    format!("{action}?"),
+                    action.len() + 1,
+                );
                 action = query.append_pair("return_to", url.as_str()).finish();
             }
             return Outcome::answer(Answer::Page(Page::ConfirmSignOut { action }));
@@ -48,7 +51,7 @@ impl Gateway {
         let opened = self.session(world, request, site, now).ok();
         let mut outcome = match &opened {
             Some(opened) => {
-                world.revoke(opened.session.id(), opened.session.ends_at());
+                world.revoke(opened.session.id());
                 self.provider_sign_out(world, site, &opened.session, return_to.as_ref(), now)
             }
             None => None,

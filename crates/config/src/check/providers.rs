@@ -1,0 +1,436 @@
+//! `[providers.NAME]`: registered clients at identity providers.
+
+use std::sync::Arc;
+
+use lychgate_gateway::origin::PublicOrigin;
+use lychgate_gateway::settings::{ClaimNames, SignInProvider};
+use lychgate_oidc::{
+    Algorithm, ClientAuth, DiscoveryError, Metadata, Provider, Userinfo, discovery,
+};
+use serde_json::{Map, Value as Json};
+use url::Url;
+
+use super::auth::{Auth, clock_tolerance};
+use super::needs::Needs;
+use super::policies::People;
+use crate::code::Code;
+use crate::config::{ProviderConfig, ProviderEndpoints};
+use crate::file::Place;
+use crate::grammar::{PROVIDER, PROVIDER_CLAIMS};
+use crate::problem::Problem;
+use crate::reader::{Context, Reader, Text, named};
+use crate::tree::Value;
+
+/// The providers, while it is still being found out what they are needed for.
+pub(super) struct Providers {
+    /// Every name that the operator wrote, also of providers that could not be read.
+    pub(super) names: Vec<String>,
+    drafts: Vec<Draft>,
+}
+
+struct Draft {
+    registration: Provider,
+    label: String,
+    claims: ClaimNames,
+    redirect_uri: Option<Url>,
+    endpoints: ProviderEndpoints,
+    groups_scope_if_offered: bool,
+    userinfo: UserinfoWord,
+    issuer_place: Place,
+    needs: Needs,
+}
+
+#[derive(Clone, Copy)]
+enum UserinfoWord {
+    Always,
+    Never,
+    WhenMissing,
+}
+
+pub(super) fn read(top: &Reader<'_>, auth: &Auth) -> Providers {
+    let mut providers = Providers { names: Vec::new(), drafts: Vec::new() };
+    for entry in named(top.context, top.entry("providers")) {
+        providers.names.push(entry.key.clone());
+        let path = format!("providers.{}", entry.key);
+        let reader = top.context.read(&entry.node, &entry.key_place, &path, &PROVIDER);
+        providers.drafts.extend(reader.and_then(|reader| draft(&reader, &entry.key, auth)));
+    }
+    providers
+}
+
+impl Providers {
+    /// Notes what a route that accepts `providers` reads of a person.
+    pub(super) fn need(&mut self, providers: &[String], needs: &Needs) {
+        for draft in &mut self.drafts {
+            if providers.contains(&draft.registration.name) {
+                draft.needs.add(needs);
+            }
+        }
+    }
+
+    /// Refuses a door that stands open to everybody who has an account at a provider that gives
+    /// accounts to everybody (C-60).
+    pub(super) fn refuse_open_doors(
+        &self,
+        context: &Context<'_>,
+        route: &str,
+        accepted: &[String],
+        people: &People,
+        answer: &Place,
+    ) {
+        for draft in &self.drafts {
+            let name = &draft.registration.name;
+            if !accepted.contains(name) || !is_open_to_the_world(&draft.registration.issuer) {
+                continue;
+            }
+            let open = people.everybody.iter().find(|everybody| {
+                everybody.providers.as_ref().is_none_or(|providers| providers.contains(name))
+            });
+            let Some(open) = open else { continue };
+            // Where a policy is named the name is the place; otherwise the entry itself.
+            let place = if people.policy.name.is_some() { answer } else { &open.place };
+            let mut problem = Problem::new(Code::E0210, place, format!(
+                "route `{route}` lets in everybody who has an account at `{name}`, and anybody can have one"
+            ))
+            .label("this means the whole world")
+            .help("write for example \"domain:example.com\"; if the world is meant, \"anyone-with-an-account\"");
+            if place != &open.place {
+                problem = problem.also(&open.place, "by this entry");
+            }
+            context.add(problem.also(&draft.issuer_place, "everybody can register here"));
+        }
+    }
+
+    /// The providers, asking for exactly what somebody reads.
+    pub(super) fn finish(self) -> Vec<ProviderConfig> {
+        self.drafts
+            .into_iter()
+            .map(|mut draft| {
+                draft.registration.userinfo = match draft.userinfo {
+                    UserinfoWord::Always => Userinfo::Always,
+                    UserinfoWord::Never => Userinfo::Never,
+                    UserinfoWord::WhenMissing => draft.needs.userinfo(&draft.claims),
+                };
+                ProviderConfig {
+                    sign_in: SignInProvider {
+                        registration: Arc::new(draft.registration),
+                        label: draft.label,
+                        claims: draft.claims,
+                        kept_claims: draft.needs.kept_claims(),
+                        redirect_uri: draft.redirect_uri,
+                        groups_scope_if_offered: draft.groups_scope_if_offered,
+                    },
+                    endpoints: draft.endpoints,
+                }
+            })
+            .collect()
+    }
+}
+
+/// Whether anybody on the internet can have an account at this issuer.
+fn is_open_to_the_world(issuer: &str) -> bool {
+    let Ok(url) = Url::parse(issuer) else { return false };
+    match url.host_str() {
+        Some("accounts.google.com") => true,
+        Some("login.microsoftonline.com") => {
+            let tenant = url.path_segments().and_then(|mut segments| segments.next());
+            tenant.is_some_and(|tenant| ["common", "organizations", "consumers"].contains(&tenant))
+        }
+        _ => false,
+    }
+}
+
+fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
+    let context = reader.context;
+    reader.word("kind", (), &[("oidc", ())]);
+    let client_id = reader.words("client_id");
+    let issuer = issuer(reader, name);
+    for key in ["issuer", "client_id"] {
+        if reader.lacks(key) {
+            context.add(reader.missing(format!("provider `{name}` has no `{key}`")));
+        }
+    }
+    let secret = reader.entry("client_secret");
+    let client_secret =
+        secret.and_then(|entry| context.secret(&entry.node, &reader.name("client_secret")));
+    let algorithms = algorithms(reader);
+    let method = auth_method(reader);
+    let (scopes, scopes_are_ours) = scopes(reader);
+    let userinfo = reader.word(
+        "userinfo",
+        UserinfoWord::WhenMissing,
+        &[
+            ("when-missing", UserinfoWord::WhenMissing),
+            ("always", UserinfoWord::Always),
+            ("never", UserinfoWord::Never),
+        ],
+    );
+    let claims = claims(reader, name);
+    let redirect_uri = redirect_uri(reader);
+    let label = reader.words("label").map_or_else(|| name.to_owned(), |text| text.value);
+    let tolerance = clock_tolerance(reader, auth.clock_tolerance);
+    let endpoints = endpoints(reader, issuer.as_ref(), algorithms.contains(&Algorithm::HS256));
+    let (issuer, client_id) = (issuer?, client_id?);
+    Some(Draft {
+        registration: Provider {
+            name: name.to_owned(),
+            issuer: issuer.value,
+            client_id: client_id.value,
+            client_secret,
+            token_endpoint_auth_method: method,
+            scopes,
+            id_token_signed_response_algs: algorithms,
+            clock_tolerance: tolerance,
+            userinfo: Userinfo::Never,
+            max_age: None,
+        },
+        label,
+        claims,
+        redirect_uri,
+        endpoints: endpoints?,
+        groups_scope_if_offered: scopes_are_ours,
+        userinfo,
+        issuer_place: issuer.place,
+        needs: Needs::default(),
+    })
+}
+
+fn issuer(reader: &Reader<'_>, name: &str) -> Option<Text> {
+    let text = reader.words("issuer")?;
+    reader.context.url(&text, &reader.name("issuer"))?;
+    match discovery::url(&text.value) {
+        Ok(_) => Some(text),
+        Err(DiscoveryError::Insecure { .. }) => {
+            in_plain_text(reader.context, &text.place, name);
+            None
+        }
+        Err(error) => {
+            let message = format!("`{}` is no issuer", reader.name("issuer"));
+            reader
+                .context
+                .add(Problem::new(Code::E0122, &text.place, message).label(error.to_string()));
+            None
+        }
+    }
+}
+
+fn in_plain_text(context: &Context<'_>, place: &Place, name: &str) {
+    context.add(
+        Problem::new(
+            Code::E0401,
+            place,
+            format!("provider `{name}` would be spoken to in plain text"),
+        )
+        .label("write https://")
+        .help("http:// is for providers on this machine only"),
+    );
+}
+
+fn algorithms(reader: &Reader<'_>) -> Vec<Algorithm> {
+    let key = "id_token_signed_response_alg";
+    let Some(entry) = reader.entry(key) else { return Algorithm::DEFAULT.to_vec() };
+    let texts = match entry.node.value {
+        Value::Text(_) => reader.text(key).map(|text| vec![text]),
+        Value::Boolean(_)
+        | Value::Datetime
+        | Value::Float(_)
+        | Value::Integer(_)
+        | Value::List(_)
+        | Value::Table(_) => reader.texts(key),
+    };
+    let mut algorithms: Vec<Algorithm> = Vec::new();
+    for text in texts.unwrap_or_default() {
+        match text.value.parse() {
+            Ok(algorithm) if algorithms.contains(&algorithm) => {}
+            Ok(algorithm) => algorithms.push(algorithm),
+            Err(_) => {
+                let known = Algorithm::ALL.iter().map(|algorithm| algorithm.as_str());
+                reader.none_of(&text, &reader.name(key), known);
+            }
+        }
+    }
+    let problem = |message: &str| Problem::new(Code::E0123, &entry.node.place, message);
+    if algorithms.contains(&Algorithm::HS256) {
+        if algorithms.len() > 1 {
+            reader.context.add(
+                problem("HS256 beside algorithms with a public key").label("write one kind").help(
+                    "with both, a public key could be passed off as the secret (RFC 8725 §2.1)",
+                ),
+            );
+        }
+        if !reader.has("client_secret") {
+            reader.context.add(problem("HS256 needs a `client_secret`").label("it is the key"));
+        }
+    }
+    if algorithms.is_empty() {
+        if matches!(&entry.node.value, Value::List(items) if items.is_empty()) {
+            let message = format!("`{}` is empty", reader.name(key));
+            let problem = Problem::new(Code::E0122, &entry.node.place, message);
+            reader.context.add(problem.label("delete it for every algorithm with a public key"));
+        }
+        return Algorithm::DEFAULT.to_vec();
+    }
+    algorithms
+}
+
+fn auth_method(reader: &Reader<'_>) -> Option<ClientAuth> {
+    let key = "token_endpoint_auth_method";
+    let text = reader.text(key)?;
+    let Ok(method) = text.value.parse::<ClientAuth>() else {
+        let known = [ClientAuth::Basic, ClientAuth::Post, ClientAuth::None];
+        reader.none_of(&text, &reader.name(key), known.iter().map(|method| method.as_str()));
+        return None;
+    };
+    let label = match (method, reader.has("client_secret")) {
+        (ClientAuth::None, true) => "there is a `client_secret`, which would not be used",
+        (ClientAuth::Basic | ClientAuth::Post, false) => "there is no `client_secret` to send",
+        (ClientAuth::None, false) | (ClientAuth::Basic | ClientAuth::Post, true) => {
+            return Some(method);
+        }
+    };
+    let message = format!("`{}` cannot be \"{method}\"", reader.name(key));
+    reader.context.add(Problem::new(Code::E0123, &text.place, message).label(label));
+    None
+}
+
+/// The scopes, and whether they are our choice.
+fn scopes(reader: &Reader<'_>) -> (Vec<String>, bool) {
+    let ours = || ["openid", "profile", "email"].map(str::to_owned).to_vec();
+    let Some(entry) = reader.entry("scopes") else { return (ours(), true) };
+    let Some(texts) = reader.texts("scopes") else { return (ours(), true) };
+    let mut scopes: Vec<String> = Vec::new();
+    for text in texts {
+        // RFC 6749 §3.3.
+        let is_token = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
+        if text.value.is_empty() || !text.value.bytes().all(is_token) {
+            let words: Vec<String> =
+                text.value.split_whitespace().map(|word| format!("{word:?}")).collect();
+            let message = format!("{:?} is not one scope", text.value);
+            let problem = Problem::new(Code::E0122, &text.place, message);
+            reader.context.add(problem.label(match words.len() {
+                0 | 1 => "a scope is visible ASCII without quotes".to_owned(),
+                _ => format!("write {}", words.join(", ")),
+            }));
+        } else if !scopes.contains(&text.value) {
+            scopes.push(text.value);
+        }
+    }
+    let has_openid = scopes.iter().any(|scope| scope == "openid");
+    let all_read = matches!(&entry.node.value, Value::List(items) if items.len() == scopes.len());
+    if !has_openid && all_read {
+        let message = format!("`{}` does not hold \"openid\"", reader.name("scopes"));
+        reader.context.add(
+            Problem::new(Code::E0122, &entry.node.place, message)
+                .label("without it there is no ID token (OIDC Core §3.1.2.1)"),
+        );
+    }
+    (scopes, false)
+}
+
+fn claims(reader: &Reader<'_>, name: &str) -> ClaimNames {
+    let path = reader.name("claims");
+    let table = reader.table_or_default("claims", &path, &PROVIDER_CLAIMS);
+    let default = ClaimNames::default();
+    let claim = |key: &str| table.words(key).map(|text| text.value);
+    let assume_email_verified = reader.boolean("danger_assume_email_verified").unwrap_or(false);
+    if let Some(entry) = reader.entry("danger_assume_email_verified")
+        && assume_email_verified
+    {
+        reader.context.add(
+            Problem::new(
+                Code::W0403,
+                &entry.key_place,
+                format!("every e-mail address from `{name}` is believed"),
+            )
+            .label("whoever can write an address there can be anybody here"),
+        );
+    }
+    ClaimNames {
+        user: claim("user"),
+        name: claim("name").unwrap_or(default.name),
+        email: claim("email").unwrap_or(default.email),
+        groups: claim("groups").unwrap_or(default.groups),
+        assume_email_verified,
+    }
+}
+
+fn redirect_uri(reader: &Reader<'_>) -> Option<Url> {
+    let (url, text) = reader.url("redirect_uri")?;
+    let origin = PublicOrigin::of(&url)?;
+    let label = if !origin.is_secure() && !origin.is_loopback() {
+        "a code on the open wire can be taken; write https://"
+    } else if url.fragment().is_some() {
+        "a redirect URI has no fragment (RFC 6749 §3.1.2)"
+    } else {
+        return Some(url);
+    };
+    let message = format!("`{}` cannot be used", reader.name("redirect_uri"));
+    reader.context.add(Problem::new(Code::E0122, &text.place, message).label(label));
+    None
+}
+
+const ENDPOINTS: &[&str] = &[
+    "authorization_endpoint",
+    "token_endpoint",
+    "userinfo_endpoint",
+    "jwks_uri",
+    "end_session_endpoint",
+];
+
+/// All endpoints that are needed, or none: a half-written list is not mixed with a fetched one.
+fn endpoints(
+    reader: &Reader<'_>,
+    issuer: Option<&Text>,
+    signs_with_secret: bool,
+) -> Option<ProviderEndpoints> {
+    let context = reader.context;
+    let given: Vec<&str> = ENDPOINTS.iter().copied().filter(|key| reader.has(key)).collect();
+    let Some(first) = given.first().and_then(|key| reader.entry(key)) else {
+        return Some(ProviderEndpoints::Discovery);
+    };
+    let mut required = vec!["authorization_endpoint", "token_endpoint"];
+    if !signs_with_secret {
+        required.push("jwks_uri");
+    }
+    let mut complete = true;
+    for key in required.into_iter().filter(|key| !given.contains(key)) {
+        complete = false;
+        context.add(
+            Problem::new(
+                Code::E0110,
+                &first.key_place,
+                format!("`{}` is missing beside this", reader.name(key)),
+            )
+            .label("an endpoint is written down")
+            .help("write down all endpoints, or none to have them discovered"),
+        );
+    }
+    let mut document = Map::new();
+    for key in given {
+        match reader.url(key) {
+            Some((url, text)) if url.scheme() == "https" || is_loopback(&url) => {
+                document.insert(key.to_owned(), Json::String(text.value));
+            }
+            Some((_, text)) => {
+                in_plain_text(context, &text.place, reader.path.trim_start_matches("providers."));
+                complete = false;
+            }
+            None => complete = false,
+        }
+    }
+    let issuer = issuer.filter(|_| complete)?;
+    document.insert("issuer".to_owned(), Json::String(issuer.value.clone()));
+    match Metadata::parse(Json::Object(document).to_string().as_bytes(), &issuer.value) {
+        Ok(metadata) => Some(ProviderEndpoints::Static(metadata)),
+        Err(error) => {
+            let message = format!("the endpoints of `{}` cannot be used", reader.path);
+            context
+                .add(Problem::new(Code::E0122, &first.key_place, message).label(error.to_string()));
+            None
+        }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    PublicOrigin::of(url).is_some_and(|origin| origin.is_loopback())
+}

@@ -1,0 +1,235 @@
+//! `[routes.NAME]`: a public URL, what stands behind it, and who may use it.
+
+use std::collections::BTreeMap;
+
+use lychgate_gateway::endpoint::is_reserved;
+use lychgate_gateway::origin::PublicOrigin;
+use lychgate_gateway::route::{Access, Route, Routes};
+
+use super::access::{self, Answer};
+use super::auth::{Auth, ServedHost, warn_of_plain_text};
+use super::needs::Needs;
+use super::policies::{Names, People, unknown_name};
+use super::providers::Providers;
+use super::upstreams::{self, WithPath};
+use super::{headers, rules};
+use crate::code::Code;
+use crate::config::Limits;
+use crate::file::Place;
+use crate::grammar::{ROUTE, ROUTE_LIMITS};
+use crate::problem::Problem;
+use crate::reader::{Reader, Text, named};
+use crate::tree::Entry;
+
+/// What routes refer to, and what they add to.
+pub(super) struct Reading<'a> {
+    pub(super) auth: &'a Auth,
+    pub(super) limits: &'a Limits,
+    pub(super) names: &'a Names,
+    pub(super) policies: &'a BTreeMap<String, People>,
+    pub(super) providers: &'a mut Providers,
+    pub(super) upstreams: &'a mut BTreeMap<String, WithPath>,
+}
+
+/// The routes, ready to be searched, and the hosts that they are on.
+pub(super) struct Found {
+    pub(super) routes: Routes,
+    pub(super) hosts: Vec<ServedHost>,
+}
+
+impl Reading<'_> {
+    pub(super) fn read(mut self, top: &Reader<'_>) -> Found {
+        let mut routes: Vec<(Route, Place)> = Vec::new();
+        let mut hosts = Vec::new();
+        for entry in named(top.context, top.entry("routes")) {
+            let path = format!("routes.{}", entry.key);
+            let reader = top.context.read(&entry.node, &entry.key_place, &path, &ROUTE);
+            let Some((route, place)) = reader.and_then(|reader| self.route(&reader, &entry.key))
+            else {
+                continue;
+            };
+            let twin = routes
+                .iter()
+                .find(|(first, _)| first.origin == route.origin && first.path == route.path);
+            if let Some((first, first_place)) = twin {
+                top.context.add(
+                    Problem::new(
+                        Code::E0220,
+                        &place,
+                        format!(
+                            "two routes claim {}{}",
+                            route.origin,
+                            if route.path.is_empty() { "/" } else { &route.path }
+                        ),
+                    )
+                    .label(format!("`{}`", route.name))
+                    .also(first_place, format!("`{}`", first.name)),
+                );
+                continue;
+            }
+            hosts.push(ServedHost {
+                route: route.name.clone(),
+                origin: route.origin.clone(),
+                place: place.clone(),
+            });
+            routes.push((route, place));
+        }
+        let sign_in = self.auth.public_url.as_ref().map(|(origin, _)| origin);
+        let routes = routes.into_iter().map(|(route, _)| route).collect();
+        // Equal URLs were taken out above.
+        let routes = Routes::new(routes, sign_in).unwrap_or_default();
+        Found { routes, hosts }
+    }
+
+    fn route(&mut self, reader: &Reader<'_>, name: &str) -> Option<(Route, Place)> {
+        let url = self.url(reader, name);
+        let upstream = self.upstream(reader, name);
+        let answer = access::read(reader, &format!("route `{name}`"), self.names, self.policies);
+        let rules = rules::read(reader, name, self.names, self.policies);
+        let headers = headers::read(reader);
+        let body_bytes_max = self.body_bytes_max(reader);
+        let answers = || answer.iter().chain(rules.iter().map(|(_, answer)| answer));
+        let providers = self.providers_of(reader, name, answers());
+
+        let mut needs = Needs::default();
+        needs.add(&headers.needs);
+        for answer in answers() {
+            if let Access::SignedIn(policy) = answer.access() {
+                needs.of_policy(&policy);
+            }
+        }
+        self.providers.need(&providers, &needs);
+        for answer in answers() {
+            if let Answer::SignedIn { people, place } = answer {
+                self.providers.refuse_open_doors(reader.context, name, &providers, people, place);
+            }
+        }
+
+        let (origin, path, place) = url?;
+        let (upstream, upstream_path) = upstream?;
+        let access = answer?.access();
+        let route = Route {
+            name: name.to_owned(),
+            origin,
+            path,
+            upstream,
+            upstream_path,
+            providers,
+            rules: rules.into_iter().map(|(rule, _)| rule).collect(),
+            access,
+            identity: headers.identity,
+            response_headers: headers.response,
+            body_bytes_max,
+        };
+        Some((route, place))
+    }
+
+    /// The origin, the path without trailing slash, and the place.
+    fn url(&self, reader: &Reader<'_>, name: &str) -> Option<(PublicOrigin, String, Place)> {
+        let context = reader.context;
+        if reader.lacks("url") {
+            let problem = reader.missing(format!("route `{name}` has no `url`"));
+            context.add(
+                problem.help("write where browsers find it: url = \"https://app.example.com\""),
+            );
+        }
+        let (url, text) = reader.url("url")?;
+        let key = reader.name("url");
+        if url.query().is_some() || url.fragment().is_some() {
+            let problem =
+                Problem::new(Code::E0122, &text.place, format!("`{key}` has a query or fragment"));
+            context.add(problem.label("routes are told apart by host and path"));
+            return None;
+        }
+        let path = upstreams::canonical_path(context, &url, &text, &key)?;
+        if is_reserved(&path, &self.auth.path_prefix) {
+            let message = format!("`{key}` lies where Lychgate keeps its own pages");
+            let problem = Problem::new(Code::E0122, &text.place, message);
+            context.add(problem.label(format!("below {}", self.auth.path_prefix)));
+            return None;
+        }
+        let origin = PublicOrigin::of(&url)?;
+        warn_of_plain_text(context, &origin, &text.place);
+        Some((origin, path, text.place))
+    }
+
+    /// The upstream's name, and the path there.
+    fn upstream(&mut self, reader: &Reader<'_>, name: &str) -> Option<(String, String)> {
+        let context = reader.context;
+        if reader.lacks("upstream") {
+            let problem = reader.missing(format!("route `{name}` has no `upstream`"));
+            context.add(
+                problem
+                    .help("write where the application is: upstream = \"http://127.0.0.1:3000\""),
+            );
+        }
+        let text = reader.words("upstream")?;
+        if text.value.contains("://") || text.value.starts_with("unix:") {
+            let inline = upstreams::inline(context, &text, name)?;
+            let (name, path) = (inline.upstream.name.clone(), inline.path.clone());
+            self.upstreams.insert(name.clone(), inline);
+            return Some((name, path));
+        }
+        if let Some(found) = self.upstreams.get(&text.value) {
+            return Some((found.upstream.name.clone(), found.path.clone()));
+        }
+        if text.value.contains(['.', ':', '/']) {
+            let message = format!(
+                "`{}` is neither a URL nor the name of an upstream",
+                reader.name("upstream")
+            );
+            let problem = Problem::new(Code::E0122, &text.place, message);
+            context.add(problem.label(format!("did you mean \"http://{}\"?", text.value)));
+        } else {
+            unknown_name(context, &text, "upstream", self.upstreams.keys().map(String::as_str));
+        }
+        None
+    }
+
+    /// The providers whose sessions count: those that are listed, or all.
+    fn providers_of<'r>(
+        &self,
+        reader: &Reader<'_>,
+        name: &str,
+        mut answers: impl Iterator<Item = &'r Answer>,
+    ) -> Vec<String> {
+        let known = &self.names.providers;
+        if let Some(entry) = reader.entry("providers") {
+            let texts = reader.texts("providers").unwrap_or_default();
+            return self.listed(reader, entry, texts);
+        }
+        let asks = answers.any(|answer| matches!(answer, Answer::SignedIn { .. }));
+        if asks && known.is_empty() {
+            reader.context.add(
+                reader
+                    .missing(format!("nobody can sign in to route `{name}`: there is no provider"))
+                    .help("write [providers.NAME] with `issuer`, `client_id` and `client_secret`"),
+            );
+        }
+        known.clone()
+    }
+
+    fn listed(&self, reader: &Reader<'_>, entry: &Entry, texts: Vec<Text>) -> Vec<String> {
+        let known = &self.names.providers;
+        let mut listed: Vec<String> = Vec::new();
+        if texts.is_empty() {
+            let message = format!("`{}` is empty", reader.name("providers"));
+            let problem = Problem::new(Code::E0122, &entry.node.place, message);
+            reader.context.add(problem.label("delete it to accept every provider"));
+        }
+        for text in texts {
+            if !known.contains(&text.value) {
+                unknown_name(reader.context, &text, "provider", known.iter().map(String::as_str));
+            } else if !listed.contains(&text.value) {
+                listed.push(text.value);
+            }
+        }
+        listed
+    }
+
+    fn body_bytes_max(&self, reader: &Reader<'_>) -> Option<u64> {
+        let path = reader.name("limits");
+        let limits = reader.table_or_default("limits", &path, &ROUTE_LIMITS);
+        limits.size("body").map_or(self.limits.body_bytes, |limit| limit.bytes)
+    }
+}

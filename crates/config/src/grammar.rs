@@ -1,0 +1,450 @@
+//! Every key there is, once. The readers refuse what is not in here, and the shipped example is
+//! tested against it.
+
+/// A kind of table: what may stand in it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    /// As in messages, with `*` for the operator's own names: `providers.*`.
+    pub(crate) name: &'static str,
+    pub(crate) keys: &'static [&'static str],
+    /// What other products call our keys, and what a reader of older documents may expect.
+    pub(crate) synonyms: &'static [(&'static str, &'static str)],
+}
+
+/// Declares a kind without synonyms.
+const fn kind(name: &'static str, keys: &'static [&'static str]) -> Kind {
+    Kind { name, keys, synonyms: &[] }
+}
+
+pub(crate) static TOP: Kind = Kind {
+    name: "",
+    keys: &[
+        "version",
+        "include",
+        "listeners",
+        "auth",
+        "sessions",
+        "providers",
+        "networks",
+        "policies",
+        "upstreams",
+        "routes",
+        "admin",
+        "telemetry",
+        "limits",
+    ],
+    synonyms: &[
+        ("listener", "listeners"),
+        ("session", "sessions"),
+        ("provider", "providers"),
+        ("policy", "policies"),
+        ("upstream", "upstreams"),
+        ("backends", "upstreams"),
+        ("services", "upstreams"),
+        ("route", "routes"),
+        ("includes", "include"),
+        ("logging", "telemetry"),
+        ("log", "telemetry"),
+        ("metrics", "admin"),
+    ],
+};
+
+pub(crate) static LISTENER: Kind = Kind {
+    name: "listeners.*",
+    keys: &["address", "mode", "tls", "http2", "redirect_to_https", "trusted_proxies"],
+    synonyms: &[
+        ("bind", "address"),
+        ("listen", "address"),
+        ("http_address", "address"),
+        ("force_https", "redirect_to_https"),
+        ("trusted_ips", "trusted_proxies"),
+    ],
+};
+
+pub(crate) static LISTENER_TLS: Kind = Kind {
+    name: "listeners.*.tls",
+    keys: &["certificate", "key", "min_version"],
+    synonyms: &[("cert", "certificate"), ("cert_file", "certificate"), ("key_file", "key")],
+};
+
+pub(crate) static AUTH: Kind = Kind {
+    name: "auth",
+    keys: &[
+        "public_url",
+        "path_prefix",
+        "cookie_domain",
+        "login_timeout",
+        "max_pending_logins",
+        "clock_tolerance",
+        "post_logout_redirect_uris",
+    ],
+    synonyms: &[
+        ("cookie_domains", "cookie_domain"),
+        ("proxy_prefix", "path_prefix"),
+        ("whitelist_domains", "post_logout_redirect_uris"),
+    ],
+};
+
+pub(crate) static SESSIONS: Kind = Kind {
+    name: "sessions",
+    keys: &["store", "lifetime", "idle_timeout", "keys", "cookie"],
+    synonyms: &[
+        ("cookie_expire", "lifetime"),
+        ("expiry", "lifetime"),
+        ("cookie_secret", "keys"),
+        ("secret", "keys"),
+        ("session_store_type", "store"),
+        ("inactivity", "idle_timeout"),
+    ],
+};
+
+pub(crate) static SESSION_COOKIE: Kind = kind("sessions.cookie", &["name", "same_site"]);
+
+pub(crate) static PROVIDER: Kind = Kind {
+    name: "providers.*",
+    keys: &[
+        "kind",
+        "issuer",
+        "client_id",
+        "client_secret",
+        "scopes",
+        "label",
+        "redirect_uri",
+        "token_endpoint_auth_method",
+        "id_token_signed_response_alg",
+        "authorization_endpoint",
+        "token_endpoint",
+        "userinfo_endpoint",
+        "jwks_uri",
+        "end_session_endpoint",
+        "claims",
+        "danger_assume_email_verified",
+        "userinfo",
+        "clock_tolerance",
+    ],
+    synonyms: &[
+        ("oidc_issuer_url", "issuer"),
+        ("issuer_url", "issuer"),
+        ("idp_provider_url", "issuer"),
+        ("discovery_url", "issuer"),
+        ("authority", "issuer"),
+        ("app_id", "client_id"),
+        ("idp_client_id", "client_id"),
+        ("client_secret_file", "client_secret"),
+        ("scope", "scopes"),
+        ("oidc_extra_scopes", "scopes"),
+        ("redirect_url", "redirect_uri"),
+        ("callback_url", "redirect_uri"),
+        ("reply_url", "redirect_uri"),
+        ("login_url", "authorization_endpoint"),
+        ("redeem_url", "token_endpoint"),
+        ("profile_url", "userinfo_endpoint"),
+        ("jwks_url", "jwks_uri"),
+        ("oidc_jwks_url", "jwks_uri"),
+        ("backend_logout_url", "end_session_endpoint"),
+        ("user_id_claim", "claims"),
+        ("oidc_groups_claim", "claims"),
+        ("oidc_email_claim", "claims"),
+        ("email_attribute", "claims"),
+        ("insecure_oidc_allow_unverified_email", "danger_assume_email_verified"),
+        ("provider", "kind"),
+        ("type", "kind"),
+        ("display_name", "label"),
+    ],
+};
+
+pub(crate) static PROVIDER_CLAIMS: Kind = Kind {
+    name: "providers.*.claims",
+    keys: &["user", "name", "email", "groups"],
+    synonyms: &[("username", "user"), ("roles", "groups")],
+};
+
+pub(crate) static POLICY: Kind = kind("policies.*", &["allow", "deny", "explain", "help"]);
+
+/// One entry of `allow` or `deny`, written as a table.
+pub(crate) static ENTRY: Kind = Kind {
+    name: "policies.*.allow[*]",
+    keys: &["groups", "emails", "domains", "users", "claims", "networks", "providers"],
+    synonyms: &[
+        ("group", "groups"),
+        ("email", "emails"),
+        ("domain", "domains"),
+        ("user", "users"),
+        ("claim", "claims"),
+        ("network", "networks"),
+        ("provider", "providers"),
+        ("roles", "groups"),
+    ],
+};
+
+pub(crate) static UPSTREAM: Kind = Kind {
+    name: "upstreams.*",
+    keys: &["addresses", "tls", "timeouts", "http2"],
+    synonyms: &[
+        ("address", "addresses"),
+        ("url", "addresses"),
+        ("urls", "addresses"),
+        ("servers", "addresses"),
+        ("timeout", "timeouts"),
+        ("h2c", "http2"),
+    ],
+};
+
+pub(crate) static UPSTREAM_TLS: Kind = Kind {
+    name: "upstreams.*.tls",
+    keys: &["ca", "server_name"],
+    synonyms: &[("ca_file", "ca"), ("sni", "server_name")],
+};
+
+pub(crate) static UPSTREAM_TIMEOUTS: Kind =
+    kind("upstreams.*.timeouts", &["connect", "response", "idle"]);
+
+pub(crate) static ROUTE: Kind = Kind {
+    name: "routes.*",
+    keys: &[
+        "url",
+        "upstream",
+        "providers",
+        "allow",
+        "deny",
+        "policy",
+        "public",
+        "rules",
+        "identity",
+        "headers",
+        "secrets",
+        "limits",
+    ],
+    synonyms: &[
+        ("from", "url"),
+        ("host", "url"),
+        ("public_url", "url"),
+        ("to", "upstream"),
+        ("backend", "upstream"),
+        ("service", "upstream"),
+        ("upstreams", "upstream"),
+        ("provider", "providers"),
+        ("policies", "policy"),
+        ("allowed_groups", "allow"),
+        ("preset", "identity"),
+    ],
+};
+
+pub(crate) static RULE: Kind = Kind {
+    name: "routes.*.rules",
+    keys: &["path", "methods", "allow", "deny", "policy", "public"],
+    synonyms: &[("paths", "path"), ("method", "methods"), ("url", "path")],
+};
+
+pub(crate) static ROUTE_HEADERS: Kind = kind("routes.*.headers", &["request", "response"]);
+
+pub(crate) static ROUTE_LIMITS: Kind = kind("routes.*.limits", &["body"]);
+
+pub(crate) static ADMIN: Kind = Kind {
+    name: "admin",
+    keys: &["address", "token"],
+    synonyms: &[("bind", "address"), ("listen", "address"), ("metrics_address", "address")],
+};
+
+pub(crate) static TELEMETRY: Kind =
+    kind("telemetry", &["log", "access_log", "audit_log", "user_fields"]);
+
+pub(crate) static LOG: Kind = kind("telemetry.log", &["level", "format"]);
+
+pub(crate) static ACCESS_LOG: Kind =
+    kind("telemetry.access_log", &["output", "format", "exclude_paths"]);
+
+pub(crate) static AUDIT_LOG: Kind = kind("telemetry.audit_log", &["output", "schema"]);
+
+pub(crate) static LIMITS: Kind = Kind {
+    name: "limits",
+    keys: &[
+        "header_bytes",
+        "uri_bytes",
+        "body",
+        "shutdown_timeout",
+        "header_timeout",
+        "idle_timeout",
+        "connections",
+    ],
+    synonyms: &[("body_bytes", "body"), ("grace_period", "shutdown_timeout")],
+};
+
+/// A secret that is kept elsewhere.
+pub(crate) static SECRET: Kind = kind("a secret", &["file", "env", "credential"]);
+
+/// Every kind of table.
+pub(crate) static KINDS: &[&Kind] = &[
+    &TOP,
+    &LISTENER,
+    &LISTENER_TLS,
+    &AUTH,
+    &SESSIONS,
+    &SESSION_COOKIE,
+    &PROVIDER,
+    &PROVIDER_CLAIMS,
+    &POLICY,
+    &ENTRY,
+    &UPSTREAM,
+    &UPSTREAM_TLS,
+    &UPSTREAM_TIMEOUTS,
+    &ROUTE,
+    &RULE,
+    &ROUTE_HEADERS,
+    &ROUTE_LIMITS,
+    &ADMIN,
+    &TELEMETRY,
+    &LOG,
+    &ACCESS_LOG,
+    &AUDIT_LOG,
+    &LIMITS,
+    &SECRET,
+];
+
+/// What to say about a key that is not known in `kind`.
+pub(crate) fn hint(kind: &Kind, key: &str) -> String {
+    let folded = fold(key);
+    let renamed = kind.synonyms.iter().find(|(other, _)| fold(other) == folded);
+    if let Some((_, ours)) = renamed {
+        return format!("did you mean `{ours}`?");
+    }
+    let near = nearest(key, kind.keys.iter().copied());
+    // A slip of one letter is more likely than a key of another table.
+    if let Some(near) =
+        near.filter(|near| fold(near) == folded || strsim::osa_distance(key, near) <= 1)
+    {
+        return format!("did you mean `{near}`?");
+    }
+    if let Some(home) =
+        KINDS.iter().find(|other| other.name != SECRET.name && other.keys.contains(&key))
+    {
+        return match home.name {
+            "" => format!("`{key}` belongs at the top of the file"),
+            name => format!("`{key}` belongs to [{name}]"),
+        };
+    }
+    match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "there is no such key".to_owned(),
+    }
+}
+
+/// The known name that is most like `given`, if any is like it at all.
+pub(crate) fn nearest<'a>(
+    given: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let given = given.to_lowercase();
+    known
+        .into_iter()
+        .map(|name| (strsim::osa_distance(&given, &name.to_lowercase()), name))
+        .filter(|(distance, name)| *distance <= 1 + name.chars().count() / 4)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// `clientID` and `client-id` are `client_id` to somebody in a hurry.
+fn fold(key: &str) -> String {
+    key.chars()
+        .filter(|character| character.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::file::{File, Files};
+    use crate::problem::Problems;
+    use crate::tree::{self, Table, Value};
+
+    /// C-01 and the table of names in other products.
+    #[test]
+    fn an_unknown_key_is_met_with_the_one_that_was_meant() {
+        for (kind, key, expected) in [
+            (&PROVIDER, "isuer", "did you mean `issuer`?"),
+            (&PROVIDER, "clientID", "did you mean `client_id`?"),
+            (&PROVIDER, "oidc_issuer_url", "did you mean `issuer`?"),
+            (&PROVIDER, "login_url", "did you mean `authorization_endpoint`?"),
+            (&PROVIDER, "redeem_url", "did you mean `token_endpoint`?"),
+            (&PROVIDER, "allow", "`allow` belongs to [policies.*]"),
+            (&ROUTE, "alow", "did you mean `allow`?"),
+            (&ROUTE, "version", "`version` belongs at the top of the file"),
+            (&SESSIONS, "key", "did you mean `keys`?"),
+            (&LIMITS, "zebra", "there is no such key"),
+        ] {
+            assert_eq!(hint(kind, key), expected, "{key} in {}", kind.name);
+        }
+    }
+
+    #[test]
+    fn every_synonym_leads_to_a_key_and_is_none_itself() {
+        for kind in KINDS {
+            for (other, ours) in kind.synonyms {
+                assert!(kind.keys.contains(ours), "{}: {ours}", kind.name);
+                assert!(!kind.keys.contains(other), "{}: {other}", kind.name);
+            }
+        }
+    }
+
+    /// The tables of a kind, wherever they stand in the example.
+    fn tables<'a>(table: &'a Table, parts: &[&str]) -> Vec<&'a Table> {
+        let [part, rest @ ..] = parts else { return vec![table] };
+        let part = part.trim_end_matches("[*]");
+        let entries = table.0.iter().filter(|entry| part == "*" || part == entry.key);
+        let found = entries.flat_map(|entry| match &entry.node.value {
+            Value::Table(table) => tables(table, rest),
+            Value::List(items) => items
+                .iter()
+                .filter_map(|item| match &item.value {
+                    Value::Table(table) => Some(tables(table, rest)),
+                    Value::Boolean(_)
+                    | Value::Datetime
+                    | Value::Float(_)
+                    | Value::Integer(_)
+                    | Value::List(_)
+                    | Value::Text(_) => None,
+                })
+                .flatten()
+                .collect(),
+            Value::Boolean(_)
+            | Value::Datetime
+            | Value::Float(_)
+            | Value::Integer(_)
+            | Value::Text(_) => Vec::new(),
+        });
+        found.collect()
+    }
+
+    #[test]
+    fn every_key_occurs_in_the_shipped_example() {
+        let example = include_str!("../../../config.example.toml");
+        let with_every_key: Vec<&str> = example
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(key) if !key.starts_with(' ') || key.starts_with("    ") => key,
+                _ => line,
+            })
+            .collect();
+        let mut files = Files::default();
+        let text = with_every_key.join("\n");
+        let file = files.add(File::new("example".to_owned(), &text, PathBuf::new(), false));
+        let document = tree::parse(file, &files, &Problems::default());
+        for kind in KINDS {
+            let found = match kind.name {
+                "" => vec![&document],
+                "a secret" => ["providers.*.client_secret", "sessions.keys", "routes.*.secrets.*"]
+                    .iter()
+                    .flat_map(|path| tables(&document, &path.split('.').collect::<Vec<_>>()))
+                    .collect(),
+                name => tables(&document, &name.split('.').collect::<Vec<_>>()),
+            };
+            for key in kind.keys {
+                let is_there = found.iter().any(|table| table.find(key).is_some());
+                assert!(is_there, "`{key}` of [{}] is not in the example", kind.name);
+            }
+        }
+    }
+}

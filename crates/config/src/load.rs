@@ -1,0 +1,225 @@
+//! From files to a configuration.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use lychgate_gateway::endpoint::Endpoint;
+use lychgate_gateway::origin::PublicOrigin;
+use url::Url;
+
+use crate::check::configuration;
+use crate::config::Config;
+use crate::file::Files;
+use crate::include::{self, Document};
+use crate::print::masked;
+use crate::problem::{Problems, Report};
+use crate::reader::Context;
+use crate::secret::SecretUse;
+use crate::tree::{Table, Value};
+
+/// Where a configuration is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file, or a directory whose `*.toml` are read in the order of their names.
+    Path(PathBuf),
+    /// Text that was read already, such as standard input. Relative paths in it are relative to the
+    /// working directory.
+    Text {
+        /// What to call it in messages.
+        name: String,
+        /// The text.
+        text: String,
+    },
+}
+
+/// The variables of the process, or a test's idea of them.
+pub trait Environment {
+    /// The variable's value, or `None` when it is not set or not UTF-8.
+    fn variable(&self, name: &str) -> Option<String>;
+}
+
+/// The variables that this process was started with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessEnvironment;
+
+impl Environment for ProcessEnvironment {
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+/// A configuration, and what the operator should know about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Warnings, perhaps none.
+    pub warnings: Report,
+    /// What was found, in a line.
+    pub summary: Summary,
+}
+
+/// A configuration is right, as far as can be told without its secrets.
+#[derive(Debug)]
+pub struct Checked {
+    /// Warnings, perhaps none.
+    pub warnings: Report,
+    /// What was found, in a line.
+    pub summary: Summary,
+    /// What has to be registered with the providers (C-61).
+    pub redirect_uris: Vec<RedirectUri>,
+}
+
+/// How much was configured. Printed: `2 routes, 1 provider, 1 listener`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The files that were read, in order.
+    pub files: Vec<String>,
+    /// How many routes there are.
+    pub routes: usize,
+    /// How many providers there are.
+    pub providers: usize,
+    /// How many listeners there are.
+    pub listeners: usize,
+}
+
+impl Summary {
+    fn new(files: &Files, config: &Config) -> Self {
+        let routes = &config.gateway.routes;
+        Self {
+            files: files.names().map(str::to_owned).collect(),
+            routes: routes.origins().iter().map(|origin| routes.at(origin).count()).sum(),
+            providers: config.providers.len(),
+            listeners: config.listeners.len(),
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts =
+            [(self.routes, "route"), (self.providers, "provider"), (self.listeners, "listener")];
+        for (index, (count, noun)) in counts.into_iter().enumerate() {
+            let (comma, plural) =
+                (if index > 0 { ", " } else { "" }, if count == 1 { "" } else { "s" });
+            write!(formatter, "{comma}{count} {noun}{plural}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A redirect URI that has to be registered with a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedirectUri {
+    /// The provider's name.
+    pub provider: String,
+    /// The URI.
+    pub url: Url,
+}
+
+/// Reads and checks a configuration and fetches its secrets.
+///
+/// # Errors
+/// Everything that is wrong with it, warnings included, in the order of files and lines.
+pub fn load(sources: &[Source], environment: &dyn Environment) -> Result<Loaded, Report> {
+    let (config, warnings, summary) = read(sources, environment, SecretUse::Fetch)?;
+    Ok(Loaded { config, warnings, summary })
+}
+
+/// Reads and checks a configuration without looking at any secret that is kept elsewhere. There is
+/// no [`Config`] to be had from it.
+///
+/// # Errors
+/// As [`load`].
+pub fn check(sources: &[Source], environment: &dyn Environment) -> Result<Checked, Report> {
+    let (config, warnings, summary) = read(sources, environment, SecretUse::Leave)?;
+    Ok(Checked { warnings, summary, redirect_uris: redirect_uris(&config) })
+}
+
+/// The configuration as written, all files in one, with every secret masked (C-23, C-40).
+///
+/// It need not be a right one; it has to be TOML.
+///
+/// # Errors
+/// When a file cannot be read, is not TOML or contradicts another.
+pub fn print(sources: &[Source], environment: &dyn Environment) -> Result<String, Report> {
+    let problems = Problems::default();
+    let document = include::read(sources, environment, &problems);
+    if problems.has_errors() {
+        return Err(problems.into_report(document.files));
+    }
+    Ok(masked(&document.table))
+}
+
+fn read(
+    sources: &[Source],
+    environment: &dyn Environment,
+    secrets: SecretUse,
+) -> Result<(Config, Report, Summary), Report> {
+    let problems = Problems::default();
+    let Document { files, table } = include::read(sources, environment, &problems);
+    let context = Context {
+        files: &files,
+        environment,
+        problems: &problems,
+        secrets,
+        loopback_only: serves_loopback_only(&table),
+    };
+    let config = configuration(&context, &table);
+    if problems.has_errors() {
+        return Err(problems.into_report(files));
+    }
+    let summary = Summary::new(&files, &config);
+    Ok((config, problems.into_report(files), summary))
+}
+
+/// Whether every route is on this machine: a demonstration, or a test.
+fn serves_loopback_only(table: &Table) -> bool {
+    let Some(entry) = table.find("routes") else { return false };
+    let Value::Table(routes) = &entry.node.value else { return false };
+    let is_loopback = |text: &str| {
+        Url::parse(text)
+            .ok()
+            .and_then(|url| PublicOrigin::of(&url))
+            .is_some_and(|origin| origin.is_loopback())
+    };
+    !routes.0.is_empty()
+        && routes.0.iter().all(|route| match &route.node.value {
+            Value::Table(route) => route.find("url").is_some_and(
+                |url| matches!(&url.node.value, Value::Text(text) if is_loopback(text)),
+            ),
+            Value::Boolean(_)
+            | Value::Datetime
+            | Value::Float(_)
+            | Value::Integer(_)
+            | Value::List(_)
+            | Value::Text(_) => false,
+        })
+}
+
+/// The redirect URIs that have to be registered, by provider (C-61).
+#[must_use]
+pub fn redirect_uris(config: &Config) -> Vec<RedirectUri> {
+    let gateway = &config.gateway;
+    let callback = Endpoint::Callback.path(&gateway.path_prefix);
+    let mut uris = Vec::new();
+    for provider in &config.providers {
+        let name = &provider.sign_in.registration.name;
+        let mut add = |url: Option<Url>| {
+            uris.extend(url.map(|url| RedirectUri { provider: name.clone(), url }));
+        };
+        let at = |origin: &PublicOrigin| Url::parse(&format!("{origin}{callback}")).ok();
+        if let Some(url) = &provider.sign_in.redirect_uri {
+            add(Some(url.clone()));
+        } else if let Some(origin) = &gateway.public_url {
+            add(at(origin));
+        } else {
+            for origin in gateway.routes.origins() {
+                if gateway.routes.at(origin).any(|route| route.providers.contains(name)) {
+                    add(at(origin));
+                }
+            }
+        }
+    }
+    uris
+}

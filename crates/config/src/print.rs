@@ -1,0 +1,197 @@
+//! The document as written, all files in one, with every secret masked (C-23, C-40).
+
+use std::fmt::Write as _;
+
+use crate::grammar::SECRET;
+use crate::secret::is_secret;
+use crate::tree::{Entry, Node, Table, Value};
+
+/// Writes the document as TOML. What may be a secret reads `‹file /run/secrets/oidc›`, or
+/// `‹literal›`.
+pub(crate) fn masked(table: &Table) -> String {
+    let mut text = String::new();
+    write_table(&mut text, table, &mut Vec::new());
+    text
+}
+
+/// Plain values first, for what follows a `[table]` belongs to it.
+fn write_table<'a>(text: &mut String, table: &'a Table, path: &mut Vec<&'a str>) {
+    let (sections, lines): (Vec<&Entry>, Vec<&Entry>) =
+        table.0.iter().partition(|entry| is_section(entry, path));
+    for entry in lines {
+        path.push(&entry.key);
+        write_line(text, &key(&entry.key), entry, path);
+        path.pop();
+    }
+    for entry in sections {
+        path.push(&entry.key);
+        match &entry.node.value {
+            Value::Table(inner) => {
+                let only_sections =
+                    !inner.0.is_empty() && inner.0.iter().all(|inner| is_section(inner, path));
+                if !only_sections {
+                    header(text, &format!("[{}]", keys(path)));
+                }
+                write_table(text, inner, path);
+            }
+            Value::List(items) => {
+                for item in items {
+                    header(text, &format!("[[{}]]", keys(path)));
+                    if let Value::Table(inner) = &item.value {
+                        write_table(text, inner, path);
+                    }
+                }
+            }
+            Value::Boolean(_)
+            | Value::Datetime
+            | Value::Float(_)
+            | Value::Integer(_)
+            | Value::Text(_) => {}
+        }
+        path.pop();
+    }
+}
+
+/// Tables of the first two levels have headers, and so have rules; what is deeper is written as
+/// dotted keys.
+fn is_section(entry: &Entry, path: &[&str]) -> bool {
+    match &entry.node.value {
+        Value::Table(_) => path.is_empty() || (path.len() == 1 && is_named(path)),
+        Value::List(items) => {
+            entry.key == "rules"
+                && path.len() == 2
+                && !items.is_empty()
+                && items.iter().all(|item| matches!(item.value, Value::Table(_)))
+        }
+        Value::Boolean(_)
+        | Value::Datetime
+        | Value::Float(_)
+        | Value::Integer(_)
+        | Value::Text(_) => false,
+    }
+}
+
+fn is_named(path: &[&str]) -> bool {
+    path.first().is_some_and(|first| {
+        ["listeners", "policies", "providers", "routes", "upstreams"].contains(first)
+    })
+}
+
+fn header(text: &mut String, header: &str) {
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(header);
+    text.push('\n');
+}
+
+fn write_line<'a>(text: &mut String, name: &str, entry: &'a Entry, path: &mut Vec<&'a str>) {
+    match &entry.node.value {
+        Value::Table(inner) if !is_secret(path) && !inner.0.is_empty() => {
+            for entry in &inner.0 {
+                path.push(&entry.key);
+                let name = format!("{name}.{}", key(&entry.key));
+                write_line(text, &name, entry, path);
+                path.pop();
+            }
+        }
+        Value::Boolean(_)
+        | Value::Datetime
+        | Value::Float(_)
+        | Value::Integer(_)
+        | Value::List(_)
+        | Value::Table(_)
+        | Value::Text(_) => {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{name} = {}", value(&entry.node, path));
+        }
+    }
+}
+
+fn value<'a>(node: &'a Node, path: &mut Vec<&'a str>) -> String {
+    if is_secret(path) {
+        return match &node.value {
+            Value::List(items) => {
+                let items: Vec<String> = items.iter().map(|item| quoted(&mask(item))).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Value::Boolean(_)
+            | Value::Datetime
+            | Value::Float(_)
+            | Value::Integer(_)
+            | Value::Table(_)
+            | Value::Text(_) => quoted(&mask(node)),
+        };
+    }
+    match &node.value {
+        Value::Boolean(value) => value.to_string(),
+        Value::Datetime => quoted("‹a date›"),
+        Value::Float(value) => format!("{value:?}"),
+        Value::Integer(Some(value)) => value.to_string(),
+        Value::Integer(None) => quoted("‹a large number›"),
+        Value::List(items) => {
+            let items: Vec<String> = items.iter().map(|item| value(item, path)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Table(table) => {
+            let entries: Vec<String> = table
+                .0
+                .iter()
+                .map(|entry| {
+                    path.push(&entry.key);
+                    let text = format!("{} = {}", key(&entry.key), value(&entry.node, path));
+                    path.pop();
+                    text
+                })
+                .collect();
+            if entries.is_empty() {
+                "{}".to_owned()
+            } else {
+                format!("{{ {} }}", entries.join(", "))
+            }
+        }
+        Value::Text(text) => quoted(text),
+    }
+}
+
+/// Where a secret is kept, and never what it is.
+fn mask(node: &Node) -> String {
+    let Value::Table(table) = &node.value else { return "‹literal›".to_owned() };
+    match table.0.as_slice() {
+        [Entry { key, node: Node { value: Value::Text(place), .. }, .. }]
+            if SECRET.keys.contains(&key.as_str()) =>
+        {
+            format!("‹{key} {place}›")
+        }
+        _ => "‹hidden›".to_owned(),
+    }
+}
+
+fn keys(path: &[&str]) -> String {
+    path.iter().map(|part| key(part)).collect::<Vec<_>>().join(".")
+}
+
+/// A key, in quotes unless it is a bare one.
+fn key(key: &str) -> String {
+    let bare = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+    if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { quoted(key) }
+}
+
+/// A basic string (TOML 1.0).
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for character in text.chars() {
+        match character {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            control if control.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(control));
+            }
+            plain => quoted.push(plain),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

@@ -1,0 +1,570 @@
+//! Reading one table: each key has a type, a default and a place, and keys that nobody knows are
+//! said at once.
+//!
+//! A value that cannot be read is a problem, and the reader then goes on with the default: one run
+//! finds everything (C-02), and an error anywhere keeps the result from being used.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::code::Code;
+use crate::expand::expand;
+use crate::file::{Files, Place};
+use crate::grammar::{self, Kind};
+use crate::load::Environment;
+use crate::problem::{Problem, Problems};
+use crate::secret::SecretUse;
+use crate::tree::{Entry, Node, Table, Value};
+use crate::unit::{self, NotAQuantity};
+
+/// What everything that reads needs to know.
+pub(crate) struct Context<'a> {
+    pub(crate) files: &'a Files,
+    pub(crate) environment: &'a dyn Environment,
+    pub(crate) problems: &'a Problems,
+    pub(crate) secrets: SecretUse,
+    /// Nobody but this machine is served: a demonstration, which may keep its secrets at hand.
+    pub(crate) loopback_only: bool,
+}
+
+/// A text of the document: expanded, with its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Text {
+    pub(crate) value: String,
+    pub(crate) place: Place,
+}
+
+/// A table being read.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    pub(crate) context: &'a Context<'a>,
+    table: &'a Table,
+    kind: &'static Kind,
+    /// Where its name stands.
+    pub(crate) place: &'a Place,
+    /// Its name in full: `providers.corp`.
+    pub(crate) path: &'a str,
+}
+
+static NOTHING: Table = Table(Vec::new());
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Context").finish_non_exhaustive()
+    }
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn add(&self, problem: Problem) {
+        self.problems.add(problem);
+    }
+
+    /// Says that `node` is not what `name` has to be.
+    pub(crate) fn wrong_type(&self, node: &Node, name: &str, expected: &str) -> Problem {
+        Problem::new(Code::E0120, &node.place, format!("`{name}` has to be {expected}"))
+            .label(format!("this is {}", node.value.kind()))
+    }
+
+    /// A text, expanded.
+    pub(crate) fn text(&self, node: &Node, name: &str) -> Option<Text> {
+        let Value::Text(written) = &node.value else {
+            self.add(self.wrong_type(node, name, "a text"));
+            return None;
+        };
+        match expand(written, self.environment) {
+            Ok(value) => Some(Text { value, place: node.place.clone() }),
+            Err(error) => {
+                let place = self.inside(&node.place, written, error.at);
+                let problem = Problem::new(Code::E0310, &place, error.message);
+                let problem = problem.label(format!("in `{name}`"));
+                self.add(match error.help {
+                    Some(help) => problem.help(help),
+                    None => problem,
+                });
+                None
+            }
+        }
+    }
+
+    /// The place of a part of a text, or of the whole where escapes make that uncertain.
+    pub(crate) fn inside(&self, place: &Place, value: &str, part: std::ops::Range<usize>) -> Place {
+        let written = self.files.text_at(place);
+        let between = written.get(1..written.len().saturating_sub(1));
+        if between != Some(value) {
+            return place.clone();
+        }
+        let start = place.span.start + 1;
+        Place { file: place.file, span: start + part.start..start + part.end }
+    }
+
+    /// The texts of a list, those that are none being said.
+    pub(crate) fn texts(&self, node: &Node, name: &str) -> Option<Vec<Text>> {
+        let Value::List(items) = &node.value else {
+            let problem = self.wrong_type(node, name, "a list of texts");
+            self.add(match &node.value {
+                Value::Text(one) => {
+                    let items: Vec<String> =
+                        one.split_whitespace().map(|item| format!("{item:?}")).collect();
+                    problem.help(format!("write [{}]", items.join(", ")))
+                }
+                Value::Boolean(_)
+                | Value::Datetime
+                | Value::Float(_)
+                | Value::Integer(_)
+                | Value::List(_)
+                | Value::Table(_) => problem,
+            });
+            return None;
+        };
+        Some(items.iter().filter_map(|item| self.text(item, name)).collect())
+    }
+
+    /// Reads a table of `kind`; keys that are not in it are said.
+    pub(crate) fn read(
+        &'a self,
+        node: &'a Node,
+        place: &'a Place,
+        path: &'a str,
+        kind: &'static Kind,
+    ) -> Option<Reader<'a>> {
+        let Value::Table(table) = &node.value else {
+            self.add(self.wrong_type(node, path, "a table"));
+            return None;
+        };
+        let reader = Reader { context: self, table, kind, place, path };
+        reader.refuse_unknown();
+        Some(reader)
+    }
+
+    /// Reads an optional table; without it every key has its default.
+    pub(crate) fn read_or_default(
+        &'a self,
+        entry: Option<&'a Entry>,
+        path: &'a str,
+        kind: &'static Kind,
+        nowhere: &'a Place,
+    ) -> Reader<'a> {
+        entry
+            .and_then(|entry| self.read(&entry.node, &entry.key_place, path, kind))
+            .unwrap_or(Reader { context: self, table: &NOTHING, kind, place: nowhere, path })
+    }
+}
+
+/// The tables that an operator named, as in `[routes.grafana]`, in the order of their names.
+pub(crate) fn named<'a>(context: &Context<'_>, entry: Option<&'a Entry>) -> Vec<&'a Entry> {
+    let Some(entry) = entry else { return Vec::new() };
+    let Value::Table(table) = &entry.node.value else {
+        let name = format!("{}.NAME", entry.key);
+        context.add(
+            context
+                .wrong_type(&entry.node, &entry.key, "tables with names of yours")
+                .help(format!("write [{name}]")),
+        );
+        return Vec::new();
+    };
+    let mut entries: Vec<&Entry> = table.0.iter().collect();
+    for entry in &entries {
+        let plain = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+        if entry.key.is_empty() || !entry.key.chars().all(plain) {
+            context.add(
+                Problem::new(
+                    Code::E0122,
+                    &entry.key_place,
+                    format!("`{}` cannot be a name", entry.key),
+                )
+                .label("write letters, digits, `-` and `_`"),
+            );
+        }
+    }
+    entries.sort_by(|one, other| one.key.cmp(&other.key));
+    entries
+}
+
+impl<'a> Reader<'a> {
+    fn refuse_unknown(&self) {
+        for entry in &self.table.0 {
+            if self.kind.keys.contains(&entry.key.as_str()) {
+                continue;
+            }
+            let home = match self.path {
+                "" => "at the top of the file".to_owned(),
+                path => format!("in [{path}]"),
+            };
+            self.context.add(
+                Problem::new(
+                    Code::E0102,
+                    &entry.key_place,
+                    format!("unknown key `{}` {home}", entry.key),
+                )
+                .label(grammar::hint(self.kind, &entry.key)),
+            );
+        }
+    }
+
+    /// The name of a key in full.
+    pub(crate) fn name(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    pub(crate) fn entry(&self, key: &str) -> Option<&'a Entry> {
+        debug_assert!(self.kind.keys.contains(&key), "`{key}` is not in the grammar");
+        self.table.find(key)
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.entry(key).is_some()
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Option<Text> {
+        self.context.text(&self.entry(key)?.node, &self.name(key))
+    }
+
+    /// A text that may not be empty.
+    pub(crate) fn words(&self, key: &str) -> Option<Text> {
+        let text = self.text(key)?;
+        if text.value.trim().is_empty() {
+            let problem =
+                Problem::new(Code::E0122, &text.place, format!("`{}` is empty", self.name(key)));
+            self.context.add(problem.label("write something, or delete the key"));
+            return None;
+        }
+        Some(text)
+    }
+
+    pub(crate) fn texts(&self, key: &str) -> Option<Vec<Text>> {
+        self.context.texts(&self.entry(key)?.node, &self.name(key))
+    }
+
+    pub(crate) fn boolean(&self, key: &str) -> Option<bool> {
+        let entry = self.entry(key)?;
+        let Value::Boolean(value) = entry.node.value else {
+            let problem =
+                self.context.wrong_type(&entry.node, &self.name(key), "`true` or `false`");
+            self.context.add(problem);
+            return None;
+        };
+        Some(value)
+    }
+
+    /// A whole number within limits. One written as a float is taken, with a warning (C-05).
+    pub(crate) fn integer(&self, key: &str, default: u32, limits: RangeInclusive<u32>) -> u32 {
+        let Some(entry) = self.entry(key) else { return default };
+        let name = self.name(key);
+        let number = match entry.node.value {
+            Value::Integer(number) => number,
+            Value::Float(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
+                // Whole and small: nothing is lost.
+                #[expect(clippy::cast_possible_truncation, reason = "checked in the line above")]
+                let number = number as i64;
+                self.context.add(
+                    Problem::new(Code::W0120, &entry.node.place, format!("`{name}` is a whole number"))
+                        .label(format!("write {number}"))
+                        .help("Helm's `toToml` turns whole numbers into floats; template the text instead"),
+                );
+                Some(number)
+            }
+            Value::Boolean(_)
+            | Value::Datetime
+            | Value::Float(_)
+            | Value::List(_)
+            | Value::Table(_)
+            | Value::Text(_) => {
+                self.context.add(self.context.wrong_type(&entry.node, &name, "a whole number"));
+                return default;
+            }
+        };
+        match number
+            .and_then(|number| u32::try_from(number).ok())
+            .filter(|number| limits.contains(number))
+        {
+            Some(number) => number,
+            None => {
+                self.context.add(
+                    Problem::new(
+                        Code::E0124,
+                        &entry.node.place,
+                        format!("`{name}` is outside its limits"),
+                    )
+                    .label(format!(
+                        "from {} to {}",
+                        limits.start(),
+                        limits.end()
+                    )),
+                );
+                default
+            }
+        }
+    }
+
+    pub(crate) fn duration(
+        &self,
+        key: &str,
+        default: Duration,
+        limits: RangeInclusive<Duration>,
+    ) -> Duration {
+        let example = unit::duration_in_words(default);
+        let Some(text) = self.quantity(key, "a duration", |number| match number {
+            Some(number) => format!("write \"{number}s\""),
+            None => format!("write for example \"{example}\""),
+        }) else {
+            return default;
+        };
+        let name = self.name(key);
+        match unit::duration(&text.value) {
+            Ok(duration) if limits.contains(&duration) => duration,
+            Ok(_) => {
+                let (least, most) = (limits.start(), limits.end());
+                let (least, most) =
+                    (unit::duration_in_words(*least), unit::duration_in_words(*most));
+                self.context.add(
+                    Problem::new(
+                        Code::E0124,
+                        &text.place,
+                        format!("`{name}` is outside its limits"),
+                    )
+                    .label(format!("from \"{least}\" to \"{most}\"")),
+                );
+                default
+            }
+            Err(error) => {
+                self.no_quantity(&text, &name, error, "`ms`, `s`, `m`, `h` or `d`", &example);
+                default
+            }
+        }
+    }
+
+    /// A size in bytes. `None`: the word `none`, where there may be no limit.
+    pub(crate) fn size(&self, key: &str) -> Option<SizeLimit> {
+        let text = self.quantity(key, "a size", |number| match number {
+            Some(number) => format!("write \"{number}B\", or with `KiB` or `MiB`"),
+            None => "write for example \"32KiB\"".to_owned(),
+        })?;
+        if text.value == "none" {
+            return Some(SizeLimit { bytes: None, place: text.place });
+        }
+        match unit::size(&text.value) {
+            Ok(bytes) => Some(SizeLimit { bytes: Some(bytes), place: text.place }),
+            Err(error) => {
+                self.no_quantity(
+                    &text,
+                    &self.name(key),
+                    error,
+                    "`B`, `KiB`, `MiB` or `GiB`",
+                    "32KiB",
+                );
+                None
+            }
+        }
+    }
+
+    /// A size that has to be within limits.
+    pub(crate) fn size_within(&self, key: &str, default: u64, limits: RangeInclusive<u64>) -> u64 {
+        let Some(size) = self.size(key) else { return default };
+        match size.bytes.filter(|bytes| limits.contains(bytes)) {
+            Some(bytes) => bytes,
+            None => {
+                let (least, most) = (limits.start(), limits.end());
+                let (least, most) = (unit::size_in_words(*least), unit::size_in_words(*most));
+                self.context.add(
+                    Problem::new(
+                        Code::E0124,
+                        &size.place,
+                        format!("`{}` is outside its limits", self.name(key)),
+                    )
+                    .label(format!("from \"{least}\" to \"{most}\"")),
+                );
+                default
+            }
+        }
+    }
+
+    /// A quantity as text; a bare number gets the help that `help` makes of it.
+    fn quantity(
+        &self,
+        key: &str,
+        what: &str,
+        help: impl Fn(Option<i64>) -> String,
+    ) -> Option<Text> {
+        let entry = self.entry(key)?;
+        let name = self.name(key);
+        let bare = match entry.node.value {
+            Value::Text(_) => return self.text(key),
+            Value::Integer(number) => number,
+            Value::Float(_) => None,
+            Value::Boolean(_) | Value::Datetime | Value::List(_) | Value::Table(_) => {
+                self.context.add(self.context.wrong_type(&entry.node, &name, what));
+                return None;
+            }
+        };
+        self.context.add(
+            Problem::new(
+                Code::E0140,
+                &entry.node.place,
+                format!("`{name}` is {what} and needs a unit"),
+            )
+            .label("of what?")
+            .help(help(bare)),
+        );
+        None
+    }
+
+    fn no_quantity(
+        &self,
+        text: &Text,
+        name: &str,
+        error: NotAQuantity,
+        units: &str,
+        example: &str,
+    ) {
+        let (code, label) = match error {
+            NotAQuantity::Number => (Code::E0140, "a whole number has to come first".to_owned()),
+            NotAQuantity::TooLarge => (Code::E0124, "this is too much".to_owned()),
+            NotAQuantity::Unit => (Code::E0140, format!("the unit has to be {units}")),
+        };
+        self.context.add(
+            Problem::new(code, &text.place, format!("`{name}` cannot be read"))
+                .label(label)
+                .help(format!("write for example \"{example}\"")),
+        );
+    }
+
+    /// One of a few words.
+    pub(crate) fn word<T: Copy>(&self, key: &str, default: T, words: &[(&str, T)]) -> T {
+        let Some(text) = self.text(key) else { return default };
+        match words.iter().find(|(word, _)| *word == text.value) {
+            Some((_, meaning)) => *meaning,
+            None => {
+                self.none_of(&text, &self.name(key), words.iter().map(|(word, _)| *word));
+                default
+            }
+        }
+    }
+
+    /// Says that a text is none of the `words` that may stand there.
+    pub(crate) fn none_of<'w>(
+        &self,
+        text: &Text,
+        name: &str,
+        words: impl Iterator<Item = &'w str> + Clone,
+    ) {
+        let label = match grammar::nearest(&text.value, words.clone()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => {
+                let known: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
+                format!("write {}", alternatives(&known))
+            }
+        };
+        let message = format!("`{name}` cannot be {:?}", text.value);
+        self.context.add(Problem::new(Code::E0121, &text.place, message).label(label));
+    }
+
+    /// A path, relative to the file that mentions it.
+    pub(crate) fn path(&self, key: &str) -> Option<PathBuf> {
+        let text = self.words(key)?;
+        Some(self.context.files.path(&text.place, &text.value))
+    }
+
+    /// An absolute URL.
+    pub(crate) fn url(&self, key: &str) -> Option<(Url, Text)> {
+        let text = self.words(key)?;
+        let url = self.context.url(&text, &self.name(key))?;
+        Some((url, text))
+    }
+
+    /// A table inside this one.
+    pub(crate) fn table(
+        &self,
+        key: &str,
+        path: &'a str,
+        kind: &'static Kind,
+    ) -> Option<Reader<'a>> {
+        let entry = self.entry(key)?;
+        self.context.read(&entry.node, &entry.key_place, path, kind)
+    }
+
+    /// A table inside this one; without it every key has its default.
+    pub(crate) fn table_or_default(
+        &self,
+        key: &str,
+        path: &'a str,
+        kind: &'static Kind,
+    ) -> Reader<'a> {
+        self.context.read_or_default(self.entry(key), path, kind, self.place)
+    }
+
+    /// The entries of a table whose keys are the operator's.
+    pub(crate) fn free_table(&self, key: &str) -> &'a [Entry] {
+        let Some(entry) = self.entry(key) else { return &[] };
+        let Value::Table(table) = &entry.node.value else {
+            self.context.add(self.context.wrong_type(&entry.node, &self.name(key), "a table"));
+            return &[];
+        };
+        &table.0
+    }
+
+    /// A problem where a key has to be there and is not.
+    pub(crate) fn missing(&self, message: String) -> Problem {
+        Problem::new(Code::E0110, self.place, message).label("required here")
+    }
+
+    /// Whether a key is not there, not even misspelt; a misspelt one was said to be that.
+    pub(crate) fn lacks(&self, key: &str) -> bool {
+        let meant = format!("did you mean `{key}`?");
+        let unknown =
+            self.table.0.iter().filter(|entry| !self.kind.keys.contains(&entry.key.as_str()));
+        !self.has(key)
+            && !unknown.into_iter().any(|entry| grammar::hint(self.kind, &entry.key) == meant)
+    }
+}
+
+impl Context<'_> {
+    pub(crate) fn url(&self, text: &Text, name: &str) -> Option<Url> {
+        match Url::parse(&text.value) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+                if url.username().is_empty() && url.password().is_none() {
+                    return Some(url);
+                }
+                let problem =
+                    Problem::new(Code::E0122, &text.place, format!("`{name}` names a user"));
+                self.add(problem.label("a URL in here has no user and no password"));
+                None
+            }
+            Ok(_) => {
+                let problem =
+                    Problem::new(Code::E0122, &text.place, format!("`{name}` is no http(s) URL"));
+                self.add(problem.label("begin with `https://`"));
+                None
+            }
+            Err(error) => {
+                let label = if text.value.contains("://") {
+                    error.to_string()
+                } else {
+                    "begin with `https://`".to_owned()
+                };
+                let problem = Problem::new(Code::E0122, &text.place, format!("`{name}` is no URL"));
+                self.add(problem.label(label));
+                None
+            }
+        }
+    }
+}
+
+/// A size, or that there is no limit.
+#[derive(Clone, Debug)]
+pub(crate) struct SizeLimit {
+    pub(crate) bytes: Option<u64>,
+    pub(crate) place: Place,
+}
+
+/// `a`, `a or b`, `a, b or c`.
+pub(crate) fn alternatives(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}

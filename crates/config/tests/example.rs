@@ -1,0 +1,83 @@
+//! The shipped example, held to what it says.
+
+use lychgate_config::{Config, Environment, Source, check, load};
+
+const EXAMPLE: &str = include_str!("../../../config.example.toml");
+
+/// What the example needs to be complete, and nothing that has a default.
+const BARE: &str = r#"
+[providers.corp]
+issuer = "https://id.example.com"
+client_id = "lychgate"
+[routes.app]
+url = "https://app.example.com"
+upstream = "http://127.0.0.1:3000"
+allow = ["group:engineering"]
+[listeners.default]
+address = "127.0.0.1:8080"
+"#;
+
+struct NoVariables;
+
+impl Environment for NoVariables {
+    fn variable(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+fn source(text: &str) -> [Source; 1] {
+    [Source::Text { name: "lychgate.toml".to_owned(), text: text.to_owned() }]
+}
+
+/// The example with every commented key in force.
+fn everything() -> String {
+    let line = |line: &'static str| match line.strip_prefix('#') {
+        Some(key)
+            if key.starts_with(|first: char| !first.is_whitespace()) || key.starts_with("    ") =>
+        {
+            key
+        }
+        _ => line,
+    };
+    EXAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// All of a configuration as text. Routes are searched by hash, so they are written one by one.
+fn in_words(config: &Config) -> String {
+    let gateway = &config.gateway;
+    let routes: Vec<_> =
+        gateway.routes.origins().iter().flat_map(|origin| gateway.routes.at(origin)).collect();
+    format!(
+        "{:#?}",
+        (
+            (&gateway.path_prefix, &gateway.public_url, &gateway.cookies, gateway.login_timeout),
+            (gateway.max_pending_logins, gateway.sessions, &gateway.post_logout_redirect_uris),
+            routes,
+            (&config.session_keys, &config.listeners, &config.providers, &config.upstreams),
+            (&config.admin, &config.telemetry, &config.limits),
+        )
+    )
+}
+
+#[test]
+fn the_example_is_right() {
+    let checked = check(&source(EXAMPLE), &NoVariables).unwrap_or_else(|report| panic!("{report}"));
+    assert!(checked.warnings.is_empty(), "{}", checked.warnings);
+    assert_eq!(checked.summary.to_string(), "1 route, 1 provider, 1 listener");
+}
+
+#[test]
+fn the_example_is_right_with_every_commented_key_in_force() {
+    let text = everything();
+    let checked = check(&source(&text), &NoVariables).unwrap_or_else(|report| panic!("{report}"));
+    assert!(checked.warnings.is_empty(), "{}", checked.warnings);
+    assert_eq!(checked.summary.to_string(), "3 routes, 1 provider, 2 listeners");
+}
+
+/// C-42: what the example calls a default is the default.
+#[test]
+fn the_example_writes_down_the_defaults() {
+    let example = load(&source(EXAMPLE), &NoVariables).unwrap_or_else(|report| panic!("{report}"));
+    let bare = load(&source(BARE), &NoVariables).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(in_words(&example.config), in_words(&bare.config));
+}

@@ -1,0 +1,11 @@
+//! Visits as stories: a browser, a provider and a gateway in one process, without a network.
+
+mod callbacks;
+mod central_sign_in;
+mod cookies;
+mod refused;
+mod signing_in;
+mod signing_out;
+mod staying_signed_in;
+#[path = "../world/mod.rs"]
+mod world;

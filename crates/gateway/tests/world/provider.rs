@@ -1,0 +1,263 @@
+//! An OpenID provider in memory: it checks what it is sent as strictly as a good one does, signs with a real
+//! key, and misbehaves when told to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{Request, Response};
+use lychgate_gateway::world::{Known, Unreachable};
+use lychgate_oidc::{KeySet, Metadata};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use url::{Url, form_urlencoded};
+
+pub(crate) const CLIENT: &str = "lychgate";
+pub(crate) const CLIENT_SECRET: &str = "client-secret-canary";
+
+/// Somebody with an account.
+#[derive(Clone, Debug)]
+pub(crate) struct Person {
+    pub(crate) name: String,
+    pub(crate) groups: Vec<String>,
+}
+
+impl Person {
+    pub(crate) fn new(name: &str, groups: &[&str]) -> Self {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        Self { name: name.to_owned(), groups }
+    }
+
+    /// A site reliability engineer.
+    pub(crate) fn ada() -> Self {
+        Self::new("ada", &["staff", "sre"])
+    }
+
+    /// Somebody from sales.
+    pub(crate) fn bob() -> Self {
+        Self::new("bob", &["staff", "sales"])
+    }
+}
+
+/// How the token endpoint behaves.
+#[derive(Clone, Copy)]
+pub(crate) enum Manner {
+    /// As the specifications say.
+    Honest,
+    /// It does not answer at all.
+    Silent,
+    /// It answers with a status and an error code.
+    Failing(u16, &'static str),
+    /// It takes any verifier, as a provider without PKCE does.
+    Careless,
+    /// It asserts something else than it should.
+    Lying(fn(&mut Value)),
+    /// It signs with a key that it does not publish.
+    Forging,
+}
+
+pub(crate) struct Provider {
+    name: String,
+    issuer: String,
+    /// Whether its metadata was ever fetched.
+    pub(crate) known: bool,
+    pub(crate) manner: Manner,
+    /// Whether it promises and sends `iss` with every authorization response (RFC 9207).
+    pub(crate) sends_issuer: bool,
+    /// Whether it has a sign-out page.
+    pub(crate) signs_out: bool,
+    /// The number of its current key, and of the newest that we have fetched.
+    pub(crate) key: u8,
+    fetched_key: u8,
+    grants: BTreeMap<String, Grant>,
+    pub(crate) token_requests: usize,
+    pub(crate) key_requests: usize,
+}
+
+/// What a code stands for.
+struct Grant {
+    person: Person,
+    nonce: String,
+    challenge: String,
+    redirect_uri: String,
+}
+
+/// The issuer of the provider with this name.
+pub(crate) fn issuer(name: &str) -> String {
+    format!("https://{name}.id.test")
+}
+
+impl Provider {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            issuer: issuer(name),
+            known: true,
+            manner: Manner::Honest,
+            sends_issuer: true,
+            signs_out: true,
+            key: 1,
+            fetched_key: 1,
+            grants: BTreeMap::new(),
+            token_requests: 0,
+            key_requests: 0,
+        }
+    }
+
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Whether browsers may be sent to this address of it.
+    pub(crate) fn owns(&self, url: &Url) -> bool {
+        url.origin().ascii_serialization() == self.issuer
+            && ["/authorize", "/sign-out"].contains(&url.path())
+    }
+
+    pub(crate) fn known(&self) -> Option<Known> {
+        let mut document = json!({
+            "issuer": self.issuer,
+            "authorization_endpoint": format!("{}/authorize", self.issuer),
+            "token_endpoint": format!("{}/token", self.issuer),
+            "jwks_uri": format!("{}/keys", self.issuer),
+            "authorization_response_iss_parameter_supported": self.sends_issuer,
+        });
+        if self.signs_out {
+            document["end_session_endpoint"] = format!("{}/sign-out", self.issuer).into();
+        }
+        let metadata = Metadata::parse(document.to_string().as_bytes(), &self.issuer);
+        let metadata = Arc::new(metadata.expect("our own metadata"));
+        self.known.then(|| Known { metadata, keys: self.keys(self.fetched_key) })
+    }
+
+    pub(crate) fn newer_keys(&mut self) -> Arc<KeySet> {
+        self.key_requests += 1;
+        self.fetched_key = self.key;
+        self.keys(self.key)
+    }
+
+    fn keys(&self, number: u8) -> Arc<KeySet> {
+        let jwk = json!({
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "kid": format!("key-{number}"),
+            "use": "sig",
+            "x": URL_SAFE_NO_PAD.encode(self.signing_key(number).public_key()),
+        });
+        let set = json!({ "keys": [jwk] }).to_string();
+        Arc::new(KeySet::parse(set.as_bytes()).expect("our own keys"))
+    }
+
+    fn signing_key(&self, number: u8) -> Ed25519KeyPair {
+        let mut seed: [u8; 32] = Sha256::digest(self.name.as_bytes()).into();
+        seed[0] = number;
+        Ed25519KeyPair::from_seed_unchecked(&seed).expect("32 bytes")
+    }
+
+    /// The person agrees: a code, and the way back. Also the secrets that are out now.
+    pub(crate) fn authorize(
+        &mut self,
+        url: &Url,
+        person: &Person,
+        code: String,
+    ) -> (String, Vec<String>) {
+        let query: BTreeMap<_, _> = url.query_pairs().into_owned().collect();
+        let asked = |name: &str| query.get(name).cloned().unwrap_or_default();
+        assert!(self.owns(url) && url.path() == "/authorize", "{url}");
+        assert_eq!(url.query_pairs().count(), query.len(), "a parameter is repeated: {url}");
+        for (name, expected) in
+            [("response_type", "code"), ("client_id", CLIENT), ("code_challenge_method", "S256")]
+        {
+            assert_eq!(asked(name), expected, "{url}");
+        }
+        let (state, nonce) = (asked("state"), asked("nonce"));
+        assert!(state.len() >= 43 && nonce.len() >= 43 && state != nonce, "{url}");
+        let grant = Grant {
+            person: person.clone(),
+            nonce: nonce.clone(),
+            challenge: asked("code_challenge"),
+            redirect_uri: asked("redirect_uri"),
+        };
+        let mut back = Url::parse(&grant.redirect_uri).expect("a redirect URI");
+        back.query_pairs_mut().append_pair("code", &code).append_pair("state", &state);
+        if self.sends_issuer {
+            back.query_pairs_mut().append_pair("iss", &self.issuer);
+        }
+        self.grants.insert(code.clone(), grant);
+        (back.into(), vec![code, state, nonce])
+    }
+
+    /// The token endpoint. Also the secrets that it saw and made.
+    pub(crate) fn answer(
+        &mut self,
+        request: &Request<Vec<u8>>,
+        now: i64,
+    ) -> (Result<Response<Vec<u8>>, Unreachable>, Vec<String>) {
+        assert_eq!(request.uri().to_string(), format!("{}/token", self.issuer));
+        assert_eq!(request.method(), http::Method::POST);
+        self.token_requests += 1;
+        let form: BTreeMap<_, _> = form_urlencoded::parse(request.body()).into_owned().collect();
+        let sent = |name: &str| form.get(name).cloned().unwrap_or_default();
+        let mut secrets = vec![sent("code_verifier"), CLIENT_SECRET.to_owned()];
+        let refused = |status: u16, code: &str| Ok(answer(status, &json!({ "error": code })));
+
+        // A code is gone with the first who brings it, right or wrong (RFC 6749 §4.1.2).
+        let Some(grant) = self.grants.remove(&sent("code")) else {
+            return (refused(400, "invalid_grant"), secrets);
+        };
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(sent("code_verifier")));
+        let fits = challenge == grant.challenge || matches!(self.manner, Manner::Careless);
+        if !fits || sent("redirect_uri") != grant.redirect_uri {
+            return (refused(400, "invalid_grant"), secrets);
+        }
+        match self.manner {
+            Manner::Silent => return (Err(Unreachable("no answer in time".to_owned())), secrets),
+            Manner::Failing(status, code) => return (refused(status, code), secrets),
+            Manner::Careless | Manner::Forging | Manner::Honest | Manner::Lying(_) => {}
+        }
+        let mut claims = json!({
+            "iss": self.issuer,
+            "sub": format!("sub-{}", grant.person.name),
+            "aud": CLIENT,
+            "iat": now,
+            "exp": now + 300,
+            "nonce": grant.nonce,
+            "preferred_username": grant.person.name,
+            "email": format!("{}@corp.test", grant.person.name),
+            "email_verified": true,
+            "groups": grant.person.groups,
+        });
+        if let Manner::Lying(change) = self.manner {
+            change(&mut claims);
+        }
+        let token = self.sign(&claims);
+        let access_token = format!("access-token-of-{}", grant.person.name);
+        let body = json!({
+            "access_token": access_token,
+            "token_type": "Bearer",
+            "expires_in": 300,
+            "id_token": token,
+        });
+        secrets.extend([access_token, token]);
+        (Ok(answer(200, &body)), secrets)
+    }
+
+    fn sign(&self, claims: &Value) -> String {
+        let key = if matches!(self.manner, Manner::Forging) { 0xFF } else { self.key };
+        let header = json!({ "alg": "EdDSA", "kid": format!("key-{}", self.key), "typ": "JWT" });
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let input = format!("{}.{}", part(&header), part(claims));
+        let signature = self.signing_key(key).sign(input.as_bytes());
+        format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+}
+
+fn answer(status: u16, body: &Value) -> Response<Vec<u8>> {
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/json")
+        .body(body.to_string().into_bytes())
+        .expect("a response")
+}

@@ -1,0 +1,162 @@
+//! The command line: what each command prints, and with which code it ends.
+//!
+//! Standard output carries the result and nothing else; diagnostics go to standard error (A-00). Exit codes
+//! are few and fixed (A-01).
+
+mod check;
+mod config_print;
+#[cfg(feature = "demo")]
+mod demo;
+mod health;
+mod keys_generate;
+mod version;
+
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use lychgate_config::Source;
+
+/// Yes.
+pub(crate) const OK: u8 = 0;
+/// No: an invalid configuration, or not ready.
+pub(crate) const NO: u8 = 1;
+/// The command was called wrongly.
+pub(crate) const USAGE: u8 = 2;
+/// Something that is needed cannot be reached.
+pub(crate) const UNREACHABLE: u8 = 69;
+/// `run` refuses the configuration. A supervisor should not try again.
+pub(crate) const CONFIG: u8 = 78;
+
+/// A gate before web applications that know nothing of single sign-on.
+#[derive(Parser)]
+#[command(name = "lychgate", version, propagate_version = true, arg_required_else_help = true, after_help = EXIT_CODES)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 yes · 1 no (invalid, or not ready) · 2 wrong usage · 69 something cannot be reached · 78 `run` refuses the configuration
+
+Examples:
+  lychgate demo
+  lychgate check -c /etc/lychgate/lychgate.toml";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Checks a configuration, and says everything that is wrong with it
+    #[command(visible_alias = "-t", after_help = "Examples:\n  lychgate check\n  lychgate check --offline -c lychgate.toml")]
+    Check(check::Options),
+    /// What the configuration says
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Shows a whole sign-in on this machine: a provider, an application and the gateway, in one process
+    #[cfg(feature = "demo")]
+    #[command(after_help = "Examples:\n  lychgate demo\n  lychgate demo --break nonce")]
+    Demo(demo::Options),
+    /// Asks a running gateway whether it is ready
+    #[command(after_help = "Examples:\n  lychgate health\n  lychgate health --address 127.0.0.1:9180")]
+    Health(health::Options),
+    /// Keys that seal cookies
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Serves
+    #[command(after_help = "Examples:\n  lychgate run\n  lychgate run -c /etc/lychgate/lychgate.toml")]
+    Run(Files),
+    /// Says which build this is
+    #[command(after_help = "Examples:\n  lychgate version\n  lychgate version --format json")]
+    Version(version::Options),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Prints the configuration as written, all files in one, secrets masked
+    #[command(after_help = "Examples:\n  lychgate config print\n  lychgate config print -c conf.d/")]
+    Print(Files),
+}
+
+#[derive(Subcommand)]
+enum KeysCommand {
+    /// Makes a key
+    #[command(after_help = "Examples:\n  lychgate keys generate > session.key\n  lychgate keys generate --write /etc/lychgate/session.key")]
+    Generate(keys_generate::Options),
+}
+
+/// Which configuration.
+#[derive(Args)]
+struct Files {
+    /// A file, a directory of `*.toml`, or `-` for standard input; may be repeated
+    #[arg(short, long = "config", value_name = "PATH", env = "LYCHGATE_CONFIG")]
+    config: Vec<PathBuf>,
+}
+
+/// Runs the command that `arguments` name, and says how the process ends.
+pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // `nginx -t` is in many fingers.
+    let arguments = arguments.into_iter().enumerate().map(|(position, argument)| match argument.to_str() {
+        Some("-t") if position == 1 => "check".into(),
+        _ => argument,
+    });
+    let code = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line.command.run(),
+        Err(error) => {
+            // Help and version are answers; anything else is a mistake. Clap knows which stream is whose.
+            let _ = error.print();
+            if error.use_stderr() { USAGE } else { OK }
+        }
+    };
+    ExitCode::from(code)
+}
+
+impl Command {
+    fn run(self) -> u8 {
+        match self {
+            Self::Check(options) => check::run(&options),
+            Self::Config(ConfigCommand::Print(files)) => config_print::run(&files),
+            #[cfg(feature = "demo")]
+            Self::Demo(options) => demo::run(&options),
+            Self::Health(options) => health::run(&options),
+            Self::Keys(KeysCommand::Generate(options)) => keys_generate::run(&options),
+            Self::Run(files) => crate::run::run(&files.sources()),
+            Self::Version(options) => version::run(&options),
+        }
+    }
+}
+
+impl Files {
+    /// What was named, or what is found: `./lychgate.toml`, then `/etc/lychgate/lychgate.toml` (A-02).
+    fn sources(&self) -> Vec<Source> {
+        if self.config.is_empty() {
+            let here = Path::new("lychgate.toml");
+            let system = Path::new("/etc/lychgate/lychgate.toml");
+            let found = if here.exists() || !system.exists() { here } else { system };
+            return vec![Source::Path(found.to_owned())];
+        }
+        self.config.iter().map(|path| source(path)).collect()
+    }
+}
+
+fn source(path: &Path) -> Source {
+    if path.as_os_str() != "-" {
+        return Source::Path(path.to_owned());
+    }
+    let mut text = String::new();
+    // Text that is not UTF-8 is no TOML either; the reader says so at the place where it stops.
+    let _ = std::io::stdin().read_to_string(&mut text);
+    Source::Text { name: "<stdin>".to_owned(), text }
+}
+
+/// Prints a result to standard output. A reader that went away is no reason to fail.
+pub(crate) fn say(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Prints a diagnostic to standard error.
+pub(crate) fn complain(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}

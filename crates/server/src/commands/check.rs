@@ -1,0 +1,138 @@
+//! `lychgate check`: everything that can be said about a configuration without serving it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use lychgate_config::ProcessEnvironment;
+use lychgate_config::config::{Config, Upstream, UpstreamAddress};
+
+use super::{Files, NO, OK, UNREACHABLE, complain, say};
+use crate::fetch::Fetcher;
+use crate::{providers, tls};
+use crate::telemetry::metrics::Metrics;
+
+/// What to check.
+#[derive(Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    files: Files,
+    /// Look at no secret, and ask no provider and no upstream
+    #[arg(long)]
+    offline: bool,
+    /// Let warnings count as errors
+    #[arg(long, value_name = "KIND", value_parser = ["warnings"])]
+    deny: Option<String>,
+}
+
+/// For each thing that is asked.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Checks, and ends with 1 when the configuration is wrong and with 69 when something that it names does
+/// not answer.
+pub(super) fn run(options: &Options) -> u8 {
+    let sources = options.files.sources();
+    let (warnings, summary, redirect_uris, config) = if options.offline {
+        match lychgate_config::check(&sources, &ProcessEnvironment) {
+            Ok(checked) => (checked.warnings, checked.summary, checked.redirect_uris, None),
+            Err(report) => return refuse(&report),
+        }
+    } else {
+        match lychgate_config::load(&sources, &ProcessEnvironment) {
+            Ok(loaded) => {
+                let redirect_uris = lychgate_config::redirect_uris(&loaded.config);
+                (loaded.warnings, loaded.summary, redirect_uris, Some(loaded.config))
+            }
+            Err(report) => return refuse(&report),
+        }
+    };
+    if !warnings.is_empty() {
+        complain(&format!("{warnings}\n"));
+        if options.deny.is_some() {
+            return NO;
+        }
+    }
+    for redirect in &redirect_uris {
+        say(&format!("{}: redirect URI to register → {}\n", redirect.provider, redirect.url));
+    }
+    let reached = config.is_none_or(|config| ask_everybody(&config));
+    let warnings = match warnings.warnings() {
+        1 => "1 warning".to_owned(),
+        count => format!("{count} warnings"),
+    };
+    say(&format!("{}: ok ({summary}, {warnings})\n", summary.files.join(", ")));
+    if reached { OK } else { UNREACHABLE }
+}
+
+fn refuse(report: &lychgate_config::Report) -> u8 {
+    complain(&format!("{report}\n"));
+    NO
+}
+
+/// Asks each provider for its metadata and each upstream for a connection; a line each. Also makes whatever
+/// else `run` would make before it listens.
+fn ask_everybody(config: &Config) -> bool {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return false;
+    };
+    runtime.block_on(async {
+        let mut all = true;
+        let mut line = |what: String, outcome: Result<(), String>| match outcome {
+            Ok(()) => say(&format!("{what}: answers\n")),
+            Err(error) => {
+                all = false;
+                complain(&format!("warning: {what}: {error}\n"));
+            }
+        };
+        for listener in &config.listeners {
+            let made = listener.tls.as_ref().map(|tls| tls::server_config(tls, tls::Http2::Offered)).transpose();
+            if let Err(error) = made {
+                line(format!("listeners.{}", listener.name), Err(crate::chain(&error)));
+            }
+        }
+        if let Ok(fetcher) = Fetcher::new() {
+            let names = config.providers.iter().map(|provider| provider.sign_in.registration.name.as_str());
+            let metrics = Arc::new(Metrics::new(&config.gateway.routes, names, "", SystemTime::now()));
+            let readiness = Arc::default();
+            for provider in &config.providers {
+                let asked = providers::ask_once(provider, &fetcher, &metrics, &readiness);
+                let outcome = match tokio::time::timeout(PATIENCE, asked).await {
+                    Ok(outcome) => outcome.map_err(|error| crate::chain(&error)),
+                    Err(_) => Err("no answer within 3 s".to_owned()),
+                };
+                line(format!("providers.{}", provider.sign_in.registration.name), outcome);
+            }
+        }
+        for (name, outcome) in upstreams(&config.upstreams).await {
+            line(name, outcome);
+        }
+        all
+    })
+}
+
+async fn upstreams(upstreams: &BTreeMap<String, Upstream>) -> Vec<(String, Result<(), String>)> {
+    let mut outcomes = Vec::new();
+    for upstream in upstreams.values() {
+        for address in &upstream.addresses {
+            let (text, connected) = match address {
+                UpstreamAddress::Plain { host, port } | UpstreamAddress::Tls { host, port, .. } => {
+                    let connect = tokio::net::TcpStream::connect((host.as_str(), *port));
+                    let connected = tokio::time::timeout(PATIENCE, connect).await;
+                    (format!("{host}:{port}"), connected.map(|connected| connected.map(drop)))
+                }
+                UpstreamAddress::Unix(path) => {
+                    let connect = tokio::net::UnixStream::connect(path);
+                    let connected = tokio::time::timeout(PATIENCE, connect).await;
+                    (path.display().to_string(), connected.map(|connected| connected.map(drop)))
+                }
+            };
+            let outcome = match connected {
+                Ok(connected) => connected.map_err(|error| error.to_string()),
+                Err(_) => Err("no connection within 3 s".to_owned()),
+            };
+            outcomes.push((format!("{} ({text})", upstream.name), outcome));
+        }
+    }
+    outcomes
+}

@@ -1,0 +1,40 @@
+//! `lychgate version`.
+
+use clap::{Args, ValueEnum};
+
+use super::{OK, say};
+
+/// How to say it.
+#[derive(Args)]
+pub(super) struct Options {
+    /// The form of the answer
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Json,
+    Text,
+}
+
+/// Says which build this is.
+pub(super) fn run(options: &Options) -> u8 {
+    let features: &[&str] = if cfg!(feature = "demo") { &["demo"] } else { &[] };
+    let (name, version) = ("lychgate", env!("CARGO_PKG_VERSION"));
+    match options.format {
+        Format::Text => say(&format!("{name} {version}\n")),
+        Format::Json => {
+            let answer = serde_json::json!({
+                "name": name,
+                "version": version,
+                "commit": option_env!("LYCHGATE_COMMIT"),
+                "tls": "rustls with aws-lc-rs",
+                "features": features,
+                "config_version": 1,
+            });
+            say(&format!("{answer}\n"));
+        }
+    }
+    OK
+}

@@ -1,0 +1,474 @@
+//! Where clients come in: sockets that listen, and what happens to a connection before it is HTTP.
+//!
+//! pingora's own listeners accept without a limit, cannot say which port they were given and end the
+//! process when a certificate is wrong; so the loops that accept are ours, and pingora is handed sockets. A
+//! [`Door`] is bound first, with everything checked, and serves later.
+//!
+//! A connection counts against one limit over all listeners from the moment it is accepted. When the limit
+//! is reached nothing is accepted until somebody leaves; what waits is the kernel's queue. A panic while a
+//! connection is served ends that connection.
+
+mod unix;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lychgate_config::config::{Limits, ListenAddress, Listener};
+use lychgate_gateway::forwarded::{Peer, TrustedProxies};
+use lychgate_gateway::request::Transport;
+use lychgate_gateway::world::World;
+use pingora_core::apps::{HttpServerApp, HttpServerOptions, ServerApp};
+use pingora_core::protocols::http::v2::server::default_h2_options;
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::{HttpProxy, http_proxy};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use self::unix::{SocketFile, SocketFileError};
+use crate::drain::Drain;
+use crate::proxy::App;
+use crate::socket::{Connection, GuardedSocket, Protocol, SocketLimits, sniff};
+use crate::tls::{self, Http2, TlsError};
+
+/// From the first byte of a TLS handshake to its end.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many connections the kernel keeps for us while we are not accepting.
+const BACKLOG: u32 = 1024;
+
+/// How long nothing is accepted after accepting failed: the reason is a lack of something, and trying
+/// again at once would only use up more.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+/// How long connections without a request are waited for at the end: clients of HTTP/2 have to be told.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How often a request is sent to an upstream, the first time included.
+const TRIES_MAX: usize = 3;
+
+/// How many idle connections to upstreams are kept for each thread.
+const POOL_SIZE: usize = 256;
+
+/// All listeners, bound.
+#[derive(Debug)]
+pub(crate) struct Door {
+    listeners: Vec<Bound>,
+    limits: SocketLimits,
+    connections: Arc<Semaphore>,
+}
+
+/// What the connections of one listener have in common.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    /// The operator's name for the listener.
+    pub(crate) name: String,
+    /// Whether it speaks TLS.
+    pub(crate) transport: Transport,
+    /// What it is for.
+    pub(crate) purpose: Purpose,
+    /// Whose word about the client's address is believed.
+    pub(crate) trusted: TrustedProxies,
+    http2: Http2,
+}
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To send everybody to the same place on https.
+    RedirectToHttps,
+    /// To serve.
+    Serve,
+}
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Every request was answered.
+    Drained,
+    /// So many requests were cut off.
+    Cut(usize),
+}
+
+/// A listener cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BindError {
+    /// The address cannot be bound.
+    #[error("listener `{listener}` cannot listen on {address}")]
+    Address {
+        /// The listener.
+        listener: String,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The socket file cannot be made.
+    #[error("listener `{listener}` cannot listen on {}", .path.display())]
+    File {
+        /// The listener.
+        listener: String,
+        /// The socket file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: SocketFileError,
+    },
+    /// Its certificate or key cannot be used.
+    #[error("listener `{listener}` cannot speak TLS")]
+    Tls {
+        /// The listener.
+        listener: String,
+        /// Why.
+        #[source]
+        cause: TlsError,
+    },
+}
+
+impl Entrance {
+    /// A listener in plain text that nobody is believed on.
+    #[cfg(test)]
+    pub(crate) fn plain(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            transport: Transport::Plain,
+            purpose: Purpose::Serve,
+            trusted: TrustedProxies::default(),
+            http2: Http2::Off,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Bound {
+    entrance: Arc<Entrance>,
+    socket: Listening,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+#[derive(Debug)]
+enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener, SocketFile),
+}
+
+/// What every task that serves a connection needs.
+struct Service<W> {
+    proxy: Arc<HttpProxy<App<W>>>,
+    limits: SocketLimits,
+    shutdown: watch::Receiver<bool>,
+}
+
+impl<W> Clone for Service<W> {
+    fn clone(&self) -> Self {
+        Self { proxy: Arc::clone(&self.proxy), limits: self.limits, shutdown: self.shutdown.clone() }
+    }
+}
+
+impl Door {
+    /// Checks every certificate and binds every address. Has to be called inside the runtime that will serve.
+    ///
+    /// # Errors
+    /// [`BindError`], naming the listener. Nothing stays bound.
+    pub(crate) fn bind(listeners: &[Listener], limits: &Limits) -> Result<Self, BindError> {
+        let bound = listeners.iter().map(Bound::new).collect::<Result<_, _>>()?;
+        let head_bytes_max = limits.header_bytes.saturating_add(limits.uri_bytes).saturating_add(64);
+        let limits_of_sockets = SocketLimits {
+            head_bytes_max: usize::try_from(head_bytes_max).unwrap_or(usize::MAX),
+            head_timeout: limits.header_timeout,
+            idle_timeout: limits.idle_timeout,
+        };
+        let connections = usize::try_from(limits.connections).unwrap_or(Semaphore::MAX_PERMITS);
+        Ok(Self {
+            listeners: bound,
+            limits: limits_of_sockets,
+            connections: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+        })
+    }
+
+    /// The listeners' names and where they really listen: port 0 in the configuration is another one here.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (&str, ListenAddress)> {
+        self.listeners.iter().filter_map(|bound| {
+            let address = match &bound.socket {
+                Listening::Tcp(listener) => ListenAddress::Tcp(listener.local_addr().ok()?),
+                Listening::Unix(_, file) => file.address(),
+            };
+            Some((bound.entrance.name.as_str(), address))
+        })
+    }
+
+    /// Serves until `shutdown` turns true, then lets requests under way end, for `patience` at most.
+    ///
+    /// Idle connections are closed at once, others after their response; clients of HTTP/2 are told. Whatever is
+    /// left after `patience` is cut off, WebSockets among it. The sender of `shutdown` has to outlive this.
+    pub(crate) async fn serve<W>(
+        self,
+        app: App<W>,
+        shutdown: watch::Receiver<bool>,
+        patience: Duration,
+    ) -> Ended
+    where
+        W: World + Send + Sync + 'static,
+    {
+        let drain = app.drain().clone();
+        let service = Service {
+            proxy: Arc::new(proxy(app, &self.limits)),
+            limits: self.limits,
+            shutdown: shutdown.clone(),
+        };
+        let mut loops = JoinSet::new();
+        for bound in self.listeners {
+            loops.spawn(bound.accept_until_shutdown(service.clone(), Arc::clone(&self.connections)));
+        }
+        let mut connections = Vec::with_capacity(loops.len());
+        while let Some(ended) = loops.join_next().await {
+            match ended {
+                Ok(of_listener) => connections.push(of_listener),
+                Err(error) => tracing::error!(%error, "a listener ended"),
+            }
+        }
+        service.proxy.http_cleanup().await;
+        let farewell = async {
+            drain.finished().await;
+            tokio::time::sleep(FAREWELL).await;
+        };
+        let closed = async {
+            for of_listener in &mut connections {
+                while let Some(ended) = of_listener.join_next().await {
+                    report(ended);
+                }
+            }
+        };
+        tokio::select! {
+            () = closed => {}
+            () = farewell => {}
+            () = tokio::time::sleep(patience) => {}
+        }
+        end_of(&drain)
+    }
+}
+
+fn end_of(drain: &Drain) -> Ended {
+    match drain.requests() {
+        0 => Ended::Drained,
+        cut => Ended::Cut(cut),
+    }
+}
+
+fn proxy<W>(app: App<W>, limits: &SocketLimits) -> HttpProxy<App<W>>
+where
+    W: World + Send + Sync + 'static,
+{
+    let conf = ServerConf {
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        max_retries: TRIES_MAX,
+        upstream_keepalive_pool_size: POOL_SIZE,
+        ..ServerConf::default()
+    };
+    let mut proxy = http_proxy(&Arc::new(conf), app);
+    let mut options = HttpServerOptions::default();
+    // Refused in a filter of ours, which is logged and does not carry pingora's name.
+    options.allow_connect_method_proxying = true;
+    options.h2_idle_timeout = Some(limits.idle_timeout);
+    proxy.server_options = Some(options);
+    let mut http2 = default_h2_options();
+    http2.max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX));
+    proxy.h2_options = Some(http2);
+    proxy
+}
+
+impl Bound {
+    fn new(listener: &Listener) -> Result<Self, BindError> {
+        let http2 = if listener.http2 { Http2::Offered } else { Http2::Off };
+        let named = || listener.name.clone();
+        let tls = listener.tls.as_ref().map(|tls| tls::server_config(tls, http2)).transpose();
+        let tls = tls.map_err(|cause| BindError::Tls { listener: named(), cause })?;
+        let socket = match &listener.address {
+            ListenAddress::Tcp(address) => listen(*address).map(Listening::Tcp).map_err(|cause| {
+                BindError::Address { listener: named(), address: *address, cause }
+            })?,
+            ListenAddress::Unix { path, mode } => {
+                let (listener, file) = unix::listen(path, *mode, BACKLOG).map_err(|cause| {
+                    BindError::File { listener: named(), path: path.clone(), cause }
+                })?;
+                Listening::Unix(listener, file)
+            }
+        };
+        let entrance = Arc::new(Entrance {
+            name: named(),
+            transport: if tls.is_some() { Transport::Tls } else { Transport::Plain },
+            purpose: if listener.redirect_to_https { Purpose::RedirectToHttps } else { Purpose::Serve },
+            trusted: listener.trusted_proxies.clone(),
+            http2,
+        });
+        Ok(Self { entrance, socket, tls })
+    }
+
+    /// Accepts, and answers with the connections that are still open at the end.
+    async fn accept_until_shutdown<W>(
+        self,
+        service: Service<W>,
+        limit: Arc<Semaphore>,
+    ) -> JoinSet<()>
+    where
+        W: World + Send + Sync + 'static,
+    {
+        let mut connections = JoinSet::new();
+        let mut shutdown = service.shutdown.clone();
+        let accepting = async {
+            loop {
+                if limit.available_permits() == 0 {
+                    tracing::warn!(listener = self.entrance.name, "as many connections as are allowed");
+                }
+                let Ok(place) = Arc::clone(&limit).acquire_owned().await else { break };
+                tokio::select! {
+                    Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
+                    accepted = self.socket.accept() => match accepted {
+                        Ok(socket) => self.admit(socket, place, &service, &mut connections),
+                        Err(error) if concerns_one_connection(&error) => {
+                            tracing::debug!(listener = self.entrance.name, %error, "a connection was lost");
+                        }
+                        Err(error) => {
+                            tracing::warn!(listener = self.entrance.name, %error, "accepting failed");
+                            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+                        }
+                    },
+                }
+            }
+        };
+        tokio::select! {
+            _ = shutdown.wait_for(|stop| *stop) => {}
+            () = accepting => {}
+        }
+        connections
+    }
+
+    fn admit<W>(
+        &self,
+        socket: Accepted,
+        place: OwnedSemaphorePermit,
+        service: &Service<W>,
+        connections: &mut JoinSet<()>,
+    ) where
+        W: World + Send + Sync + 'static,
+    {
+        let entrance = Arc::clone(&self.entrance);
+        let acceptor = self.tls.clone().map(TlsAcceptor::from);
+        let service = service.clone();
+        connections.spawn(async move {
+            let served = match socket {
+                Accepted::Tcp(socket, peer) => service.begin(socket, peer, entrance, acceptor).await,
+                Accepted::Unix(socket) => service.begin(socket, Peer::Unix, entrance, acceptor).await,
+            };
+            if let Err(error) = served {
+                tracing::debug!(%error, "a connection ended before its first request");
+            }
+            drop(place);
+        });
+    }
+}
+
+enum Accepted {
+    Tcp(TcpStream, Peer),
+    Unix(UnixStream),
+}
+
+impl Listening {
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, address) = listener.accept().await?;
+                socket.set_nodelay(true)?;
+                // A client that vanished from a WebSocket is noticed in the end.
+                rustix::net::sockopt::set_socket_keepalive(&socket, true)?;
+                Ok(Accepted::Tcp(socket, Peer::Address(address.ip().to_canonical())))
+            }
+            Self::Unix(listener, _) => Ok(Accepted::Unix(listener.accept().await?.0)),
+        }
+    }
+}
+
+impl<W: World + Send + Sync + 'static> Service<W> {
+    /// Finds out what a connection speaks, and serves it to its end.
+    async fn begin<S>(
+        self,
+        mut socket: S,
+        peer: Peer,
+        entrance: Arc<Entrance>,
+        acceptor: Option<TlsAcceptor>,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + Sync + std::fmt::Debug + 'static,
+    {
+        if let Some(acceptor) = acceptor {
+            let socket = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await??;
+            let protocol = match socket.get_ref().1.alpn_protocol() {
+                Some(b"h2") => Protocol::Http2,
+                _ => Protocol::Http1,
+            };
+            let connection = Connection::new(entrance, peer, protocol);
+            return self.converse(socket, connection, Bytes::new()).await;
+        }
+        let (protocol, seen) = match entrance.http2 {
+            Http2::Offered => {
+                tokio::time::timeout(self.limits.head_timeout, sniff(&mut socket)).await??
+            }
+            Http2::Off => (Protocol::Http1, Bytes::new()),
+        };
+        self.converse(socket, Connection::new(entrance, peer, protocol), seen).await
+    }
+
+    async fn converse<S>(
+        self,
+        socket: S,
+        connection: Connection,
+        seen: Bytes,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + Sync + std::fmt::Debug + 'static,
+    {
+        let socket = GuardedSocket::new(socket, Arc::new(connection), seen, self.limits)?;
+        self.proxy.process_new(Box::new(socket), &self.shutdown).await;
+        Ok(())
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Whether accepting failed because of the client alone, so that the next one may succeed.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::NotConnected
+    )
+}
+
+/// Says when a connection did not end by itself.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a panic ended a connection");
+    }
+}

@@ -1,0 +1,558 @@
+//! The door to the applications: a visit as pingora leads it through.
+//!
+//! Every request becomes a [`Request`], the gateway is asked once, and its [`Outcome`] is kept. An answer of
+//! ours is written by one function. An admission is the only thing that can be forwarded: the upstream, the
+//! target and the headers are read from it, and without one there is an error. Upstream headers are touched
+//! in one place, late, where pingora no longer takes anything away because a client asked it to.
+//!
+//! No request is remembered here between two of one connection; what may be kept by connection would be
+//! handed over in `persist_connection_context`.
+//!
+//! Sources: RFC 9110 §7; RFC 9112 §3, §6, §9; RFC 9113 §8.
+
+mod answer;
+mod failure;
+mod forward;
+mod https;
+mod objection;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, Version, header};
+use lychgate_config::config::Limits;
+use lychgate_gateway::client::Client;
+use lychgate_gateway::cookie::Cookies;
+use lychgate_gateway::forwarded::Peer;
+use lychgate_gateway::outcome::{Admission, Answer, Outcome, Record, Refusal, Verdict};
+use lychgate_gateway::reason::Reason;
+use lychgate_gateway::request::{Received, Request, Transport};
+use lychgate_gateway::world::World;
+use lychgate_gateway::{Gateway, visit as gateway_visit};
+use lychgate_oidc::Timestamp;
+use pingora_core::modules::http::HttpModules;
+use pingora_core::upstreams::peer::{HttpPeer, Peer as _};
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use self::answer::AfterAnswer;
+use self::https::HttpsHosts;
+use crate::drain::{Drain, UnderWay};
+use crate::listener::Purpose;
+use crate::respond::Responder;
+use crate::socket::Connection;
+use crate::telemetry::metrics::ActiveRequest;
+use crate::telemetry::{Finished, Telemetry};
+use crate::upstream::{Candidates, Upstream, Upstreams};
+use crate::websocket::Answered;
+use crate::world;
+
+/// Between any two pieces of a request's body, and for any piece of a response to be taken.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What follows from one configuration. A visit keeps the one that it began with.
+#[derive(Debug)]
+pub(crate) struct Site {
+    gateway: Gateway,
+    upstreams: Upstreams,
+    responder: Responder,
+    https: HttpsHosts,
+}
+
+/// What pingora asks about every request.
+pub(crate) struct App<W> {
+    site: Arc<ArcSwap<Site>>,
+    world: Arc<W>,
+    telemetry: Arc<Telemetry>,
+    limits: Limits,
+    drain: Drain,
+}
+
+/// One request, from its header block to its log line.
+pub(crate) struct Visit {
+    site: Arc<Site>,
+    came: SystemTime,
+    began: Instant,
+    now: Timestamp,
+    /// The id under which page, logs and upstream know it.
+    id: String,
+    client: Option<IpAddr>,
+    /// As the gateway reads it, if it can be read.
+    canonical: Option<Canonical>,
+    outcome: Option<Outcome>,
+    /// Why it is cut short, when that is known better than by pingora's error.
+    cut_short: Option<Reason>,
+    manner: Manner,
+    body_bytes: u64,
+    passage: Option<Passage>,
+    #[expect(dead_code, reason = "counts for as long as it is there")]
+    under_way: UnderWay,
+    #[expect(dead_code, reason = "counts for as long as it is there")]
+    active: Option<ActiveRequest>,
+}
+
+/// Where a request goes, in the one spelling that counts.
+struct Canonical {
+    authority: String,
+    path: String,
+}
+
+/// What a request wants of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// A response.
+    Exchange,
+    /// A WebSocket.
+    Handshake,
+}
+
+/// A request on its way to an upstream.
+struct Passage {
+    upstream: Arc<Upstream>,
+    candidates: Candidates,
+    began: Instant,
+    answer: Option<UpstreamAnswer>,
+    handshake: Option<Answered>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct UpstreamAnswer {
+    status: StatusCode,
+    after: Duration,
+}
+
+impl Site {
+    /// A site of `gateway`, whose routes lead to `upstreams`.
+    pub(crate) fn new(gateway: Gateway, upstreams: Upstreams) -> Self {
+        let settings = gateway.settings();
+        let responder = Responder::new(&settings.path_prefix);
+        let https = HttpsHosts::new(settings.routes.origins());
+        Self { gateway, upstreams, responder, https }
+    }
+}
+
+impl<W> App<W> {
+    /// Serves whatever `site` holds when a request begins.
+    pub(crate) fn new(
+        site: Arc<ArcSwap<Site>>,
+        world: Arc<W>,
+        telemetry: Arc<Telemetry>,
+        limits: Limits,
+    ) -> Self {
+        Self { site, world, telemetry, limits, drain: Drain::default() }
+    }
+
+    /// The requests under way.
+    pub(crate) fn drain(&self) -> &Drain {
+        &self.drain
+    }
+}
+
+impl<W: World + Send + Sync + 'static> App<W> {
+    /// Asks the gateway, or answers for it where there is nothing to ask.
+    async fn outcome(
+        &self,
+        head: &RequestHeader,
+        connection: &Connection,
+        visit: &mut Visit,
+    ) -> Outcome {
+        let site = Arc::clone(&visit.site);
+        let target = String::from_utf8_lossy(head.raw_path());
+        let target = objection::origin_form(&target);
+        let received = Received {
+            method: &head.method,
+            target,
+            authority: objection::authority(head),
+            headers: &head.headers,
+            peer: connection.peer,
+            trusted: &connection.entrance.trusted,
+            transport: connection.entrance.transport,
+            fresh_id: &visit.id,
+        };
+        let request = match Request::read(received) {
+            Ok(request) => request,
+            Err(malformed) => return gateway_visit::malformed(&malformed, &head.method, &head.headers),
+        };
+        let outcome = site.gateway.visit(self.world.as_ref(), &request, visit.now).await;
+        let Request { authority, path, client, id, .. } = request;
+        visit.client = client.address();
+        visit.canonical = Some(Canonical { authority, path: path.as_str().to_owned() });
+        visit.id = id;
+        outcome
+    }
+
+    fn finished(&self, session: &Session, visit: &Visit, error: Option<&Error>) {
+        let Some(connection) = session.digest().and_then(Connection::of) else { return };
+        let head = session.req_header();
+        let target = String::from_utf8_lossy(head.raw_path());
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target.as_ref(), None),
+        };
+        let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let error = error.filter(|error| failure::is_for_the_operator(error)).map(ToString::to_string);
+        let passage = visit.passage.as_ref();
+        let nothing = Record::default();
+        self.telemetry.finished(&Finished {
+            request_id: &visit.id,
+            time: visit.came,
+            client: visit.client,
+            peer: match connection.peer {
+                Peer::Address(address) => Some(address),
+                Peer::Unix => None,
+            },
+            method: &head.method,
+            scheme: match connection.entrance.transport {
+                Transport::Plain => "http",
+                Transport::Tls => "https",
+            },
+            authority: visit.canonical.as_ref().map_or(objection::authority(head), |it| &it.authority),
+            path: visit.canonical.as_ref().map_or(path, |it| &it.path),
+            query,
+            protocol: match head.version {
+                Version::HTTP_2 => "HTTP/2",
+                Version::HTTP_10 => "HTTP/1.0",
+                _ => "HTTP/1.1",
+            },
+            status: session.response_written().map_or(0, |response| response.status.as_u16()),
+            bytes_in: session.body_bytes_read() as u64,
+            bytes_out: session.body_bytes_sent() as u64,
+            duration: visit.began.elapsed(),
+            upstream: passage.map(|passage| passage.upstream.name()),
+            upstream_status: passage.and_then(|passage| Some(passage.answer?.status.as_u16())),
+            upstream_duration: passage.map(|passage| match passage.answer {
+                Some(answer) => answer.after,
+                None => passage.began.elapsed(),
+            }),
+            user_agent: text(header::USER_AGENT),
+            referer: text(header::REFERER),
+            error: error.as_deref(),
+            record: visit.outcome.as_ref().map_or(&nothing, |outcome| &outcome.record),
+        });
+    }
+}
+
+impl Visit {
+    /// The cookies of the origin that it is for.
+    fn cookies(&self) -> Option<&Cookies> {
+        self.site.gateway.cookies(&self.canonical.as_ref()?.authority)
+    }
+
+    fn admission(&self) -> Option<&Admission> {
+        match &self.outcome.as_ref()?.verdict {
+            Verdict::Admit(admission) => Some(admission),
+            Verdict::Answer(_) => None,
+        }
+    }
+
+    /// Makes `reason` what the visit comes to, and keeps what is known of it.
+    fn refuse(&mut self, reason: Reason, client: Client) {
+        let refusal = Answer::Refusal(Refusal::new(reason, client));
+        match &mut self.outcome {
+            Some(outcome) => {
+                outcome.verdict = Verdict::Answer(Box::new(refusal));
+                outcome.record.reason = Some(reason);
+            }
+            None => self.outcome = Some(Outcome::refuse(Refusal::new(reason, client))),
+        }
+    }
+}
+
+#[async_trait]
+impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
+    type CTX = Visit;
+
+    fn new_ctx(&self) -> Visit {
+        let mut id = [0; 16];
+        world::fill_random(&mut id);
+        Visit {
+            site: self.site.load_full(),
+            came: SystemTime::now(),
+            began: Instant::now(),
+            now: world::now(),
+            id: format!("{:032x}", u128::from_be_bytes(id)),
+            client: None,
+            canonical: None,
+            outcome: None,
+            cut_short: None,
+            manner: Manner::Exchange,
+            body_bytes: 0,
+            passage: None,
+            under_way: self.drain.begin(),
+            active: None,
+        }
+    }
+
+    /// None: pingora's own would compress, and what is compressed beside a secret tells its length.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, _: &mut Visit) -> Result<()> {
+        if let Some(connection) = session.digest().and_then(Connection::of) {
+            connection.request_begins();
+        }
+        session.set_read_timeout(Some(BODY_TIMEOUT));
+        session.set_write_timeout(Some(BODY_TIMEOUT));
+        let stays = session.req_header().version == Version::HTTP_11 && !session.is_process_shutting_down();
+        // Zero is for ever; the socket knows the limit.
+        session.set_keepalive(stays.then_some(0));
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, visit: &mut Visit) -> Result<bool> {
+        let head = session.req_header();
+        let client = Client::of(&head.method, &head.headers);
+        let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
+        if let Some(reason) = objection::to(head, raw.as_deref(), &self.limits) {
+            visit.refuse(reason, client);
+            return self.answer(session, visit, AfterAnswer::Close).await;
+        }
+        let Some(connection) = session.digest().and_then(Connection::of) else {
+            return Error::e_explain(ErrorType::InternalError, "a request without a connection of ours");
+        };
+        if connection.entrance.purpose == Purpose::RedirectToHttps {
+            return self.redirect_to_https(session, visit).await;
+        }
+        let outcome = self.outcome(head, connection, visit).await;
+        visit.active = Some(self.telemetry.metrics().active(outcome.record.route.as_deref()));
+        visit.outcome = Some(outcome);
+        let head = session.req_header();
+        let Some(admission) = visit.admission() else {
+            return self.answer(session, visit, AfterAnswer::Stay).await;
+        };
+        let announced = head.headers.get(header::CONTENT_LENGTH);
+        let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if admission.route().body_bytes_max.is_some_and(|most| announced.is_some_and(|sent| sent > most)) {
+            visit.refuse(Reason::BodyTooLarge, client);
+            return self.answer(session, visit, AfterAnswer::Close).await;
+        }
+        if forward::asks_for_websocket(head) {
+            visit.manner = Manner::Handshake;
+        }
+        Ok(false)
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, visit: &mut Visit) -> Result<Box<HttpPeer>> {
+        let Some(admission) = visit.admission() else {
+            return Error::e_explain(ErrorType::InternalError, "nothing admits this request");
+        };
+        if visit.passage.is_none() {
+            let name = &admission.route().upstream;
+            let Some(upstream) = visit.site.upstreams.find(name) else {
+                return Error::e_explain(ErrorType::InternalError, format!("no upstream `{name}`"));
+            };
+            let upstream = Arc::clone(upstream);
+            let candidates = upstream.candidates().await.map_err(|cause| {
+                Error::because(ErrorType::ConnectNoRoute, "finding the upstream", cause).into_up()
+            })?;
+            let began = Instant::now();
+            visit.passage = Some(Passage { upstream, candidates, began, answer: None, handshake: None });
+        }
+        let manner = visit.manner;
+        let Some((passage, peer)) = visit.passage.as_mut().and_then(|passage| {
+            let peer = passage.candidates.next()?;
+            Some((passage, peer))
+        }) else {
+            return Error::e_explain(ErrorType::InternalError, "no peer is left");
+        };
+        Ok(Box::new(match manner {
+            Manner::Exchange => peer,
+            Manner::Handshake => {
+                let (peer, answered) = passage.upstream.for_handshake(peer);
+                passage.handshake = Some(answered);
+                peer
+            }
+        }))
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        peer: &HttpPeer,
+        visit: &mut Visit,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        // Nothing has been sent, so whatever the method is, another copy may be asked.
+        let others = visit.passage.as_ref().is_some_and(|passage| passage.candidates.any_left());
+        error.set_retry(others);
+        if others {
+            tracing::warn!(request_id = visit.id, address = %peer.address(), %error, "trying another copy");
+        }
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream: &mut RequestHeader,
+        visit: &mut Visit,
+    ) -> Result<()> {
+        let Some(admission) = visit.admission() else {
+            return Error::e_explain(ErrorType::InternalError, "nothing admits this request");
+        };
+        let gateway = &visit.site.gateway;
+        let rules = forward::Rules {
+            admission,
+            stripped: gateway.stripped(),
+            cookies: visit.cookies(),
+            manner: visit.manner,
+        };
+        rules.apply(session.req_header(), upstream)
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        visit: &mut Visit,
+    ) -> Result<()> {
+        let Some(piece) = body.as_ref().filter(|_| !session.was_upgraded()) else { return Ok(()) };
+        visit.body_bytes = visit.body_bytes.saturating_add(piece.len() as u64);
+        let most = visit.admission().and_then(|admission| admission.route().body_bytes_max);
+        if most.is_some_and(|most| visit.body_bytes > most) {
+            visit.cut_short = Some(Reason::BodyTooLarge);
+            return Err(Error::new_down(ErrorType::HTTPStatus(413)));
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        visit: &mut Visit,
+    ) -> Result<()> {
+        let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
+        if response.status.is_informational() && !switches {
+            return Ok(());
+        }
+        if switches && !(visit.manner == Manner::Handshake && forward::agrees_to_websocket(response)) {
+            return Err(Error::explain(
+                ErrorType::InvalidHTTPHeader,
+                "the upstream switches to a protocol that nobody asked for",
+            )
+            .into_up());
+        }
+        if let Some(passage) = &mut visit.passage {
+            passage.answer =
+                Some(UpstreamAnswer { status: response.status, after: passage.began.elapsed() });
+            if let Some(answered) = &passage.handshake {
+                answered.tell();
+            }
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        visit: &mut Visit,
+    ) -> Result<()> {
+        let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
+        if response.status.is_informational() && !switches {
+            return Ok(());
+        }
+        if switches {
+            // A tunnel may be silent for as long as it likes.
+            session.set_read_timeout(None);
+        }
+        if session.is_process_shutting_down() {
+            session.set_keepalive(None);
+        }
+        let (Some(admission), Some(outcome)) = (visit.admission(), visit.outcome.as_ref()) else {
+            return Error::e_explain(ErrorType::InternalError, "nothing admits this request");
+        };
+        let gateway = &visit.site.gateway;
+        let answer = forward::ResponseRules {
+            route: admission.route(),
+            stripped: gateway.stripped(),
+            cookies: visit.cookies(),
+            ours: &outcome.cookies,
+            request_id: &visit.id,
+        };
+        answer.apply(response)
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        visit: &mut Visit,
+    ) -> FailToProxy {
+        let reason = visit.cut_short.or_else(|| failure::reason(error));
+        let nothing = FailToProxy { error_code: 0, can_reuse_downstream: false };
+        let sent = session.response_written().is_some_and(|response| {
+            !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS
+        });
+        let Some(reason) = reason.filter(|_| !sent) else { return nothing };
+        let head = session.req_header();
+        let client = Client::of(&head.method, &head.headers);
+        visit.refuse(reason, client);
+        match self.answer(session, visit, AfterAnswer::Close).await {
+            Ok(_) => {
+                // pingora drops the connection now. Closing it first lets the client see the answer.
+                if !session.is_http2() {
+                    session.as_downstream_mut().shutdown().await;
+                }
+                FailToProxy { error_code: reason.status().as_u16(), can_reuse_downstream: false }
+            }
+            Err(error) => {
+                tracing::debug!(request_id = visit.id, %error, "the client did not wait for an answer");
+                nothing
+            }
+        }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, visit: &mut Visit) {
+        if let Some(connection) = session.digest().and_then(Connection::of) {
+            connection.request_ends();
+        }
+        self.finished(session, visit, error);
+    }
+
+    /// Errors are logged where they are dealt with, at a level that fits whose they are.
+    fn suppress_error_log(&self, _: &Session, _: &Visit, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Visit,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+impl<W: World + Send + Sync + 'static> App<W> {
+    /// The same place on https, where there is one (RFC 9110 §15.4.9: the method stays what it was).
+    async fn redirect_to_https(&self, session: &mut Session, visit: &mut Visit) -> Result<bool> {
+        let head = session.req_header();
+        let target = String::from_utf8_lossy(head.raw_path());
+        let place = visit.site.https.place(objection::authority(head), objection::origin_form(&target));
+        let client = Client::of(&head.method, &head.headers);
+        let Some(place) = place else {
+            visit.refuse(Reason::NoSuchSite, client);
+            return self.answer(session, visit, AfterAnswer::Stay).await;
+        };
+        let mut response = ResponseHeader::build(StatusCode::PERMANENT_REDIRECT, Some(4))?;
+        response.insert_header(header::LOCATION, place)?;
+        response.insert_header(header::CONTENT_LENGTH, "0")?;
+        response.insert_header("x-request-id", &visit.id)?;
+        answer::write(session, response, Bytes::new(), AfterAnswer::Stay).await?;
+        Ok(true)
+    }
+}
+
+/// Whether a request's client waits to be told to send its body (RFC 9110 §10.1.1).
+fn waits_to_send(head: &RequestHeader) -> bool {
+    head.method != Method::GET && head.headers.contains_key(header::EXPECT)
+}

@@ -1,0 +1,254 @@
+//! The headers of a request on its way to an upstream, and of a response on its way back.
+//!
+//! Requests: what concerns one connection only is taken out, with everything that `Connection` names; then
+//! everything that we ever say ourselves, in every spelling; then what is ours is set. The order matters, for
+//! a client that names one of our headers in `Connection` must not be able to take it away. Applied twice to
+//! the same request, as a retry does, the result is the same.
+//!
+//! Sources: RFC 9110 §7.6.1 (hop-by-hop), §7.8 (Upgrade), §7.2 (Host); RFC 6265 §5.3; RFC 9111 §5.2.2.4.
+
+use std::sync::Arc;
+
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Method, Version};
+use lychgate_gateway::cookie::{Cookies, ForUpstream};
+use lychgate_gateway::headers::Stripped;
+use lychgate_gateway::outcome::Admission;
+use lychgate_gateway::route::Route;
+use pingora_error::Result;
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use super::Manner;
+
+/// What concerns one connection only. `TE` and `Upgrade` come back where they are ours to say.
+static HOP_BY_HOP: [HeaderName; 10] = [
+    header::CONNECTION,
+    HeaderName::from_static("http2-settings"),
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// What happens to a request's headers.
+pub(super) struct Rules<'a> {
+    pub(super) admission: &'a Admission,
+    pub(super) stripped: &'a Stripped,
+    pub(super) cookies: Option<&'a Cookies>,
+    pub(super) manner: Manner,
+}
+
+impl Rules<'_> {
+    /// Makes of what was `received` what is sent `upstream`.
+    pub(super) fn apply(&self, received: &RequestHeader, upstream: &mut RequestHeader) -> Result<()> {
+        upstream.set_raw_path(self.admission.target().as_bytes())?;
+        match self.cookies.map(|cookies| cookies.for_upstream(&received.headers)) {
+            None | Some(ForUpstream::AsSent) => {}
+            Some(ForUpstream::Nothing) => drop(upstream.remove_header(&header::COOKIE)),
+            Some(ForUpstream::Only(cookie)) => upstream.insert_header(header::COOKIE, cookie)?,
+        }
+        for name in for_one_connection(&received.headers) {
+            upstream.remove_header(&name);
+        }
+        for name in ours(&upstream.headers, self.stripped) {
+            upstream.remove_header(&name);
+        }
+        if upstream.version == Version::HTTP_2 && takes_trailers(&received.headers) {
+            upstream.insert_header(header::TE, "trailers")?;
+        }
+        if self.manner == Manner::Handshake {
+            upstream.insert_header(header::CONNECTION, "Upgrade")?;
+            upstream.insert_header(header::UPGRADE, "websocket")?;
+        }
+        let edits = self.admission.edits();
+        for name in &edits.remove {
+            upstream.remove_header(name);
+        }
+        for (name, value) in &edits.set {
+            upstream.insert_header(name.clone(), value.clone())?;
+        }
+        // Applications make links of it, so it is the address that browsers know.
+        upstream.insert_header(header::HOST, self.admission.route().origin.authority())
+    }
+}
+
+/// What happens to a response's headers.
+pub(super) struct ResponseRules<'a> {
+    pub(super) route: &'a Arc<Route>,
+    pub(super) stripped: &'a Stripped,
+    pub(super) cookies: Option<&'a Cookies>,
+    /// `Set-Cookie` lines of ours.
+    pub(super) ours: &'a [HeaderValue],
+    pub(super) request_id: &'a str,
+}
+
+impl ResponseRules<'_> {
+    /// Makes of what the upstream said what its client is told.
+    pub(super) fn apply(&self, response: &mut ResponseHeader) -> Result<()> {
+        let switches = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
+        // How the message ends is pingora's to say; it has read and rewritten that already.
+        let framing = |name: &HeaderName| *name == header::TRANSFER_ENCODING || *name == header::TRAILER;
+        let upgrade = |name: &HeaderName| *name == header::UPGRADE || *name == header::CONNECTION;
+        for name in for_one_connection(&response.headers) {
+            if !framing(&name) && !(switches && upgrade(&name)) {
+                response.remove_header(&name);
+            }
+        }
+        for name in ours(&response.headers, self.stripped) {
+            response.remove_header(&name);
+        }
+        self.keep_our_cookies_ours(response)?;
+        for (name, value) in &self.route.response_headers {
+            match value {
+                Some(value) => response.insert_header(name.clone(), value.clone())?,
+                None => drop(response.remove_header(name)),
+            }
+        }
+        for cookie in self.ours {
+            response.append_header(header::SET_COOKIE, cookie.clone())?;
+        }
+        if !self.ours.is_empty() && !response.headers.contains_key(header::CACHE_CONTROL) {
+            // Otherwise a cache on the way might keep one person's session for the next.
+            response.insert_header(header::CACHE_CONTROL, "no-cache=\"set-cookie\"")?;
+        }
+        response.insert_header("x-request-id", self.request_id)
+    }
+
+    /// An upstream that sets a cookie of ours could sign somebody in or out.
+    fn keep_our_cookies_ours(&self, response: &mut ResponseHeader) -> Result<()> {
+        let Some(cookies) = self.cookies else { return Ok(()) };
+        let lines = response.headers.get_all(header::SET_COOKIE);
+        if !lines.iter().any(|line| cookies.names_ours(line)) {
+            return Ok(());
+        }
+        let theirs: Vec<_> = lines.iter().filter(|line| !cookies.names_ours(line)).cloned().collect();
+        response.remove_header(&header::SET_COOKIE);
+        theirs.into_iter().try_for_each(|line| response.append_header(header::SET_COOKIE, line).map(drop))
+    }
+}
+
+/// Whether a request asks for a WebSocket, in the one way that HTTP/1.1 has for it (RFC 6455 §4.1).
+pub(super) fn asks_for_websocket(head: &RequestHeader) -> bool {
+    head.version == Version::HTTP_11
+        && head.method == Method::GET
+        && is_only(&head.headers, &header::UPGRADE, "websocket")
+        && nominated(&head.headers).any(|token| token.eq_ignore_ascii_case(b"upgrade"))
+}
+
+/// Whether a 101 agrees to what was asked for, and to nothing else.
+pub(super) fn agrees_to_websocket(response: &ResponseHeader) -> bool {
+    is_only(&response.headers, &header::UPGRADE, "websocket")
+}
+
+fn is_only(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {
+    let mut lines = headers.get_all(name).iter();
+    let is_value = |line: &HeaderValue| line.as_bytes().eq_ignore_ascii_case(value.as_bytes());
+    lines.next().is_some_and(is_value) && lines.next().is_none()
+}
+
+/// The names of the headers in `headers` that end here.
+fn for_one_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let named = nominated(headers).filter_map(|token| HeaderName::from_bytes(token).ok());
+    // Where a message ends and whom it is for concerns everybody, whatever a client says.
+    let named = named.filter(|name| ![header::CONTENT_LENGTH, header::HOST].contains(name));
+    HOP_BY_HOP.iter().cloned().chain(named).filter(|name| headers.contains_key(name)).collect()
+}
+
+/// What `Connection` names.
+fn nominated(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(header::CONNECTION).iter();
+    let tokens = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    tokens.map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+}
+
+/// The names of the headers in `headers` that only we may write.
+fn ours(headers: &HeaderMap, stripped: &Stripped) -> Vec<HeaderName> {
+    headers.keys().filter(|name| stripped.contains(name.as_str())).cloned().collect()
+}
+
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(header::TE).iter();
+    let mut codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    /// C5; RFC 9110 §7.6.1.
+    #[test]
+    fn what_concerns_one_connection_ends_here() {
+        let headers = headers(&[
+            ("connection", "close, X-Auth-User"),
+            ("connection", "x-auth-groups,, Content-Length, Host, not a name"),
+            ("x-auth-user", "root"),
+            ("x-auth-groups", "admin"),
+            ("content-length", "3"),
+            ("host", "app.test"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("proxy-authorization", "Basic eA=="),
+            ("te", "gzip"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAMAAABk"),
+            ("accept", "text/html"),
+        ]);
+        let mut ended: Vec<_> = for_one_connection(&headers).iter().map(ToString::to_string).collect();
+        ended.sort_unstable();
+        assert_eq!(
+            ended,
+            [
+                "connection",
+                "http2-settings",
+                "keep-alive",
+                "proxy-authorization",
+                "proxy-connection",
+                "te",
+                "upgrade",
+                "x-auth-groups",
+                "x-auth-user",
+            ]
+        );
+    }
+
+    /// J6: any other protocol is not asked for.
+    #[test]
+    fn only_a_websocket_can_be_asked_for() {
+        for (method, version, pairs, expected) in [
+            ("GET", Version::HTTP_11, &[("upgrade", "websocket"), ("connection", "Upgrade")][..], true),
+            ("GET", Version::HTTP_11, &[("upgrade", "WebSocket"), ("connection", "keep-alive, upgrade")], true),
+            ("GET", Version::HTTP_11, &[("upgrade", "websocket")], false),
+            ("GET", Version::HTTP_11, &[("upgrade", "websocket, foo"), ("connection", "upgrade")], false),
+            ("GET", Version::HTTP_11, &[("upgrade", "h2c"), ("connection", "upgrade")], false),
+            ("POST", Version::HTTP_11, &[("upgrade", "websocket"), ("connection", "upgrade")], false),
+            ("GET", Version::HTTP_10, &[("upgrade", "websocket"), ("connection", "upgrade")], false),
+            ("GET", Version::HTTP_2, &[("upgrade", "websocket"), ("connection", "upgrade")], false),
+        ] {
+            let mut head = RequestHeader::build(method, b"/", None).unwrap();
+            head.set_version(version);
+            for (name, value) in pairs {
+                head.append_header(*name, *value).unwrap();
+            }
+            assert_eq!(asks_for_websocket(&head), expected, "{method} {version:?} {pairs:?}");
+        }
+    }
+
+    #[test]
+    fn trailers_are_taken_by_those_who_say_so() {
+        for (value, expected) in [("trailers", true), ("gzip, Trailers", true), ("gzip", false), ("", false)] {
+            assert_eq!(takes_trailers(&headers(&[("te", value)])), expected, "{value}");
+        }
+    }
+}

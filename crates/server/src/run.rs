@@ -1,0 +1,240 @@
+//! From a configuration to services that run, and from a signal to their end.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use lychgate_config::config::{ListenAddress, SessionKeys};
+use lychgate_config::{Loaded, ProcessEnvironment, Source};
+use lychgate_gateway::Gateway;
+use lychgate_gateway::seal::{Key, KeyRing, NoKeys};
+use sha2::{Digest as _, Sha256};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::admin::{Admin, Readiness};
+use crate::commands::{CONFIG, NO, OK, complain};
+use crate::fetch::Fetcher;
+use crate::keys::{self, KeyError};
+use crate::ledger::Ledger;
+use crate::listener::{BindError, Door, Ended};
+use crate::providers::Providers;
+use crate::proxy::{App, Site};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::{self, Telemetry};
+use crate::upstream::{UpstreamError, Upstreams};
+use crate::world::{self, Live};
+
+/// After a signal to stop, requests are still taken for as long as this, because whoever sends them has to learn of
+/// it first (K-21). Nobody is waited for who cannot be there: without a request in that time it ends early.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How long the logs may take at the end.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Something that serving takes cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("the admin port cannot be bound at {address}")]
+    Admin { address: std::net::SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("the certificate authorities of the system cannot be read")]
+    Fetcher(#[source] reqwest::Error),
+    #[error("the session key cannot be used")]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    NoKeys(#[from] NoKeys),
+    #[error("signals cannot be caught")]
+    Signals(#[source] io::Error),
+    #[error("a log cannot be opened")]
+    Telemetry(#[source] io::Error),
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
+/// `lychgate run`: serves until a signal says otherwise.
+pub(crate) fn run(sources: &[Source]) -> u8 {
+    let loaded = match lychgate_config::load(sources, &ProcessEnvironment) {
+        Ok(loaded) => loaded,
+        Err(report) => {
+            complain(&format!("{report}\n"));
+            return CONFIG;
+        }
+    };
+    if !loaded.warnings.is_empty() {
+        complain(&format!("{}\n", loaded.warnings));
+    }
+    let hash = config_hash(sources);
+    in_runtime(async {
+        match start(loaded, &hash).await {
+            Ok(running) => {
+                running.until_stopped().await;
+                OK
+            }
+            Err(error) => {
+                complain(&format!("error: {}\n", crate::chain(&error)));
+                NO
+            }
+        }
+    })
+}
+
+/// Which configuration this is: eight digits of a hash of what was written, secrets masked.
+fn config_hash(sources: &[Source]) -> String {
+    let text = lychgate_config::print(sources, &ProcessEnvironment).unwrap_or_default();
+    Sha256::digest(text).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Runs `work` on as many threads as the machine, or its share of it, has processors (K-22).
+pub(crate) fn in_runtime(work: impl Future<Output = u8>) -> u8 {
+    // Before anything can make a TLS object of its own choice.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("lychgate").build() {
+        Ok(runtime) => {
+            let code = runtime.block_on(work);
+            // What is left are connections that outlived their time.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => {
+            complain(&format!("error: there is no runtime: {error}\n"));
+            NO
+        }
+    }
+}
+
+/// A gateway that is bound and about to serve.
+pub(crate) struct Running {
+    door: Door,
+    app: App<Live>,
+    admin: Admin,
+    readiness: Arc<Readiness>,
+    telemetry: Arc<Telemetry>,
+    shutdown_timeout: Duration,
+}
+
+/// Makes everything that serving takes, and binds every address.
+///
+/// # Errors
+/// [`StartError`]; nothing stays bound then.
+pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, StartError> {
+    let config = loaded.config;
+    // A second subscriber in one process is a test's; the first one stays.
+    let _ = telemetry::log::init(config.telemetry.log_level, config.telemetry.log_format);
+    for file in &loaded.summary.files {
+        tracing::info!(file, config_hash, "configuration");
+    }
+    let keys = KeyRing::new(session_keys(config.session_keys)?)?;
+
+    let readiness = Arc::new(Readiness::default());
+    let names = config.providers.iter().map(|provider| provider.sign_in.registration.name.as_str());
+    let metrics = Arc::new(Metrics::new(&config.gateway.routes, names, config_hash, SystemTime::now()));
+    let telemetry =
+        Telemetry::new(&config.telemetry, &keys.derive("user fields in logs"), config_hash, Arc::clone(&metrics))
+            .map_err(StartError::Telemetry)?;
+    let telemetry = Arc::new(telemetry);
+
+    let fetcher = Fetcher::new().map_err(StartError::Fetcher)?;
+    let ledger = Ledger::new(config.gateway.login_timeout, config.gateway.sessions.lifetime);
+    let upstreams = Upstreams::new(&config.upstreams)?;
+    let door = Door::bind(&config.listeners, &config.limits)?;
+    let admin = Admin::bind(config.admin.address, config.admin.token, Arc::clone(&readiness), Arc::clone(&metrics))
+        .map_err(|source| StartError::Admin { address: config.admin.address, source })?;
+
+    let providers = Providers::start(&config.providers, &fetcher, &metrics, &readiness);
+    let live = Arc::new(Live { fetcher, ledger, providers, metrics });
+    let gateway = Gateway::new(config.gateway.settings(keys));
+    let site = Arc::new(ArcSwap::from_pointee(Site::new(gateway, upstreams)));
+    let shutdown_timeout = config.limits.shutdown_timeout;
+    let app = App::new(site, live, Arc::clone(&telemetry), config.limits);
+
+    for (listener, address) in door.addresses() {
+        let address = match address {
+            ListenAddress::Tcp(address) => address.to_string(),
+            ListenAddress::Unix { path, .. } => path.display().to_string(),
+        };
+        tracing::info!(listener, address, "listening");
+    }
+    if let Ok(address) = admin.address() {
+        tracing::info!(%address, "health and metrics");
+    }
+    readiness.config_is_live();
+    readiness.listeners_are_bound();
+    Ok(Running { door, app, admin, readiness, telemetry, shutdown_timeout })
+}
+
+/// The operator's keys, or the one that is kept for them. A state directory that cannot be used costs
+/// sessions at a restart and nothing else; a key that others can read is refused.
+fn session_keys(keys: SessionKeys) -> Result<Vec<Key>, KeyError> {
+    let directory = match keys {
+        SessionKeys::Given(keys) => return Ok(keys),
+        SessionKeys::StateDirectory => keys::state_directory(),
+    };
+    match keys::in_directory(&directory) {
+        Ok(key) => Ok(vec![key]),
+        Err(error @ KeyError::Io { .. }) => {
+            let error = crate::chain(&error);
+            tracing::warn!(code = "W0510", error, "sessions end at restart: no key can be kept; set `sessions.keys`");
+            let mut bytes = [0; 32];
+            world::fill_random(&mut bytes);
+            Ok(vec![Key::new(bytes)])
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl Running {
+    /// Serves until SIGTERM or SIGINT, then fails readiness, goes on for as long as anybody comes, stops to
+    /// accept, and lets requests under way end. A second signal ends it at once.
+    pub(crate) async fn until_stopped(self) {
+        let (stop, stopping) = watch::channel(false);
+        let (end_admin, admin_ended) = watch::channel(false);
+        let admin = tokio::spawn(self.admin.serve(async move {
+            let mut ended = admin_ended;
+            let _ = ended.wait_for(|ended| *ended).await;
+        }));
+        let drain = self.app.drain().clone();
+        let serving = self.door.serve(self.app, stopping, self.shutdown_timeout);
+        tokio::pin!(serving);
+
+        let signals = async {
+            let first = next_signal().await;
+            tracing::info!(signal = first, requests = drain.requests(), "stopping");
+            self.readiness.drain();
+        };
+        tokio::select! {
+            _ = &mut serving => {}
+            () = signals => {
+                tokio::select! {
+                    _ = &mut serving => {}
+                    () = tokio::time::sleep(FAREWELL) => {}
+                    () = drain.finished() => {}
+                }
+                let _ = stop.send(true);
+                tokio::select! {
+                    ended = &mut serving => match ended {
+                        Ended::Drained => tracing::info!("stopped"),
+                        Ended::Cut(requests) => tracing::warn!(requests, "stopped; some requests were cut off"),
+                    },
+                    signal = next_signal() => tracing::warn!(signal, "stopped at once"),
+                }
+            }
+        }
+        let _ = end_admin.send(true);
+        let _ = admin.await;
+        self.telemetry.flush(LOG_PATIENCE);
+    }
+}
+
+/// The next SIGTERM or SIGINT.
+async fn next_signal() -> &'static str {
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        },
+        // Without handlers a signal ends the process in the system's own way.
+        _ => std::future::pending().await,
+    }
+}

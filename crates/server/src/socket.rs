@@ -1,0 +1,617 @@
+//! A client's socket, with the deadlines and limits that pingora does not keep.
+//!
+//! pingora gives every *read* of a header a time limit, so a header that arrives a byte at a time holds a
+//! connection for as long as its sender likes; and between two requests it waits for ever. This socket
+//! counts from the first byte of a request to the end of its header block, bounds the bytes in between, and
+//! bounds the silence between requests. It also speaks for us where pingora answers before any filter of
+//! ours is asked, so such answers do not carry pingora's name, and it reads on for a moment after closing
+//! with a request half read, because the kernel would otherwise take our answer back (RFC 9112 §9.6).
+//!
+//! The filters tell it where a connection stands through [`Connection`], which they find in the digest that
+//! pingora hands to every request. HTTP/2 has limits of its own; there only the preface is waited for.
+//!
+//! Sources: RFC 9112 §2.2, §9.3, §9.5, §9.6; RFC 9113 §3.4; RFC 6585 §5.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Buf, Bytes};
+use lychgate_gateway::forwarded::Peer;
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::{
+    ALPN, Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest,
+    Ssl, TimingDigest, UniqueID, UniqueIDType,
+};
+use pingora_http::ResponseHeader;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufWriter, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use crate::listener::Entrance;
+
+/// What a whole answer of usual size fits into, so that it costs one write.
+const WRITE_BUFFER_BYTES: usize = 4096;
+
+/// How long and how far a request that was refused half read is read on, so that its sender sees our answer.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 256 * 1024;
+
+/// How a client that speaks HTTP/2 begins (RFC 9113 §3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a socket allows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SocketLimits {
+    /// The most bytes from the first of a request to the end of its header block.
+    pub(crate) head_bytes_max: usize,
+    /// From the first byte of a request to the end of its header block; on a fresh connection, from its
+    /// beginning.
+    pub(crate) head_timeout: Duration,
+    /// From the end of a response to the first byte of the next request.
+    pub(crate) idle_timeout: Duration,
+}
+
+/// The version of HTTP that a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1, or 1.0.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// A client's connection, as the filters see it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Where it came in.
+    pub(crate) entrance: Arc<Entrance>,
+    /// Who is at the other end.
+    pub(crate) peer: Peer,
+    protocol: Protocol,
+    stage: AtomicU8,
+    lingers: AtomicBool,
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing of the next request has arrived.
+    Idle,
+    /// A header block is awaited or arriving, and no filter has been asked yet.
+    Head,
+    /// A request is being served.
+    Busy,
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    pub(crate) fn new(entrance: Arc<Entrance>, peer: Peer, protocol: Protocol) -> Self {
+        let stage = AtomicU8::new(Stage::Head as u8);
+        Self { entrance, peer, protocol, stage, lingers: AtomicBool::new(false) }
+    }
+
+    /// The connection of a request.
+    pub(crate) fn of(digest: &Digest) -> Option<&Self> {
+        let shared = digest.proxy_digest.as_ref()?.user_data.as_ref()?;
+        shared.downcast_ref::<Arc<Self>>().map(Arc::as_ref)
+    }
+
+    /// A header block has been read whole.
+    pub(crate) fn request_begins(&self) {
+        self.enter(Stage::Busy);
+    }
+
+    /// A response has been written whole.
+    pub(crate) fn request_ends(&self) {
+        if self.protocol == Protocol::Http1 {
+            self.enter(Stage::Idle);
+        }
+    }
+
+    /// The connection will be closed although its client may still be sending.
+    pub(crate) fn read_on_after_close(&self) {
+        self.lingers.store(true, Ordering::Release);
+    }
+
+    fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Acquire) {
+            stage if stage == Stage::Idle as u8 => Stage::Idle,
+            stage if stage == Stage::Head as u8 => Stage::Head,
+            _ => Stage::Busy,
+        }
+    }
+
+    fn enter(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Release);
+    }
+}
+
+/// Waits for the first bytes of a plain-text connection and tells which protocol they are.
+///
+/// No more is read than it takes to tell; what was read has to be handed to [`GuardedSocket::new`]. A
+/// connection that closes first counts as HTTP/1, in which that is nothing unusual.
+///
+/// # Errors
+/// When reading fails.
+pub(crate) async fn sniff<S: AsyncRead + Unpin>(socket: &mut S) -> io::Result<(Protocol, Bytes)> {
+    let mut seen = Vec::with_capacity(PREFACE.len());
+    while let Some(wanted) = PREFACE.get(seen.len()..).filter(|rest| !rest.is_empty()) {
+        let before = seen.len();
+        let read = socket.take(wanted.len() as u64).read_buf(&mut seen).await?;
+        if read == 0 || seen.get(before..) != wanted.get(..read) {
+            return Ok((Protocol::Http1, seen.into()));
+        }
+    }
+    Ok((Protocol::Http2, seen.into()))
+}
+
+/// A client's socket.
+pub(crate) struct GuardedSocket<S> {
+    stream: BufWriter<S>,
+    connection: Arc<Connection>,
+    /// The same, as pingora carries it to the filters.
+    digest: Arc<ProxyDigest>,
+    /// Read before this socket was made.
+    replay: Bytes,
+    limits: SocketLimits,
+    /// Bytes of the header block that is being read.
+    head_bytes: usize,
+    /// When the current wait ends, and what it is about.
+    wait: Wait,
+    timer: Pin<Box<Sleep>>,
+    /// What is still to be sent of our own last word on this connection.
+    refusal: Option<&'static [u8]>,
+    linger: Linger,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// For nothing, or for something that has its limit elsewhere.
+    None,
+    /// For the next request.
+    Idle { until: Instant },
+    /// For the rest of a header block.
+    Head { until: Instant },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Linger {
+    NotYet,
+    Reading { until: Instant, bytes: usize },
+    Done,
+}
+
+impl<S> GuardedSocket<S> {
+    /// A socket for `connection` over `stream`, of which `replay` was read already.
+    pub(crate) fn new(
+        stream: S,
+        connection: Arc<Connection>,
+        replay: Bytes,
+        limits: SocketLimits,
+    ) -> pingora_error::Result<Self>
+    where
+        S: AsyncWrite,
+    {
+        // pingora's place for what a proxy in front of us said; we carry our own view of the connection in it.
+        let head = Box::new(ResponseHeader::build(200, Some(0))?);
+        let digest = ProxyDigest::new(head, Some(Box::new(Arc::clone(&connection))));
+        let until = Instant::now() + limits.head_timeout;
+        Ok(Self {
+            stream: BufWriter::with_capacity(WRITE_BUFFER_BYTES, stream),
+            connection,
+            digest: Arc::new(digest),
+            replay,
+            limits,
+            head_bytes: 0,
+            wait: Wait::Head { until },
+            timer: Box::pin(tokio::time::sleep_until(until)),
+            refusal: None,
+            linger: Linger::NotYet,
+        })
+    }
+
+    /// Follows what the filters said about the connection.
+    fn follow(&mut self, stage: Stage) {
+        let now = Instant::now;
+        match (stage, self.wait) {
+            (Stage::Busy, _) => self.wait = Wait::None,
+            (Stage::Idle, Wait::Idle { .. }) | (Stage::Head, Wait::Head { .. }) => {}
+            (Stage::Idle, Wait::None | Wait::Head { .. }) => {
+                self.wait = Wait::Idle { until: now() + self.limits.idle_timeout };
+                self.head_bytes = 0;
+            }
+            (Stage::Head, Wait::None | Wait::Idle { .. }) => {
+                self.wait = Wait::Head { until: now() + self.limits.head_timeout };
+            }
+        }
+    }
+
+    /// Whether the current wait is over. Wakes the task when it will be.
+    fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let (Wait::Idle { until } | Wait::Head { until }) = self.wait else { return Poll::Pending };
+        loop {
+            // A timer that rings too early is left alone and set anew when it rings. Moving it at every request
+            // would cost more than the rest of this socket.
+            if self.timer.deadline() > until {
+                self.timer.as_mut().reset(until);
+            }
+            ready!(self.timer.as_mut().poll(context));
+            if Instant::now() >= until {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(until);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> GuardedSocket<S> {
+    /// Reads what is there, but not beyond the longest header block while one is being read.
+    fn poll_some(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+        let before = into.filled().len();
+        if !self.replay.is_empty() {
+            let length = self.replay.len().min(into.remaining());
+            into.put_slice(self.replay.get(..length).unwrap_or_default());
+            self.replay.advance(length);
+            return Poll::Ready(Ok(length));
+        }
+        let most = match self.wait {
+            Wait::None => into.remaining(),
+            Wait::Idle { .. } | Wait::Head { .. } => self.limits.head_bytes_max - self.head_bytes,
+        };
+        if most >= into.remaining() {
+            ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
+        } else {
+            let mut part = ReadBuf::new(into.initialize_unfilled_to(most));
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
+            let length = part.filled().len();
+            into.advance(length);
+        }
+        Poll::Ready(Ok(into.filled().len() - before))
+    }
+
+    /// Sends our last word. Afterwards the connection reads as closed.
+    fn poll_refuse(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.refusal.filter(|rest| !rest.is_empty()) {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(context, rest))?;
+            self.refusal = rest.get(written..);
+        }
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.connection.read_on_after_close();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedSocket<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.refusal.is_some() {
+            return this.poll_refuse(context);
+        }
+        let stage = this.connection.stage();
+        this.follow(stage);
+        if stage == Stage::Head && this.head_bytes >= this.limits.head_bytes_max {
+            this.refusal = Some(refusal::HEADERS_TOO_LARGE);
+            return this.poll_refuse(context);
+        }
+        if let Poll::Ready(read) = this.poll_some(context, into) {
+            let read = read?;
+            match (stage, this.connection.protocol) {
+                (Stage::Busy, _) => {}
+                (Stage::Idle | Stage::Head, _) if read == 0 => {}
+                (Stage::Idle | Stage::Head, Protocol::Http1) => {
+                    this.connection.enter(Stage::Head);
+                    this.follow(Stage::Head);
+                    this.head_bytes += read;
+                }
+                // The preface begins; from here on HTTP/2 has its own limits.
+                (Stage::Idle | Stage::Head, Protocol::Http2) => this.connection.enter(Stage::Busy),
+            }
+            return Poll::Ready(Ok(()));
+        }
+        ready!(this.poll_overdue(context));
+        if this.head_bytes > 0 {
+            this.refusal = Some(refusal::TIMEOUT);
+            return this.poll_refuse(context);
+        }
+        // Nobody was speaking; there is nobody to answer.
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedSocket<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.connection.protocol == Protocol::Http1 && this.connection.stage() == Stage::Head {
+            // No filter of ours was asked, so this is pingora refusing what it cannot read. We say it instead.
+            if this.refusal.is_none() {
+                tracing::debug!(listener = this.connection.entrance.name, "request is not HTTP");
+                this.refusal = Some(refusal::MALFORMED);
+            }
+            ready!(this.poll_refuse(context))?;
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        Pin::new(&mut this.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.linger == Linger::NotYet {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+            this.linger = if this.connection.lingers.load(Ordering::Acquire) {
+                let until = Instant::now() + LINGER;
+                this.timer.as_mut().reset(until);
+                Linger::Reading { until, bytes: 0 }
+            } else {
+                Linger::Done
+            };
+        }
+        while let Linger::Reading { until, bytes } = this.linger {
+            let mut scratch = [0_u8; 4096];
+            let mut scratch = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut this.stream).poll_read(context, &mut scratch) {
+                Poll::Ready(Ok(())) if !scratch.filled().is_empty() && bytes < LINGER_BYTES_MAX => {
+                    this.linger = Linger::Reading { until, bytes: bytes + scratch.filled().len() };
+                }
+                Poll::Ready(_) => this.linger = Linger::Done,
+                Poll::Pending => {
+                    ready!(this.timer.as_mut().poll(context));
+                    this.linger = Linger::Done;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The answers to requests that never became one. They are few, fixed and without a page: whoever gets them
+/// is not a browser that somebody looks at.
+mod refusal {
+    pub(super) const HEADERS_TOO_LARGE: &[u8] =
+        b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    pub(super) const MALFORMED: &[u8] =
+        b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    pub(super) const TIMEOUT: &[u8] =
+        b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+}
+
+impl<S> fmt::Debug for GuardedSocket<S> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("GuardedSocket")
+            .field("connection", &self.connection)
+            .field("wait", &self.wait)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Shutdown for GuardedSocket<S> {
+    async fn shutdown(&mut self) {
+        if let Err(error) = tokio::io::AsyncWriteExt::shutdown(self).await {
+            tracing::trace!(%error, "closing a connection failed");
+        }
+    }
+}
+
+impl<S> UniqueID for GuardedSocket<S> {
+    /// Only connections to upstreams are told apart by it.
+    fn id(&self) -> UniqueIDType {
+        0
+    }
+}
+
+impl<S> Ssl for GuardedSocket<S> {
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        match self.connection.protocol {
+            Protocol::Http1 => Some(ALPN::H1),
+            Protocol::Http2 => Some(ALPN::H2),
+        }
+    }
+}
+
+impl<S> GetTimingDigest for GuardedSocket<S> {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl<S> GetProxyDigest for GuardedSocket<S> {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        Some(Arc::clone(&self.digest))
+    }
+}
+
+impl<S> GetSocketDigest for GuardedSocket<S> {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        None
+    }
+}
+
+impl<S> Peek for GuardedSocket<S> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+    const LIMITS: SocketLimits = SocketLimits {
+        head_bytes_max: 32,
+        head_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(75),
+    };
+
+    /// A client, the socket that serves it, and what the filters would say about it.
+    fn accepted(protocol: Protocol) -> (DuplexStream, GuardedSocket<DuplexStream>, Arc<Connection>) {
+        let (client, ours) = tokio::io::duplex(1024);
+        let entrance = Arc::new(Entrance::plain("test"));
+        let connection = Arc::new(Connection::new(entrance, Peer::Unix, protocol));
+        let socket =
+            GuardedSocket::new(ours, Arc::clone(&connection), Bytes::new(), LIMITS).unwrap();
+        (client, socket, connection)
+    }
+
+    async fn read(socket: &mut GuardedSocket<DuplexStream>) -> usize {
+        let mut bytes = [0; 64];
+        socket.read(&mut bytes).await.unwrap()
+    }
+
+    /// Reads until the socket says that the connection is closed, and how long that took.
+    async fn read_to_end(socket: &mut GuardedSocket<DuplexStream>) -> Duration {
+        let begin = Instant::now();
+        while read(socket).await > 0 {}
+        begin.elapsed()
+    }
+
+    async fn answer(mut client: DuplexStream, socket: GuardedSocket<DuplexStream>) -> String {
+        drop(socket);
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    /// K3: a header that drips does not hold a connection for longer than one that does not.
+    #[tokio::test(start_paused = true)]
+    async fn a_header_that_drips_is_cut_at_its_deadline() {
+        let (mut client, mut socket, _) = accepted(Protocol::Http1);
+        let dripping = tokio::spawn(async move {
+            for _ in 0..4 {
+                client.write_all(b"G").await.unwrap();
+                tokio::time::sleep(Duration::from_secs(4)).await;
+            }
+            client
+        });
+
+        assert_eq!(read_to_end(&mut socket).await, LIMITS.head_timeout);
+
+        let client = dripping.await.unwrap();
+        assert!(answer(client, socket).await.starts_with("HTTP/1.1 408 "));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_speaks_is_left_without_a_word() {
+        let (client, mut socket, _) = accepted(Protocol::Http1);
+        assert_eq!(read_to_end(&mut socket).await, LIMITS.head_timeout);
+        assert_eq!(answer(client, socket).await, "");
+    }
+
+    /// K6: exactly as much as is allowed is read.
+    #[tokio::test(start_paused = true)]
+    async fn a_header_may_be_as_long_as_allowed_and_no_longer() {
+        let (mut client, mut socket, connection) = accepted(Protocol::Http1);
+        client.write_all(&[b'x'; 32]).await.unwrap();
+        assert_eq!(read(&mut socket).await, 32);
+        connection.request_begins();
+        client.write_all(&[b'b'; 64]).await.unwrap();
+        assert_eq!(read(&mut socket).await, 64, "a body has limits elsewhere");
+
+        let (mut client, mut socket, _) = accepted(Protocol::Http1);
+        client.write_all(&[b'x'; 33]).await.unwrap();
+        assert_eq!(read(&mut socket).await, 32);
+        assert_eq!(read(&mut socket).await, 0);
+        assert!(answer(client, socket).await.starts_with("HTTP/1.1 431 "));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_between_requests_has_its_own_limit() {
+        let (mut client, mut socket, connection) = accepted(Protocol::Http1);
+        client.write_all(b"first").await.unwrap();
+        assert_eq!(read(&mut socket).await, 5);
+        connection.request_begins();
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        connection.request_ends();
+
+        assert_eq!(read_to_end(&mut socket).await, LIMITS.idle_timeout);
+        assert_eq!(answer(client, socket).await, "", "nobody asked for anything");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_header_begins_with_its_first_byte() {
+        let (mut client, mut socket, connection) = accepted(Protocol::Http1);
+        client.write_all(&[b'1'; 32]).await.unwrap();
+        assert_eq!(read(&mut socket).await, 32);
+        connection.request_begins();
+        connection.request_ends();
+
+        let next = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(70)).await;
+            client.write_all(&[b'2'; 30]).await.unwrap();
+            client
+        });
+        assert_eq!(read(&mut socket).await, 30, "it may be as long as the first");
+        assert_eq!(read_to_end(&mut socket).await, LIMITS.head_timeout);
+        assert!(answer(next.await.unwrap(), socket).await.starts_with("HTTP/1.1 408 "));
+    }
+
+    /// What pingora says before it asks a filter would carry its name.
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_of_what_is_not_http_is_in_our_words() {
+        let (mut client, mut socket, _) = accepted(Protocol::Http1);
+        client.write_all(b"nonsense").await.unwrap();
+        assert_eq!(read(&mut socket).await, 8);
+        socket.write_all(b"HTTP/1.1 400 Bad Request\r\nServer: Pingora\r\n\r\n").await.unwrap();
+        socket.flush().await.unwrap();
+
+        let text = answer(client, socket).await;
+        assert!(text.starts_with("HTTP/1.1 400 ") && !text.contains("Pingora"), "{text}");
+    }
+
+    /// RFC 9112 §9.6: what is still on its way must not take our answer back.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_closed_half_read_is_read_on_for_a_moment() {
+        let (mut client, mut socket, connection) = accepted(Protocol::Http1);
+        connection.request_begins();
+        connection.read_on_after_close();
+        client.write_all(b"the rest of a body").await.unwrap();
+
+        let begin = Instant::now();
+        AsyncWriteExt::shutdown(&mut socket).await.unwrap();
+        assert_eq!(begin.elapsed(), LINGER);
+        client.write_all(&[0; 1024]).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_preface_that_does_not_come_is_not_waited_for() {
+        let (_client, mut socket, _) = accepted(Protocol::Http2);
+        assert_eq!(read_to_end(&mut socket).await, LIMITS.head_timeout);
+
+        let (mut client, mut socket, _) = accepted(Protocol::Http2);
+        client.write_all(PREFACE).await.unwrap();
+        assert_eq!(read(&mut socket).await, PREFACE.len());
+        let silence = tokio::time::timeout(Duration::from_secs(3600), read(&mut socket)).await;
+        assert!(silence.is_err(), "HTTP/2 has a limit of its own");
+    }
+
+    /// J14: a preface is looked for byte by byte, so a request that is shorter than one is not waited on.
+    #[tokio::test]
+    async fn the_first_bytes_tell_which_protocol_it_is() {
+        for (sent, protocol, seen) in [
+            (&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nmore"[..], Protocol::Http2, 24),
+            (b"GET / HTTP/1.0\r\n\r\n", Protocol::Http1, 18),
+            (b"PRI * HTTP/1.1\r\n\r\n", Protocol::Http1, 18),
+            (b"PUT", Protocol::Http1, 3),
+        ] {
+            let (mut client, mut ours) = tokio::io::duplex(64);
+            client.write_all(sent).await.unwrap();
+            let (found, bytes) = sniff(&mut ours).await.unwrap();
+            assert_eq!(found, protocol);
+            assert!(sent.starts_with(&bytes) && bytes.len() <= seen, "{bytes:?}");
+        }
+    }
+}

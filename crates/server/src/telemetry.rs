@@ -1,0 +1,189 @@
+//! What is written down and counted about the traffic.
+//!
+//! The door calls [`Telemetry::finished`] once for each request. It writes a line to the access log and, where
+//! there is one to write, an event to the audit log; it counts; and it tells the operator's log what went
+//! wrong. None of it waits for a disk or a pipe, and none of it fails.
+//!
+//! Nothing here is a credential: queries are redacted, people are named as the operator wants them named,
+//! and sessions are known by eight digits of their id.
+
+mod access_log;
+mod audit_log;
+mod exposition;
+mod line;
+pub(crate) mod log;
+pub(crate) mod metrics;
+mod person;
+mod redact;
+mod repeats;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::Method;
+use lychgate_config::config;
+use lychgate_gateway::outcome::Record;
+use lychgate_gateway::path::PathPattern;
+use lychgate_gateway::reason::Reason;
+
+pub(crate) use exposition::{Family, Format};
+use metrics::{Ended, Metrics};
+use person::People;
+use repeats::{Repeats, Telling};
+use writer::Writer;
+
+/// A request that has ended, as the door knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Finished<'a> {
+    /// The id under which page, logs and upstream know it.
+    pub(crate) request_id: &'a str,
+    /// When it came.
+    pub(crate) time: SystemTime,
+    /// Where it came from, as far as that is believed.
+    pub(crate) client: Option<IpAddr>,
+    /// The other end of the connection.
+    pub(crate) peer: Option<IpAddr>,
+    /// The method.
+    pub(crate) method: &'a Method,
+    /// `http` or `https`.
+    pub(crate) scheme: &'a str,
+    /// Host and port, as asked for.
+    pub(crate) authority: &'a str,
+    /// The path: the canonical one, or what was received where there is none.
+    pub(crate) path: &'a str,
+    /// The query, as received.
+    pub(crate) query: Option<&'a str>,
+    /// `HTTP/1.1` or `HTTP/2`.
+    pub(crate) protocol: &'a str,
+    /// The status of the response, 0 if there was none.
+    pub(crate) status: u16,
+    /// Bytes of the request's body.
+    pub(crate) bytes_in: u64,
+    /// Bytes of the response's body.
+    pub(crate) bytes_out: u64,
+    /// From the end of the request's headers to the end of the response.
+    pub(crate) duration: Duration,
+    /// The upstream's name, if one was asked.
+    pub(crate) upstream: Option<&'a str>,
+    /// Its status, if it answered.
+    pub(crate) upstream_status: Option<u16>,
+    /// How long it took to answer, or to fail.
+    pub(crate) upstream_duration: Option<Duration>,
+    /// The `User-Agent` header.
+    pub(crate) user_agent: Option<&'a str>,
+    /// The `Referer` header.
+    pub(crate) referer: Option<&'a str>,
+    /// What went wrong on the way, for logs only.
+    pub(crate) error: Option<&'a str>,
+    /// What was decided.
+    pub(crate) record: &'a Record,
+}
+
+/// The logs and the metrics.
+#[derive(Debug)]
+pub(crate) struct Telemetry {
+    access: Option<Writer>,
+    audit: Option<Writer>,
+    exclude_paths: Vec<PathPattern>,
+    people: People,
+    config_hash: String,
+    metrics: Arc<Metrics>,
+    repeats: Repeats,
+}
+
+impl Telemetry {
+    /// Opens the logs. People are hashed with `hash_key`; `config_hash` is what audit events say of the
+    /// configuration.
+    ///
+    /// # Errors
+    /// When a log cannot be opened; the text names it.
+    pub(crate) fn new(
+        config: &config::Telemetry,
+        hash_key: &[u8; 32],
+        config_hash: &str,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            access: Writer::new(&config.access_log.output, &metrics.access_lost)?,
+            audit: Writer::new(&config.audit_log, &metrics.audit_lost)?,
+            exclude_paths: config.access_log.exclude_paths.clone(),
+            people: People::new(config.user_fields, hash_key),
+            config_hash: config_hash.to_owned(),
+            metrics,
+            repeats: Repeats::default(),
+        })
+    }
+
+    /// The metrics, for whoever counts something else.
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Writes down and counts a request, once.
+    pub(crate) fn finished(&self, finished: &Finished<'_>) {
+        self.metrics.ended(&Ended {
+            method: finished.method,
+            status: finished.status,
+            duration: finished.duration,
+            upstream: finished.upstream_duration.map(|duration| (duration, finished.upstream_status)),
+            record: finished.record,
+        });
+        let excluded = self.exclude_paths.iter().any(|pattern| pattern.matches(finished.path));
+        if let Some(access) = self.access.as_ref().filter(|_| !excluded) {
+            access.line(access_log::line(finished, &self.people));
+        }
+        if let (Some(audit), Some(event)) = (&self.audit, audit_log::event(finished.record)) {
+            let id = event_id(finished.request_id);
+            audit.line(audit_log::line(event, finished, &self.people, &self.config_hash, &id));
+        }
+        self.tell_operator(finished);
+    }
+
+    /// Begins new files, after the old ones were moved away.
+    pub(crate) fn reopen(&self) {
+        self.logs().for_each(Writer::reopen);
+    }
+
+    /// Waits until the logs are written, but no longer than `patience` for each.
+    pub(crate) fn flush(&self, patience: Duration) {
+        self.logs().for_each(|log| log.flush(patience));
+    }
+
+    fn logs(&self) -> impl Iterator<Item = &Writer> {
+        self.access.iter().chain(&self.audit)
+    }
+
+    fn tell_operator(&self, finished: &Finished<'_>) {
+        let record = finished.record;
+        let Some(cause) = record.cause.as_deref().or(finished.error) else { return };
+        let Telling::Tell { left_out } = self.repeats.again(record.reason, finished.time) else { return };
+        let code = record.reason.map(Reason::code);
+        if left_out > 0 {
+            tracing::warn!(code, left_out, "visits that failed like this were left out");
+        }
+        tracing::warn!(
+            code,
+            request = finished.request_id,
+            provider = record.provider,
+            route = record.route.as_deref().map(|route| route.name.as_str()),
+            upstream = finished.upstream,
+            cause,
+            "a visit failed"
+        );
+    }
+}
+
+/// 128 random bits, or the request's id if there are none to be had: it is unique too, unless a proxy in front
+/// of us gives one id to many requests.
+fn event_id(request_id: &str) -> String {
+    let mut entropy = [0; 16];
+    match getrandom::fill(&mut entropy) {
+        Ok(()) => format!("{:032x}", u128::from_be_bytes(entropy)),
+        Err(_) => request_id.to_owned(),
+    }
+}

@@ -1,0 +1,141 @@
+//! What the program says to its operator, on standard error.
+
+use std::borrow::Cow;
+use std::io::{self, IsTerminal as _, Write};
+
+use lychgate_config::config::{LogFormat, LogLevel};
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::TryInitError;
+use tracing_subscriber::{Layer as _, Registry, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+use super::line::one_line;
+
+/// Libraries that speak of every connection. They are heard from a warning on, unless `RUST_LOG` says
+/// otherwise.
+const TALKATIVE: [&str; 8] = [
+    "h2",
+    "hyper",
+    "hyper_util",
+    "pingora_core",
+    "pingora_pool",
+    "pingora_proxy",
+    "reqwest",
+    "rustls",
+];
+
+/// Begins to listen to `tracing` and `log` events. `RUST_LOG` takes the place of `level` when it is set.
+///
+/// # Errors
+/// When somebody listens already.
+pub(crate) fn init(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
+    let as_text = match format {
+        LogFormat::Auto => io::stderr().is_terminal(),
+        LogFormat::Json => false,
+        LogFormat::Text => true,
+    };
+    let asked = std::env::var("RUST_LOG").ok().filter(|asked| !asked.is_empty());
+    let filter = EnvFilter::new(asked.unwrap_or_else(|| directives(level)));
+    // Colours are escape sequences, and none of those gets through to a line.
+    let layer = fmt::layer().with_writer(Stderr).with_ansi(false).log_internal_errors(false);
+    let layer = if as_text { layer.boxed() } else { layer.json().flatten_event(true).boxed() };
+    Registry::default().with(layer.with_filter(filter)).try_init()
+}
+
+fn directives(level: LogLevel) -> String {
+    let (word, talkative) = match level {
+        LogLevel::Error => ("error", "error"),
+        LogLevel::Warn => ("warn", "warn"),
+        LogLevel::Info => ("info", "warn"),
+        LogLevel::Debug => ("debug", "warn"),
+        LogLevel::Trace => ("trace", "warn"),
+    };
+    let libraries = TALKATIVE.iter().map(|library| format!(",{library}={talkative}"));
+    std::iter::once(word.to_owned()).chain(libraries).collect()
+}
+
+/// Standard error, one event a line.
+struct Stderr;
+
+impl<'a> MakeWriter<'a> for Stderr {
+    type Writer = Events<io::Stderr>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Events(io::stderr())
+    }
+}
+
+/// Takes whole events, as the formatter hands them over, and lets nothing inside of one end its line.
+struct Events<W>(W);
+
+impl<W: Write> Write for Events<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let body = text.strip_suffix('\n').unwrap_or(&text);
+        let line: Cow<'_, str> = one_line(body);
+        self.0.write_all(format!("{line}\n").as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Kept {
+        type Writer = Events<Self>;
+
+        fn make_writer(&'a self) -> Self::Writer {
+            Events(self.clone())
+        }
+    }
+
+    /// N2, CB-63: neither a message nor a field can make a second line.
+    #[test]
+    fn one_event_is_one_line_in_both_formats() {
+        let hostile = "a\r\nERROR forged \u{1b}[31m\u{9b}2J\u{2028}b";
+        for json in [false, true] {
+            let kept = Kept::default();
+            let layer = fmt::layer().with_writer(kept.clone()).with_ansi(false);
+            let layer = if json { layer.json().flatten_event(true).boxed() } else { layer.boxed() };
+
+            tracing::subscriber::with_default(Registry::default().with(layer), || {
+                tracing::warn!(agent = hostile, shown = %hostile, "{hostile}");
+            });
+
+            let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+            let (line, rest) = text.split_once('\n').unwrap();
+            assert_eq!(rest, "", "{text:?}");
+            assert!(!line.chars().any(|character| character.is_control() || character == '\u{2028}'), "{line:?}");
+            assert!(!json || serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn libraries_are_never_louder_than_we_are() {
+        assert!(directives(LogLevel::Info).starts_with("info,h2=warn"));
+        assert!(directives(LogLevel::Error).ends_with("rustls=error"));
+        for level in [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace] {
+            assert!(directives(level).parse::<EnvFilter>().is_ok());
+        }
+    }
+}

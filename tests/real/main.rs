@@ -1,0 +1,10 @@
+//! The stories with what other people wrote: a certified provider, a browser, and applications.
+//!
+//! `cargo xtask setup` installs all three. What they show and our own provider, client and
+//! application cannot: that somebody else reads the standards in the same way.
+
+mod applications;
+mod browser;
+mod certified_provider;
+mod page_rules;
+mod town;

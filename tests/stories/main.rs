@@ -1,0 +1,12 @@
+//! The stories, told against the real binary.
+//!
+//! Each begins in a house of its own, so they run side by side. `cargo build -p lychgate-server` comes first.
+
+mod is_answered;
+mod is_refused;
+mod is_seen;
+mod raw_bytes;
+mod signs_in;
+mod signs_out;
+mod starts_and_stops;
+mod streams;
