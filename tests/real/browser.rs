@@ -315,7 +315,7 @@ fn whoever_is_signed_out_while_writing_loses_nothing() -> Outcome<()> {
         assert_eq!(reason(&page).await?, "session_required");
         assert!(text.contains("did not reach the application"), "{text}");
         assert!(text.contains("Sign in in a new tab"), "{text}");
-        assert_eq!(square.application.count("/write"), 0);
+        assert_eq!(square.count("/write"), 0);
         assert!(person.cookies().await?.is_empty());
         page_rules::hold(&page, "nothing-was-sent").await
     })

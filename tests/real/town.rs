@@ -28,8 +28,8 @@ pub(crate) struct Town {
 
 /// A gate, and what stands behind it.
 pub(crate) struct Square {
-    pub(crate) gate: Gate,
-    pub(crate) application: Echo,
+    _gate: Gate,
+    application: Option<Echo>,
     port: u16,
 }
 
@@ -88,13 +88,19 @@ impl Town {
     /// - `down`: an application that is not there;
     /// - `closed`: a provider that is not there.
     pub(crate) async fn build(&self) -> Square {
-        let application = Echo::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
-        let application = application.expect("the application starts");
+        let echo = Echo::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
+        let echo = echo.expect("the application starts");
+        let upstream = format!("http://{}", echo.address());
+        Square { application: Some(echo), ..self.build_before(&upstream).await }
+    }
+
+    /// The same gate before another application.
+    pub(crate) async fn build_before(&self, upstream: &str) -> Square {
         let scratch = Scratch::new();
         self.papers.lay_out(&scratch);
         let port = free_port();
         self.register(port).await;
-        let toml = self.configuration(port, application.address());
+        let toml = self.configuration(port, upstream);
         let gate = Gate::start_without_providers(scratch, &toml).await;
         for provider in ["corp", "partners"] {
             let ready = |line: &serde_json::Value| {
@@ -102,7 +108,7 @@ impl Town {
             };
             gate.line("the provider is ready", ready).await;
         }
-        Square { gate, application, port }
+        Square { _gate: gate, application: None, port }
     }
 
     /// Somebody new with a browser of the usual kind, and a tab.
@@ -130,7 +136,7 @@ impl Town {
         self.provider.accept_returns_to(&callbacks, &farewells).await;
     }
 
-    fn configuration(&self, port: u16, application: SocketAddr) -> String {
+    fn configuration(&self, port: u16, upstream: &str) -> String {
         let issuer = self.issuer();
         let (corp, partners) = (self.provider.client("es256"), self.provider.client("rs256"));
         let (admin, nobody) = (free_port(), free_port());
@@ -174,7 +180,7 @@ help    = "https://help.example/access"
 
 [routes.app]
 url       = "https://app.gw.test:{port}"
-upstream  = "http://{application}"
+upstream  = "{upstream}"
 providers = ["corp"]
 allow     = ["authenticated"]
 headers.request = {{ "X-Forwarded-Name" = "{{name}}" }}
@@ -189,7 +195,7 @@ public = true
 
 [routes.two]
 url       = "https://two.gw.test:{port}"
-upstream  = "http://{application}"
+upstream  = "{upstream}"
 providers = ["corp", "partners"]
 allow     = ["authenticated"]
 
@@ -201,7 +207,7 @@ allow     = ["authenticated"]
 
 [routes.closed]
 url       = "https://closed.gw.test:{port}"
-upstream  = "http://{application}"
+upstream  = "{upstream}"
 providers = ["away"]
 allow     = ["authenticated"]
 "#,
@@ -214,6 +220,11 @@ allow     = ["authenticated"]
 }
 
 impl Square {
+    /// How many requests for this path reached the echo application.
+    pub(crate) fn count(&self, path: &str) -> usize {
+        self.application.as_ref().expect("the echo application is here").count(path)
+    }
+
     /// The address of a path at one of the sites: `square.at("app", "/x")`.
     pub(crate) fn at(&self, site: &str, path: &str) -> String {
         format!("https://{site}.gw.test:{}{path}", self.port)

@@ -37,6 +37,7 @@
 mod check;
 mod code;
 pub mod config;
+mod context;
 mod expand;
 mod file;
 mod grammar;

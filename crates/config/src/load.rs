@@ -3,17 +3,17 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use lychgate_gateway::endpoint::Endpoint;
+use lychgate_gateway::endpoint::callback_path;
 use lychgate_gateway::origin::PublicOrigin;
 use url::Url;
 
 use crate::check::configuration;
 use crate::config::Config;
+use crate::context::Context;
 use crate::file::Files;
 use crate::include::{self, Document};
 use crate::print::masked;
 use crate::problem::{Problems, Report};
-use crate::reader::Context;
 use crate::secret::SecretUse;
 use crate::tree::{Table, Value};
 
@@ -201,10 +201,10 @@ fn serves_loopback_only(table: &Table) -> bool {
 #[must_use]
 pub fn redirect_uris(config: &Config) -> Vec<RedirectUri> {
     let gateway = &config.gateway;
-    let callback = Endpoint::Callback.path(&gateway.path_prefix);
     let mut uris = Vec::new();
     for provider in &config.providers {
         let name = &provider.sign_in.registration.name;
+        let callback = callback_path(&gateway.path_prefix, name, config.providers.len());
         let mut add = |url: Option<Url>| {
             uris.extend(url.map(|url| RedirectUri { provider: name.clone(), url }));
         };

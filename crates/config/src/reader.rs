@@ -4,7 +4,6 @@
 //! A value that cannot be read is a problem, and the reader then goes on with the default: one run
 //! finds everything (C-02), and an error anywhere keeps the result from being used.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,31 +11,12 @@ use std::time::Duration;
 use url::Url;
 
 use crate::code::Code;
-use crate::expand::expand;
-use crate::file::{Files, Place};
+use crate::context::{Context, Text};
+use crate::file::Place;
 use crate::grammar::{self, Kind};
-use crate::load::Environment;
-use crate::problem::{Problem, Problems};
-use crate::secret::SecretUse;
+use crate::problem::Problem;
 use crate::tree::{Entry, Node, Table, Value};
 use crate::unit::{self, NotAQuantity};
-
-/// What everything that reads needs to know.
-pub(crate) struct Context<'a> {
-    pub(crate) files: &'a Files,
-    pub(crate) environment: &'a dyn Environment,
-    pub(crate) problems: &'a Problems,
-    pub(crate) secrets: SecretUse,
-    /// Nobody but this machine is served: a demonstration, which may keep its secrets at hand.
-    pub(crate) loopback_only: bool,
-}
-
-/// A text of the document: expanded, with its place.
-#[derive(Clone, Debug)]
-pub(crate) struct Text {
-    pub(crate) value: String,
-    pub(crate) place: Place,
-}
 
 /// A table being read.
 #[derive(Clone, Copy)]
@@ -52,77 +32,7 @@ pub(crate) struct Reader<'a> {
 
 static NOTHING: Table = Table(Vec::new());
 
-impl fmt::Debug for Context<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Context").finish_non_exhaustive()
-    }
-}
-
 impl<'a> Context<'a> {
-    pub(crate) fn add(&self, problem: Problem) {
-        self.problems.add(problem);
-    }
-
-    /// Says that `node` is not what `name` has to be.
-    pub(crate) fn wrong_type(&self, node: &Node, name: &str, expected: &str) -> Problem {
-        Problem::new(Code::E0120, &node.place, format!("`{name}` has to be {expected}"))
-            .label(format!("this is {}", node.value.kind()))
-    }
-
-    /// A text, expanded.
-    pub(crate) fn text(&self, node: &Node, name: &str) -> Option<Text> {
-        let Value::Text(written) = &node.value else {
-            self.add(self.wrong_type(node, name, "a text"));
-            return None;
-        };
-        match expand(written, self.environment) {
-            Ok(value) => Some(Text { value, place: node.place.clone() }),
-            Err(error) => {
-                let place = self.inside(&node.place, written, error.at);
-                let problem = Problem::new(Code::E0310, &place, error.message);
-                let problem = problem.label(format!("in `{name}`"));
-                self.add(match error.help {
-                    Some(help) => problem.help(help),
-                    None => problem,
-                });
-                None
-            }
-        }
-    }
-
-    /// The place of a part of a text, or of the whole where escapes make that uncertain.
-    pub(crate) fn inside(&self, place: &Place, value: &str, part: std::ops::Range<usize>) -> Place {
-        let written = self.files.text_at(place);
-        let between = written.get(1..written.len().saturating_sub(1));
-        if between != Some(value) {
-            return place.clone();
-        }
-        let start = place.span.start + 1;
-        Place { file: place.file, span: start + part.start..start + part.end }
-    }
-
-    /// The texts of a list, those that are none being said.
-    pub(crate) fn texts(&self, node: &Node, name: &str) -> Option<Vec<Text>> {
-        let Value::List(items) = &node.value else {
-            let problem = self.wrong_type(node, name, "a list of texts");
-            self.add(match &node.value {
-                Value::Text(one) => {
-                    let items: Vec<String> =
-                        one.split_whitespace().map(|item| format!("{item:?}")).collect();
-                    problem.help(format!("write [{}]", items.join(", ")))
-                }
-                Value::Boolean(_)
-                | Value::Datetime
-                | Value::Float(_)
-                | Value::Integer(_)
-                | Value::List(_)
-                | Value::Table(_) => problem,
-            });
-            return None;
-        };
-        Some(items.iter().filter_map(|item| self.text(item, name)).collect())
-    }
-
     /// Reads a table of `kind`; keys that are not in it are said.
     pub(crate) fn read(
         &'a self,
@@ -476,23 +386,13 @@ impl<'a> Reader<'a> {
     }
 
     /// A table inside this one.
-    pub(crate) fn table(
-        &self,
-        key: &str,
-        path: &'a str,
-        kind: &'static Kind,
-    ) -> Option<Reader<'a>> {
+    pub(crate) fn table(&self, key: &str, path: &'a str, kind: &'static Kind) -> Option<Self> {
         let entry = self.entry(key)?;
         self.context.read(&entry.node, &entry.key_place, path, kind)
     }
 
     /// A table inside this one; without it every key has its default.
-    pub(crate) fn table_or_default(
-        &self,
-        key: &str,
-        path: &'a str,
-        kind: &'static Kind,
-    ) -> Reader<'a> {
+    pub(crate) fn table_or_default(&self, key: &str, path: &'a str, kind: &'static Kind) -> Self {
         self.context.read_or_default(self.entry(key), path, kind, self.place)
     }
 
@@ -518,38 +418,6 @@ impl<'a> Reader<'a> {
             self.table.0.iter().filter(|entry| !self.kind.keys.contains(&entry.key.as_str()));
         !self.has(key)
             && !unknown.into_iter().any(|entry| grammar::hint(self.kind, &entry.key) == meant)
-    }
-}
-
-impl Context<'_> {
-    pub(crate) fn url(&self, text: &Text, name: &str) -> Option<Url> {
-        match Url::parse(&text.value) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
-                if url.username().is_empty() && url.password().is_none() {
-                    return Some(url);
-                }
-                let problem =
-                    Problem::new(Code::E0122, &text.place, format!("`{name}` names a user"));
-                self.add(problem.label("a URL in here has no user and no password"));
-                None
-            }
-            Ok(_) => {
-                let problem =
-                    Problem::new(Code::E0122, &text.place, format!("`{name}` is no http(s) URL"));
-                self.add(problem.label("begin with `https://`"));
-                None
-            }
-            Err(error) => {
-                let label = if text.value.contains("://") {
-                    error.to_string()
-                } else {
-                    "begin with `https://`".to_owned()
-                };
-                let problem = Problem::new(Code::E0122, &text.place, format!("`{name}` is no URL"));
-                self.add(problem.label(label));
-                None
-            }
-        }
     }
 }
 

@@ -17,10 +17,11 @@ use lychgate_gateway::seal::Key;
 use lychgate_oidc::Secret;
 
 use crate::code::Code;
+use crate::context::Context;
 use crate::file::Place;
 use crate::grammar::{self, SECRET};
 use crate::problem::Problem;
-use crate::reader::{Context, Reader};
+use crate::reader::Reader;
 use crate::tree::{Node, Table, Value};
 
 /// Whether secrets are fetched.

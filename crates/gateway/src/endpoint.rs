@@ -10,7 +10,8 @@ use crate::path::CanonicalPath;
 pub enum Endpoint {
     /// `/`: who is signed in, as a page.
     Account,
-    /// `/callback`: where the provider sends the browser back.
+    /// `/callback`, or `/callback/NAME` where there are several providers: where a provider sends the browser
+    /// back.
     Callback,
     /// `/login`: begins a sign-in, or lets the person choose where.
     Login,
@@ -36,7 +37,7 @@ impl Endpoint {
         }
         let endpoint = match path.as_str().strip_prefix(path_prefix) {
             Some("" | "/") => Self::Account,
-            Some("/callback") => Self::Callback,
+            Some(rest) if is_callback(rest) => Self::Callback,
             Some("/login") => Self::Login,
             Some("/logout") => Self::Logout,
             Some("/me") => Self::Me,
@@ -52,7 +53,7 @@ impl Endpoint {
     pub fn path(self, path_prefix: &str) -> String {
         let name = match self {
             Self::Account | Self::Unknown => "/",
-            Self::Callback => "/callback",
+            Self::Callback => CALLBACK,
             Self::Login => "/login",
             Self::Logout => "/logout",
             Self::Me => "/me",
@@ -62,6 +63,23 @@ impl Endpoint {
         };
         format!("{path_prefix}{name}")
     }
+}
+
+const CALLBACK: &str = "/callback";
+
+/// The path at which `provider`, one of `count`, sends the browser back.
+///
+/// Where there are several, each has its own, so that an answer of one is never taken for another's, whether
+/// or not they say who they are in it (RFC 9700 §4.4.2.2).
+pub fn callback_path(path_prefix: &str, provider: &str, count: usize) -> String {
+    let path = Endpoint::Callback.path(path_prefix);
+    if count > 1 { format!("{path}/{provider}") } else { path }
+}
+
+fn is_callback(rest: &str) -> bool {
+    rest.strip_prefix(CALLBACK).is_some_and(|rest| {
+        rest.is_empty() || rest.strip_prefix('/').is_some_and(|name| !name.contains('/'))
+    })
 }
 
 /// Whether `path` lies at or below the prefix, in any case.
@@ -83,6 +101,10 @@ mod tests {
             ("/.lychgate/", Some(Endpoint::Account)),
             ("/.lychgate/login", Some(Endpoint::Login)),
             ("/%2Elychgate/login", Some(Endpoint::Login)),
+            ("/.lychgate/callback", Some(Endpoint::Callback)),
+            ("/.lychgate/callback/corp", Some(Endpoint::Callback)),
+            ("/.lychgate/callback/corp/x", Some(Endpoint::Unknown)),
+            ("/.lychgate/callbacks", Some(Endpoint::Unknown)),
             ("/.lychgate/login/", Some(Endpoint::Unknown)),
             ("/.LychGate/login", Some(Endpoint::Unknown)),
             ("/.lychgate/metrics", Some(Endpoint::Unknown)),

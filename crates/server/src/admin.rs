@@ -164,7 +164,10 @@ impl Pages {
             }
         }
         let counts = |check: Check| !excluded.iter().any(|name| name == check.name());
-        let ready = Check::ALL.into_iter().filter(|check| counts(*check)).all(|check| self.readiness.passes(check));
+        let ready = Check::ALL
+            .into_iter()
+            .filter(|check| counts(*check))
+            .all(|check| self.readiness.passes(check));
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let verdict = if ready { "ready\n" } else { "not ready\n" };
         if !verbose {
@@ -296,3 +299,6 @@ impl Readiness {
         self.providers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,10 @@ Examples:
 #[derive(Subcommand)]
 enum Command {
     /// Checks a configuration, and says everything that is wrong with it
-    #[command(visible_alias = "-t", after_help = "Examples:\n  lychgate check\n  lychgate check --offline -c lychgate.toml")]
+    #[command(
+        visible_alias = "-t",
+        after_help = "Examples:\n  lychgate check\n  lychgate check --offline -c lychgate.toml"
+    )]
     Check(check::Options),
     /// What the configuration says
     #[command(subcommand)]
@@ -58,13 +61,17 @@ enum Command {
     #[command(after_help = "Examples:\n  lychgate demo\n  lychgate demo --break nonce")]
     Demo(demo::Options),
     /// Asks a running gateway whether it is ready
-    #[command(after_help = "Examples:\n  lychgate health\n  lychgate health --address 127.0.0.1:9180")]
+    #[command(
+        after_help = "Examples:\n  lychgate health\n  lychgate health --address 127.0.0.1:9180"
+    )]
     Health(health::Options),
     /// Keys that seal cookies
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Serves
-    #[command(after_help = "Examples:\n  lychgate run\n  lychgate run -c /etc/lychgate/lychgate.toml")]
+    #[command(
+        after_help = "Examples:\n  lychgate run\n  lychgate run -c /etc/lychgate/lychgate.toml"
+    )]
     Run(Files),
     /// Says which build this is
     #[command(after_help = "Examples:\n  lychgate version\n  lychgate version --format json")]
@@ -74,14 +81,18 @@ enum Command {
 #[derive(Subcommand)]
 enum ConfigCommand {
     /// Prints the configuration as written, all files in one, secrets masked
-    #[command(after_help = "Examples:\n  lychgate config print\n  lychgate config print -c conf.d/")]
+    #[command(
+        after_help = "Examples:\n  lychgate config print\n  lychgate config print -c conf.d/"
+    )]
     Print(Files),
 }
 
 #[derive(Subcommand)]
 enum KeysCommand {
     /// Makes a key
-    #[command(after_help = "Examples:\n  lychgate keys generate > session.key\n  lychgate keys generate --write /etc/lychgate/session.key")]
+    #[command(
+        after_help = "Examples:\n  lychgate keys generate > session.key\n  lychgate keys generate --write /etc/lychgate/session.key"
+    )]
     Generate(keys_generate::Options),
 }
 
@@ -96,10 +107,11 @@ struct Files {
 /// Runs the command that `arguments` name, and says how the process ends.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // `nginx -t` is in many fingers.
-    let arguments = arguments.into_iter().enumerate().map(|(position, argument)| match argument.to_str() {
-        Some("-t") if position == 1 => "check".into(),
-        _ => argument,
-    });
+    let arguments =
+        arguments.into_iter().enumerate().map(|(position, argument)| match argument.to_str() {
+            Some("-t") if position == 1 => "check".into(),
+            _ => argument,
+        });
     let code = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line.command.run(),
         Err(error) => {

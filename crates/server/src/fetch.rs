@@ -10,7 +10,8 @@ use lychgate_gateway::world::Unreachable;
 /// The largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// For one whole answer.
+/// For one whole answer. A callback asks for three at most (tokens, newer keys, userinfo), so it ends within half a
+/// minute whatever the provider does (CB-34).
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A code is sent once, so a connection that the provider may be closing at this moment is not used for it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -55,7 +56,9 @@ impl Fetcher {
         *response.headers_mut() = std::mem::take(answer.headers_mut());
         while let Some(piece) = answer.chunk().await.map_err(unreachable)? {
             if response.body().len() + piece.len() > ANSWER_BYTES_MAX {
-                return Err(Unreachable(format!("the answer is longer than {ANSWER_BYTES_MAX} bytes")));
+                return Err(Unreachable(format!(
+                    "the answer is longer than {ANSWER_BYTES_MAX} bytes"
+                )));
             }
             response.body_mut().extend_from_slice(&piece);
         }

@@ -63,13 +63,15 @@ pub(crate) fn in_directory(directory: &Path) -> Result<Key, KeyError> {
     }
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(io)?;
-    let bytes = URL_SAFE_NO_PAD.decode(text.trim()).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let bytes =
+        URL_SAFE_NO_PAD.decode(text.trim()).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     bytes.map(Key::new).ok_or(KeyError::NoKey { path })
 }
 
 /// Where state is kept: where systemd says, else where the user's programs keep theirs, else the system's.
 pub(crate) fn state_directory() -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     variable("STATE_DIRECTORY")
         .or_else(|| variable("XDG_STATE_HOME").map(|state| state.join("lychgate")))
         .or_else(|| variable("HOME").map(|home| home.join(".local/state/lychgate")))

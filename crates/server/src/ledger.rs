@@ -29,7 +29,10 @@ impl Ledger {
     /// An empty ledger for logins that take up to `login_timeout` and sessions that last up to `lifetime`.
     pub(crate) fn new(login_timeout: Duration, lifetime: Duration) -> Self {
         Self {
-            spent: Cache::builder().max_capacity(LOGINS_MAX).time_to_live(login_timeout * 2).build(),
+            spent: Cache::builder()
+                .max_capacity(LOGINS_MAX)
+                .time_to_live(login_timeout * 2)
+                .build(),
             revoked: Cache::builder().max_capacity(SESSIONS_MAX).time_to_live(lifetime).build(),
             any_revoked: AtomicBool::new(false),
         }
@@ -72,8 +75,13 @@ mod tests {
         let ledger = ledger();
         let login = LoginId::of("state");
         let first = std::thread::scope(|scope| {
-            let visits: Vec<_> = (0..16).map(|_| scope.spawn(|| ledger.spend(login, "/page"))).collect();
-            visits.into_iter().filter_map(|visit| visit.join().ok()).filter(|spent| *spent == Spent::Now).count()
+            let visits: Vec<_> =
+                (0..16).map(|_| scope.spawn(|| ledger.spend(login, "/page"))).collect();
+            visits
+                .into_iter()
+                .filter_map(|visit| visit.join().ok())
+                .filter(|spent| *spent == Spent::Now)
+                .count()
         });
         assert_eq!(first, 1);
         assert_eq!(ledger.spent(login).as_deref(), Some("/page"));

@@ -169,7 +169,11 @@ struct Service<W> {
 
 impl<W> Clone for Service<W> {
     fn clone(&self) -> Self {
-        Self { proxy: Arc::clone(&self.proxy), limits: self.limits, shutdown: self.shutdown.clone() }
+        Self {
+            proxy: Arc::clone(&self.proxy),
+            limits: self.limits,
+            shutdown: self.shutdown.clone(),
+        }
     }
 }
 
@@ -180,7 +184,8 @@ impl Door {
     /// [`BindError`], naming the listener. Nothing stays bound.
     pub(crate) fn bind(listeners: &[Listener], limits: &Limits) -> Result<Self, BindError> {
         let bound = listeners.iter().map(Bound::new).collect::<Result<_, _>>()?;
-        let head_bytes_max = limits.header_bytes.saturating_add(limits.uri_bytes).saturating_add(64);
+        let head_bytes_max =
+            limits.header_bytes.saturating_add(limits.uri_bytes).saturating_add(64);
         let limits_of_sockets = SocketLimits {
             head_bytes_max: usize::try_from(head_bytes_max).unwrap_or(usize::MAX),
             head_timeout: limits.header_timeout,
@@ -226,7 +231,8 @@ impl Door {
         };
         let mut loops = JoinSet::new();
         for bound in self.listeners {
-            loops.spawn(bound.accept_until_shutdown(service.clone(), Arc::clone(&self.connections)));
+            loops
+                .spawn(bound.accept_until_shutdown(service.clone(), Arc::clone(&self.connections)));
         }
         let mut connections = Vec::with_capacity(loops.len());
         while let Some(ended) = loops.join_next().await {
@@ -292,9 +298,13 @@ impl Bound {
         let tls = listener.tls.as_ref().map(|tls| tls::server_config(tls, http2)).transpose();
         let tls = tls.map_err(|cause| BindError::Tls { listener: named(), cause })?;
         let socket = match &listener.address {
-            ListenAddress::Tcp(address) => listen(*address).map(Listening::Tcp).map_err(|cause| {
-                BindError::Address { listener: named(), address: *address, cause }
-            })?,
+            ListenAddress::Tcp(address) => {
+                listen(*address).map(Listening::Tcp).map_err(|cause| BindError::Address {
+                    listener: named(),
+                    address: *address,
+                    cause,
+                })?
+            }
             ListenAddress::Unix { path, mode } => {
                 let (listener, file) = unix::listen(path, *mode, BACKLOG).map_err(|cause| {
                     BindError::File { listener: named(), path: path.clone(), cause }
@@ -305,7 +315,11 @@ impl Bound {
         let entrance = Arc::new(Entrance {
             name: named(),
             transport: if tls.is_some() { Transport::Tls } else { Transport::Plain },
-            purpose: if listener.redirect_to_https { Purpose::RedirectToHttps } else { Purpose::Serve },
+            purpose: if listener.redirect_to_https {
+                Purpose::RedirectToHttps
+            } else {
+                Purpose::Serve
+            },
             trusted: listener.trusted_proxies.clone(),
             http2,
         });
@@ -326,7 +340,10 @@ impl Bound {
         let accepting = async {
             loop {
                 if limit.available_permits() == 0 {
-                    tracing::warn!(listener = self.entrance.name, "as many connections as are allowed");
+                    tracing::warn!(
+                        listener = self.entrance.name,
+                        "as many connections as are allowed"
+                    );
                 }
                 let Ok(place) = Arc::clone(&limit).acquire_owned().await else { break };
                 tokio::select! {
@@ -365,8 +382,12 @@ impl Bound {
         let service = service.clone();
         connections.spawn(async move {
             let served = match socket {
-                Accepted::Tcp(socket, peer) => service.begin(socket, peer, entrance, acceptor).await,
-                Accepted::Unix(socket) => service.begin(socket, Peer::Unix, entrance, acceptor).await,
+                Accepted::Tcp(socket, peer) => {
+                    service.begin(socket, peer, entrance, acceptor).await
+                }
+                Accepted::Unix(socket) => {
+                    service.begin(socket, Peer::Unix, entrance, acceptor).await
+                }
             };
             if let Err(error) = served {
                 tracing::debug!(%error, "a connection ended before its first request");

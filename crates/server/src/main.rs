@@ -12,6 +12,8 @@ mod ledger;
 mod listener;
 mod providers;
 mod proxy;
+#[cfg(test)]
+mod reference;
 mod respond;
 mod rfc3339;
 mod run;

@@ -63,7 +63,12 @@ pub(crate) enum ProviderError {
 
 impl Providers {
     /// Begins to fetch what is known of every provider, and goes on doing so for as long as the runtime runs.
-    pub(crate) fn start(configured: &[ProviderConfig], fetcher: &Fetcher, metrics: &Arc<Metrics>, readiness: &Arc<Readiness>) -> Self {
+    pub(crate) fn start(
+        configured: &[ProviderConfig],
+        fetcher: &Fetcher,
+        metrics: &Arc<Metrics>,
+        readiness: &Arc<Readiness>,
+    ) -> Self {
         let by_name = configured.iter().map(|config| {
             let provider = Arc::new(Provider::new(config, fetcher, metrics, readiness));
             readiness.provider(&provider.name, ProviderState::Unknown);
@@ -89,12 +94,22 @@ impl Providers {
 }
 
 /// Asks a provider for its metadata and keys once, for a report.
-pub(crate) async fn ask_once(config: &ProviderConfig, fetcher: &Fetcher, metrics: &Arc<Metrics>, readiness: &Arc<Readiness>) -> Result<(), ProviderError> {
+pub(crate) async fn ask_once(
+    config: &ProviderConfig,
+    fetcher: &Fetcher,
+    metrics: &Arc<Metrics>,
+    readiness: &Arc<Readiness>,
+) -> Result<(), ProviderError> {
     Provider::new(config, fetcher, metrics, readiness).fetch().await.map(drop)
 }
 
 impl Provider {
-    fn new(config: &ProviderConfig, fetcher: &Fetcher, metrics: &Arc<Metrics>, readiness: &Arc<Readiness>) -> Self {
+    fn new(
+        config: &ProviderConfig,
+        fetcher: &Fetcher,
+        metrics: &Arc<Metrics>,
+        readiness: &Arc<Readiness>,
+    ) -> Self {
         let registration = &config.sign_in.registration;
         Self {
             name: registration.name.clone(),
@@ -123,8 +138,16 @@ impl Provider {
                 }
                 Err(error) => {
                     let error = crate::chain(&error);
-                    let state = if self.known.load().is_some() { "what is known is kept" } else { "nobody can sign in with it yet" };
-                    tracing::warn!(provider = self.name, error, "the provider did not answer; {state}");
+                    let state = if self.known.load().is_some() {
+                        "what is known is kept"
+                    } else {
+                        "nobody can sign in with it yet"
+                    };
+                    tracing::warn!(
+                        provider = self.name,
+                        error,
+                        "the provider did not answer; {state}"
+                    );
                     self.readiness.provider(&self.name, ProviderState::Unreachable);
                     retry = (retry * 2).min(RETRY_LAST);
                     retry
@@ -138,7 +161,8 @@ impl Provider {
         let metadata = match &self.endpoints {
             ProviderEndpoints::Discovery => {
                 let address = discovery::url(&self.issuer).map_err(ProviderError::Address)?;
-                let document = self.get(ProviderEndpoint::Discovery, "the metadata", address.as_str()).await?;
+                let document =
+                    self.get(ProviderEndpoint::Discovery, "the metadata", address.as_str()).await?;
                 Metadata::parse(&document, &self.issuer).map_err(ProviderError::Metadata)?
             }
             ProviderEndpoints::Static(metadata) => metadata.clone(),
@@ -150,20 +174,32 @@ impl Provider {
     async fn keys(&self, metadata: &Metadata) -> Result<KeySet, ProviderError> {
         let Some(address) = &metadata.jwks_uri else { return Ok(KeySet::empty()) };
         let document = self.get(ProviderEndpoint::Jwks, "`jwks_uri`", address.as_str()).await?;
-        let keys = KeySet::parse(&document).map_err(|error| ProviderError::Keys("jwks_uri", error))?;
+        let keys =
+            KeySet::parse(&document).map_err(|error| ProviderError::Keys("jwks_uri", error))?;
         self.metrics.keys_read(&self.name, world::now());
         Ok(keys)
     }
 
-    async fn get(&self, endpoint: ProviderEndpoint, what: &'static str, address: &str) -> Result<Vec<u8>, ProviderError> {
-        let request = http::Request::get(address).header(http::header::ACCEPT, "application/json").body(Vec::new());
+    async fn get(
+        &self,
+        endpoint: ProviderEndpoint,
+        what: &'static str,
+        address: &str,
+    ) -> Result<Vec<u8>, ProviderError> {
+        let request = http::Request::get(address)
+            .header(http::header::ACCEPT, "application/json")
+            .body(Vec::new());
         let request = request.map_err(|error| {
-            ProviderError::Unreachable(what, lychgate_gateway::world::Unreachable(error.to_string()))
+            ProviderError::Unreachable(
+                what,
+                lychgate_gateway::world::Unreachable(error.to_string()),
+            )
         })?;
         let started = Instant::now();
         let answer = self.fetcher.send(request).await;
-        let outcome =
-            answer.as_ref().map_or(FetchOutcome::Unreachable, |answer| FetchOutcome::of(answer.status()));
+        let outcome = answer
+            .as_ref()
+            .map_or(FetchOutcome::Unreachable, |answer| FetchOutcome::of(answer.status()));
         self.metrics.provider_request(&self.name, endpoint, outcome, started.elapsed());
         let answer = answer.map_err(|error| ProviderError::Unreachable(what, error))?;
         if answer.status() != http::StatusCode::OK {
@@ -176,7 +212,8 @@ impl Provider {
         let Some(known) = self.known.load_full() else { return Arc::new(KeySet::empty()) };
         let came = Instant::now();
         let mut asked = self.keys_asked.lock().await;
-        let too_soon = asked.is_some_and(|asked| asked >= came || came.duration_since(asked) < KEYS_INTERVAL);
+        let too_soon =
+            asked.is_some_and(|asked| asked >= came || came.duration_since(asked) < KEYS_INTERVAL);
         if !too_soon {
             *asked = Some(Instant::now());
             match self.keys(&known.metadata).await {
@@ -186,11 +223,17 @@ impl Provider {
                 }
                 Err(error) => {
                     let error = crate::chain(&error);
-                    tracing::warn!(provider = self.name, error, "newer keys cannot be fetched; the last good ones are kept");
+                    tracing::warn!(
+                        provider = self.name,
+                        error,
+                        "newer keys cannot be fetched; the last good ones are kept"
+                    );
                 }
             }
         }
-        self.known.load_full().map_or_else(|| Arc::clone(&known.keys), |known| Arc::clone(&known.keys))
+        self.known
+            .load_full()
+            .map_or_else(|| Arc::clone(&known.keys), |known| Arc::clone(&known.keys))
     }
 }
 

@@ -176,7 +176,9 @@ impl<W: World + Send + Sync + 'static> App<W> {
         };
         let request = match Request::read(received) {
             Ok(request) => request,
-            Err(malformed) => return gateway_visit::malformed(&malformed, &head.method, &head.headers),
+            Err(malformed) => {
+                return gateway_visit::malformed(&malformed, &head.method, &head.headers);
+            }
         };
         let outcome = site.gateway.visit(self.world.as_ref(), &request, visit.now).await;
         let Request { authority, path, client, id, .. } = request;
@@ -194,8 +196,10 @@ impl<W: World + Send + Sync + 'static> App<W> {
             Some((path, query)) => (path, Some(query)),
             None => (target.as_ref(), None),
         };
-        let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let error = error.filter(|error| failure::is_for_the_operator(error)).map(ToString::to_string);
+        let text =
+            |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let error =
+            error.filter(|error| failure::is_for_the_operator(error)).map(ToString::to_string);
         let passage = visit.passage.as_ref();
         let nothing = Record::default();
         self.telemetry.finished(&Finished {
@@ -211,7 +215,10 @@ impl<W: World + Send + Sync + 'static> App<W> {
                 Transport::Plain => "http",
                 Transport::Tls => "https",
             },
-            authority: visit.canonical.as_ref().map_or(objection::authority(head), |it| &it.authority),
+            authority: visit
+                .canonical
+                .as_ref()
+                .map_or(objection::authority(head), |it| &it.authority),
             path: visit.canonical.as_ref().map_or(path, |it| &it.path),
             query,
             protocol: match head.version {
@@ -297,7 +304,8 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         }
         session.set_read_timeout(Some(BODY_TIMEOUT));
         session.set_write_timeout(Some(BODY_TIMEOUT));
-        let stays = session.req_header().version == Version::HTTP_11 && !session.is_process_shutting_down();
+        let stays =
+            session.req_header().version == Version::HTTP_11 && !session.is_process_shutting_down();
         // Zero is for ever; the socket knows the limit.
         session.set_keepalive(stays.then_some(0));
         Ok(())
@@ -312,7 +320,10 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
             return self.answer(session, visit, AfterAnswer::Close).await;
         }
         let Some(connection) = session.digest().and_then(Connection::of) else {
-            return Error::e_explain(ErrorType::InternalError, "a request without a connection of ours");
+            return Error::e_explain(
+                ErrorType::InternalError,
+                "a request without a connection of ours",
+            );
         };
         if connection.entrance.purpose == Purpose::RedirectToHttps {
             return self.redirect_to_https(session, visit).await;
@@ -326,7 +337,11 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         };
         let announced = head.headers.get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if admission.route().body_bytes_max.is_some_and(|most| announced.is_some_and(|sent| sent > most)) {
+        if admission
+            .route()
+            .body_bytes_max
+            .is_some_and(|most| announced.is_some_and(|sent| sent > most))
+        {
             visit.refuse(Reason::BodyTooLarge, client);
             return self.answer(session, visit, AfterAnswer::Close).await;
         }
@@ -350,7 +365,8 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
                 Error::because(ErrorType::ConnectNoRoute, "finding the upstream", cause).into_up()
             })?;
             let began = Instant::now();
-            visit.passage = Some(Passage { upstream, candidates, began, answer: None, handshake: None });
+            visit.passage =
+                Some(Passage { upstream, candidates, began, answer: None, handshake: None });
         }
         let manner = visit.manner;
         let Some((passage, peer)) = visit.passage.as_mut().and_then(|passage| {
@@ -431,7 +447,9 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         if response.status.is_informational() && !switches {
             return Ok(());
         }
-        if switches && !(visit.manner == Manner::Handshake && forward::agrees_to_websocket(response)) {
+        if switches
+            && !(visit.manner == Manner::Handshake && forward::agrees_to_websocket(response))
+        {
             return Err(Error::explain(
                 ErrorType::InvalidHTTPHeader,
                 "the upstream switches to a protocol that nobody asked for",
@@ -488,7 +506,8 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         let reason = visit.cut_short.or_else(|| failure::reason(error));
         let nothing = FailToProxy { error_code: 0, can_reuse_downstream: false };
         let sent = session.response_written().is_some_and(|response| {
-            !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS
+            !response.status.is_informational()
+                || response.status == StatusCode::SWITCHING_PROTOCOLS
         });
         let Some(reason) = reason.filter(|_| !sent) else { return nothing };
         let head = session.req_header();
@@ -537,7 +556,8 @@ impl<W: World + Send + Sync + 'static> App<W> {
     async fn redirect_to_https(&self, session: &mut Session, visit: &mut Visit) -> Result<bool> {
         let head = session.req_header();
         let target = String::from_utf8_lossy(head.raw_path());
-        let place = visit.site.https.place(objection::authority(head), objection::origin_form(&target));
+        let place =
+            visit.site.https.place(objection::authority(head), objection::origin_form(&target));
         let client = Client::of(&head.method, &head.headers);
         let Some(place) = place else {
             visit.refuse(Reason::NoSuchSite, client);

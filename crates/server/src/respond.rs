@@ -121,7 +121,9 @@ impl Responder {
     /// The response to a visit. Cookies are the caller's to add.
     pub(crate) fn answer(&self, answer: &Answer, about: &About<'_>) -> Response<Bytes> {
         match answer {
-            Answer::Redirect(redirect) => self.redirect(redirect.location(), redirect.method(), about),
+            Answer::Redirect(redirect) => {
+                self.redirect(redirect.location(), redirect.method(), about)
+            }
             Answer::Page(page) => html(self.page(page, about), StatusCode::OK, about),
             Answer::Refusal(refusal) => self.refusal(refusal, about),
             Answer::Me(Some(session)) => json(&Me::of(session), StatusCode::OK, JSON, about),
@@ -133,7 +135,12 @@ impl Responder {
         }
     }
 
-    fn redirect(&self, location: &str, method: RedirectMethod, about: &About<'_>) -> Response<Bytes> {
+    fn redirect(
+        &self,
+        location: &str,
+        method: RedirectMethod,
+        about: &About<'_>,
+    ) -> Response<Bytes> {
         let Ok(location) = HeaderValue::from_str(location) else {
             // Every kind of target is a URL or a path of visible ASCII; a header never carries less.
             return self.refusal(&Refusal::new(Reason::RequestMalformed, Client::Program), about);
@@ -170,19 +177,20 @@ impl Responder {
     fn page(&self, page: &Page, about: &About<'_>) -> String {
         match page {
             Page::ChooseProvider { choices, destination } => {
-                let choices: Vec<_> = choices
-                    .iter()
-                    .map(|Choice { label, link }| context! { label, link })
-                    .collect();
+                let choices: Vec<_> =
+                    choices.iter().map(|Choice { label, link }| context! { label, link }).collect();
                 let content = context! { choices, destination };
                 self.render("choose_provider.html", "Choose how to sign in", content, about)
             }
             Page::ContinueSignIn { link } => {
                 self.render("continue_sign_in.html", "One moment", context! { link }, about)
             }
-            Page::ConfirmSignOut { action } => {
-                self.render("confirm_sign_out.html", "Do you want to sign out?", context! { action }, about)
-            }
+            Page::ConfirmSignOut { action } => self.render(
+                "confirm_sign_out.html",
+                "Do you want to sign out?",
+                context! { action },
+                about,
+            ),
             Page::SignedOut { provider, sign_in } => {
                 let provider_ended = *provider == ProviderSignOut::Ended;
                 let content = context! { provider_ended, sign_in };
@@ -216,7 +224,8 @@ impl Responder {
         let code = reason.code();
         if matches!(reason, Reason::NoSuchSite | Reason::Misdirected) {
             // None of our paths exist on a host that is not ours, the style sheet included.
-            let content = context! { code, sentence => reason.sentence(), advice => advice(*reason) };
+            let content =
+                context! { code, sentence => reason.sentence(), advice => advice(*reason) };
             return self.render("bare.html", reason.title(), content, about);
         }
         let shown_at_target = matches!(*about.method, Method::GET | Method::HEAD);
@@ -326,11 +335,8 @@ fn duration_in_words(duration: Duration) -> String {
         1 => Some(format!("1 {unit}")),
         _ => Some(format!("{count} {unit}s")),
     };
-    let units = [
-        of(minutes / (60 * 24), "day"),
-        of(minutes / 60 % 24, "hour"),
-        of(minutes % 60, "minute"),
-    ];
+    let units =
+        [of(minutes / (60 * 24), "day"), of(minutes / 60 % 24, "hour"), of(minutes % 60, "minute")];
     let words: Vec<_> = units.into_iter().flatten().take(2).collect();
     if words.is_empty() { "less than a minute".to_owned() } else { words.join(" ") }
 }

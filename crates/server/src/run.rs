@@ -45,8 +45,6 @@ pub(crate) enum StartError {
     Key(#[from] KeyError),
     #[error(transparent)]
     NoKeys(#[from] NoKeys),
-    #[error("signals cannot be caught")]
-    Signals(#[source] io::Error),
     #[error("a log cannot be opened")]
     Telemetry(#[source] io::Error),
     #[error(transparent)]
@@ -129,18 +127,28 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
 
     let readiness = Arc::new(Readiness::default());
     let names = config.providers.iter().map(|provider| provider.sign_in.registration.name.as_str());
-    let metrics = Arc::new(Metrics::new(&config.gateway.routes, names, config_hash, SystemTime::now()));
-    let telemetry =
-        Telemetry::new(&config.telemetry, &keys.derive("user fields in logs"), config_hash, Arc::clone(&metrics))
-            .map_err(StartError::Telemetry)?;
+    let metrics =
+        Arc::new(Metrics::new(&config.gateway.routes, names, config_hash, SystemTime::now()));
+    let telemetry = Telemetry::new(
+        &config.telemetry,
+        &keys.derive("user fields in logs"),
+        config_hash,
+        Arc::clone(&metrics),
+    )
+    .map_err(StartError::Telemetry)?;
     let telemetry = Arc::new(telemetry);
 
     let fetcher = Fetcher::new().map_err(StartError::Fetcher)?;
     let ledger = Ledger::new(config.gateway.login_timeout, config.gateway.sessions.lifetime);
     let upstreams = Upstreams::new(&config.upstreams)?;
     let door = Door::bind(&config.listeners, &config.limits)?;
-    let admin = Admin::bind(config.admin.address, config.admin.token, Arc::clone(&readiness), Arc::clone(&metrics))
-        .map_err(|source| StartError::Admin { address: config.admin.address, source })?;
+    let admin = Admin::bind(
+        config.admin.address,
+        config.admin.token,
+        Arc::clone(&readiness),
+        Arc::clone(&metrics),
+    )
+    .map_err(|source| StartError::Admin { address: config.admin.address, source })?;
 
     let providers = Providers::start(&config.providers, &fetcher, &metrics, &readiness);
     let live = Arc::new(Live { fetcher, ledger, providers, metrics });
@@ -175,7 +183,11 @@ fn session_keys(keys: SessionKeys) -> Result<Vec<Key>, KeyError> {
         Ok(key) => Ok(vec![key]),
         Err(error @ KeyError::Io { .. }) => {
             let error = crate::chain(&error);
-            tracing::warn!(code = "W0510", error, "sessions end at restart: no key can be kept; set `sessions.keys`");
+            tracing::warn!(
+                code = "W0510",
+                error,
+                "sessions end at restart: no key can be kept; set `sessions.keys`"
+            );
             let mut bytes = [0; 32];
             world::fill_random(&mut bytes);
             Ok(vec![Key::new(bytes)])
@@ -194,6 +206,7 @@ impl Running {
             let mut ended = admin_ended;
             let _ = ended.wait_for(|ended| *ended).await;
         }));
+        let logs = tokio::spawn(reopen_logs(Arc::clone(&self.telemetry)));
         let drain = self.app.drain().clone();
         let serving = self.door.serve(self.app, stopping, self.shutdown_timeout);
         tokio::pin!(serving);
@@ -221,9 +234,19 @@ impl Running {
                 }
             }
         }
+        logs.abort();
         let _ = end_admin.send(true);
         let _ = admin.await;
         self.telemetry.flush(LOG_PATIENCE);
+    }
+}
+
+/// Begins new log files at every SIGUSR1, which is what log rotation sends after it moved the old ones.
+async fn reopen_logs(telemetry: Arc<Telemetry>) {
+    let Ok(mut asked) = signal(SignalKind::user_defined1()) else { return };
+    while asked.recv().await.is_some() {
+        telemetry.reopen();
+        tracing::info!("the logs were opened anew");
     }
 }
 

@@ -251,7 +251,11 @@ impl<S> GuardedSocket<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> GuardedSocket<S> {
     /// Reads what is there, but not beyond the longest header block while one is being read.
-    fn poll_some(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+    fn poll_some(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<usize>> {
         let before = into.filled().len();
         if !self.replay.is_empty() {
             let length = self.replay.len().min(into.remaining());
@@ -449,7 +453,7 @@ impl<S> Peek for GuardedSocket<S> {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::io::{AsyncWriteExt as _, DuplexStream};
 
     const LIMITS: SocketLimits = SocketLimits {
         head_bytes_max: 32,
@@ -458,7 +462,9 @@ mod tests {
     };
 
     /// A client, the socket that serves it, and what the filters would say about it.
-    fn accepted(protocol: Protocol) -> (DuplexStream, GuardedSocket<DuplexStream>, Arc<Connection>) {
+    fn accepted(
+        protocol: Protocol,
+    ) -> (DuplexStream, GuardedSocket<DuplexStream>, Arc<Connection>) {
         let (client, ours) = tokio::io::duplex(1024);
         let entrance = Arc::new(Entrance::plain("test"));
         let connection = Arc::new(Connection::new(entrance, Peer::Unix, protocol));
@@ -581,7 +587,7 @@ mod tests {
         client.write_all(b"the rest of a body").await.unwrap();
 
         let begin = Instant::now();
-        AsyncWriteExt::shutdown(&mut socket).await.unwrap();
+        tokio::io::AsyncWriteExt::shutdown(&mut socket).await.unwrap();
         assert_eq!(begin.elapsed(), LINGER);
         client.write_all(&[0; 1024]).await.unwrap();
     }

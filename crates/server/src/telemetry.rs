@@ -130,7 +130,9 @@ impl Telemetry {
             method: finished.method,
             status: finished.status,
             duration: finished.duration,
-            upstream: finished.upstream_duration.map(|duration| (duration, finished.upstream_status)),
+            upstream: finished
+                .upstream_duration
+                .map(|duration| (duration, finished.upstream_status)),
             record: finished.record,
         });
         let excluded = self.exclude_paths.iter().any(|pattern| pattern.matches(finished.path));
@@ -161,7 +163,9 @@ impl Telemetry {
     fn tell_operator(&self, finished: &Finished<'_>) {
         let record = finished.record;
         let Some(cause) = record.cause.as_deref().or(finished.error) else { return };
-        let Telling::Tell { left_out } = self.repeats.again(record.reason, finished.time) else { return };
+        let Telling::Tell { left_out } = self.repeats.again(record.reason, finished.time) else {
+            return;
+        };
         let code = record.reason.map(Reason::code);
         if left_out > 0 {
             tracing::warn!(code, left_out, "visits that failed like this were left out");

@@ -73,7 +73,10 @@ pub(crate) enum TlsError {
 ///
 /// # Errors
 /// [`TlsError`], naming the file.
-pub(crate) fn server_config(tls: &ListenerTls, http2: Http2) -> Result<Arc<ServerConfig>, TlsError> {
+pub(crate) fn server_config(
+    tls: &ListenerTls,
+    http2: Http2,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = certificates(&tls.certificate)?;
     let key = private_key(&tls.key)?;
     let versions: &[_] = match tls.min_version {
@@ -135,7 +138,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|cause| match cause {
-        pem::Error::NoItemsFound => TlsError::Empty { path: path.to_owned(), wanted: "private key" },
+        pem::Error::NoItemsFound => {
+            TlsError::Empty { path: path.to_owned(), wanted: "private key" }
+        }
         cause => TlsError::Pem { path: path.to_owned(), cause },
     })
 }
@@ -195,7 +200,11 @@ mod tests {
         assert_eq!(config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
 
         let config = server_config(&files, Http2::Off).unwrap();
-        assert_eq!(config.alpn_protocols, [b"http/1.1".to_vec()], "browsers open WebSockets with it");
+        assert_eq!(
+            config.alpn_protocols,
+            [b"http/1.1".to_vec()],
+            "browsers open WebSockets with it"
+        );
     }
 
     #[test]
@@ -204,7 +213,8 @@ mod tests {
         let ((certificate, key), (_, other_key)) = (issue(), issue());
         let good = directory.file("good.pem", &certificate);
         let good_key = directory.file("good.key", &key);
-        let torn = directory.file("torn.pem", "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n");
+        let torn = directory
+            .file("torn.pem", "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n");
         let empty = directory.file("empty.pem", "");
         let other = directory.file("other.key", &other_key);
         let missing = directory.0.join("missing.pem");
@@ -219,7 +229,8 @@ mod tests {
             (&torn, &good_key, "is not a PEM file"),
             (&good, &other, "cannot be used together"),
         ] {
-            let error = server_config(&tls(certificate.clone(), key.clone()), Http2::Off).unwrap_err();
+            let error =
+                server_config(&tls(certificate.clone(), key.clone()), Http2::Off).unwrap_err();
             let text = error.to_string();
             assert!(text.contains(expected), "{text}");
             assert!(text.contains(".pem") || text.contains(".key"), "{text}");

@@ -122,8 +122,11 @@ impl Upstreams {
     ///
     /// # Errors
     /// [`UpstreamError`], naming the upstream.
-    pub(crate) fn new(upstreams: &BTreeMap<String, config::Upstream>) -> Result<Self, UpstreamError> {
-        let build = |(name, config): (&String, _)| Ok((name.clone(), Arc::new(Upstream::new(config)?)));
+    pub(crate) fn new(
+        upstreams: &BTreeMap<String, config::Upstream>,
+    ) -> Result<Self, UpstreamError> {
+        let build =
+            |(name, config): (&String, _)| Ok((name.clone(), Arc::new(Upstream::new(config)?)));
         upstreams.iter().map(build).collect::<Result<_, _>>().map(Self)
     }
 
@@ -191,7 +194,8 @@ impl Upstream {
                         }
                     }
                     let server_name = server_name.as_deref();
-                    peers.extend(last.iter().map(|address| self.manner.peer(*address, server_name)));
+                    peers
+                        .extend(last.iter().map(|address| self.manner.peer(*address, server_name)));
                 }
             }
         }
@@ -237,26 +241,37 @@ impl Manner {
             UpstreamAddress::Tls { server_name, .. } if server_name.is_empty() => {
                 return Err(UpstreamError::NoServerName { upstream: self.name.clone() });
             }
-            UpstreamAddress::Tls { host, port, server_name } => (host, *port, Some(server_name.clone())),
+            UpstreamAddress::Tls { host, port, server_name } => {
+                (host, *port, Some(server_name.clone()))
+            }
             UpstreamAddress::Unix(path) => {
-                let peer = path.to_str().and_then(|path| HttpPeer::new_uds(path, false, String::new()).ok());
+                let peer = path
+                    .to_str()
+                    .and_then(|path| HttpPeer::new_uds(path, false, String::new()).ok());
                 let Some(peer) = peer else {
-                    return Err(UpstreamError::Path { upstream: self.name.clone(), path: path.clone() });
+                    return Err(UpstreamError::Path {
+                        upstream: self.name.clone(),
+                        path: path.clone(),
+                    });
                 };
                 return Ok(Copy::Fixed(Box::new(self.applied_to(peer))));
             }
         };
         Ok(match host.parse::<IpAddr>() {
-            Ok(address) => {
-                Copy::Fixed(Box::new(self.peer(SocketAddr::new(address, port), server_name.as_deref())))
-            }
+            Ok(address) => Copy::Fixed(Box::new(
+                self.peer(SocketAddr::new(address, port), server_name.as_deref()),
+            )),
             Err(_) => Copy::Named { host: host.clone(), port, server_name, last: Mutex::default() },
         })
     }
 
     fn peer(&self, address: SocketAddr, server_name: Option<&str>) -> HttpPeer {
         // A `SocketAddr` is not looked up; anything else would be, on this thread.
-        let peer = HttpPeer::new(address, server_name.is_some(), server_name.unwrap_or_default().to_owned());
+        let peer = HttpPeer::new(
+            address,
+            server_name.is_some(),
+            server_name.unwrap_or_default().to_owned(),
+        );
         self.applied_to(peer)
     }
 
@@ -349,7 +364,10 @@ mod tests {
     async fn a_name_is_looked_up() {
         let upstream = Upstream::new(&upstream(vec![plain("localhost", 9)])).unwrap();
         let found = addresses(upstream.candidates().await.unwrap());
-        assert!(found.iter().all(|address| address.ends_with(":9")) && !found.is_empty(), "{found:?}");
+        assert!(
+            found.iter().all(|address| address.ends_with(":9")) && !found.is_empty(),
+            "{found:?}"
+        );
     }
 
     #[tokio::test]

@@ -60,8 +60,9 @@ impl World for Live {
         let endpoint = if posted { ProviderEndpoint::Token } else { ProviderEndpoint::Userinfo };
         let started = tokio::time::Instant::now();
         let answer = self.fetcher.send(request).await;
-        let outcome =
-            answer.as_ref().map_or(FetchOutcome::Unreachable, |answer| FetchOutcome::of(answer.status()));
+        let outcome = answer
+            .as_ref()
+            .map_or(FetchOutcome::Unreachable, |answer| FetchOutcome::of(answer.status()));
         self.metrics.provider_request(provider, endpoint, outcome, started.elapsed());
         answer
     }

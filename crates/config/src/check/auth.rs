@@ -8,9 +8,10 @@ use lychgate_gateway::path::CanonicalPath;
 use url::{Host, Url};
 
 use crate::code::Code;
+use crate::context::{Context, Text};
 use crate::file::Place;
 use crate::problem::Problem;
-use crate::reader::{Context, Reader, Text};
+use crate::reader::Reader;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

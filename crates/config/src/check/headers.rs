@@ -9,9 +9,10 @@ use lychgate_oidc::Secret;
 
 use super::needs::Needs;
 use crate::code::Code;
+use crate::context::{Context, Text};
 use crate::grammar::ROUTE_HEADERS;
 use crate::problem::Problem;
-use crate::reader::{Context, Reader, Text};
+use crate::reader::Reader;
 use crate::tree::{Entry, Value};
 
 /// The headers of a route.

@@ -7,10 +7,11 @@ use lychgate_gateway::forwarded::TrustedProxies;
 
 use crate::code::Code;
 use crate::config::{ListenAddress, Listener, ListenerTls, TlsVersion};
+use crate::context::{Context, Text};
 use crate::file::Place;
 use crate::grammar::{LISTENER, LISTENER_TLS};
 use crate::problem::Problem;
-use crate::reader::{Context, Reader, Text, named};
+use crate::reader::{Reader, named};
 
 const MODE: u32 = 0o660;
 

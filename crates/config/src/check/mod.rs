@@ -20,10 +20,10 @@ mod upstreams;
 
 use crate::code::Code;
 use crate::config::{Config, GatewayConfig};
+use crate::context::Context;
 use crate::file::Place;
 use crate::grammar::{ADMIN, AUTH, LIMITS, SESSIONS, TELEMETRY, TOP};
 use crate::problem::Problem;
-use crate::reader::Context;
 use crate::tree::{Entry, Node, Table, Value};
 
 /// Checks the document. The result is complete if and only if no error was said.

@@ -8,10 +8,11 @@ use lychgate_gateway::policy::{Condition, Entry, Policy};
 
 use super::listeners::network;
 use crate::code::Code;
+use crate::context::{Context, Text};
 use crate::file::Place;
 use crate::grammar::{ENTRY, POLICY, nearest};
 use crate::problem::Problem;
-use crate::reader::{Context, Reader, Text, alternatives, named};
+use crate::reader::{Reader, alternatives, named};
 use crate::tree::{self, Node, Value};
 
 /// What entries may refer to.
@@ -267,6 +268,12 @@ impl Reading<'_> {
                 texts.iter().map(|text| self.network(text)).collect();
             Some(Condition::Network(networks?.concat()))
         });
+        if let Some(claims) = entry.entry("claims")
+            && entry.free_table("claims").is_empty()
+        {
+            let message = format!("`{name}.claims` names no claim");
+            self.fail(&claims.node.place, message)("write for example { amr = [\"hwk\"] }");
+        }
         for tree::Entry { key, node, .. } in entry.free_table("claims") {
             let texts = self.values(node, &format!("{name}.claims.{key}"));
             conditions.extend(

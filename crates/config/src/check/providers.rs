@@ -15,10 +15,11 @@ use super::needs::Needs;
 use super::policies::People;
 use crate::code::Code;
 use crate::config::{ProviderConfig, ProviderEndpoints};
+use crate::context::{Context, Text};
 use crate::file::Place;
 use crate::grammar::{PROVIDER, PROVIDER_CLAIMS};
 use crate::problem::Problem;
-use crate::reader::{Context, Reader, Text, named};
+use crate::reader::{Reader, named};
 use crate::tree::Value;
 
 /// The providers, while it is still being found out what they are needed for.

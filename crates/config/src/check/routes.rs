@@ -15,10 +15,11 @@ use super::upstreams::{self, WithPath};
 use super::{headers, rules};
 use crate::code::Code;
 use crate::config::Limits;
+use crate::context::Text;
 use crate::file::Place;
 use crate::grammar::{ROUTE, ROUTE_LIMITS};
 use crate::problem::Problem;
-use crate::reader::{Reader, Text, named};
+use crate::reader::{Reader, named};
 use crate::tree::Entry;
 
 /// What routes refer to, and what they add to.

@@ -4,9 +4,10 @@ use lychgate_gateway::path::PathPattern;
 
 use crate::code::Code;
 use crate::config::{AccessLog, LogFormat, LogLevel, LogOutput, Telemetry, UserFields};
+use crate::context::{Context, Text};
 use crate::grammar::{ACCESS_LOG, AUDIT_LOG, LOG};
 use crate::problem::Problem;
-use crate::reader::{Context, Reader, Text};
+use crate::reader::Reader;
 
 pub(super) fn read(reader: &Reader<'_>) -> Telemetry {
     let log = reader.table_or_default("log", "telemetry.log", &LOG);

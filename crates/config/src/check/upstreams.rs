@@ -8,9 +8,10 @@ use url::{Host, Url};
 
 use crate::code::Code;
 use crate::config::{Roots, Upstream, UpstreamAddress, UpstreamTimeouts};
+use crate::context::{Context, Text};
 use crate::grammar::{UPSTREAM, UPSTREAM_TIMEOUTS, UPSTREAM_TLS};
 use crate::problem::Problem;
-use crate::reader::{Context, Reader, Text, named};
+use crate::reader::{Reader, named};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);

@@ -7,7 +7,7 @@ use lychgate_oidc::{LoginEntropy, LoginRequest, Timestamp, login};
 use super::{Gateway, Provider, Site};
 use crate::client::{self, Client};
 use crate::cookie::Found as FoundCookie;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{self, Endpoint};
 use crate::login_state::{LoginId, LoginState};
 use crate::origin::ReturnTo;
 use crate::outcome::{Answer, Choice, Event, Outcome, Page, Redirect, RedirectMethod, Refusal};
@@ -244,7 +244,10 @@ impl Gateway {
         match &provider.settings.redirect_uri {
             Some(uri) => uri.as_str().to_owned(),
             None => {
-                format!("{}{}", site.origin, Endpoint::Callback.path(&self.settings.path_prefix))
+                let name = &provider.settings.registration.name;
+                let path =
+                    endpoint::callback_path(&self.settings.path_prefix, name, self.providers.len());
+                format!("{}{path}", site.origin)
             }
         }
     }

@@ -196,7 +196,7 @@ impl Browser {
 }
 
 /// Where the browser goes next: by a redirect, or by the script on the page before a sign-in.
-fn onwards(outcome: &Outcome, fragment: Option<&str>) -> Option<String> {
+pub(crate) fn onwards(outcome: &Outcome, fragment: Option<&str>) -> Option<String> {
     if let Some(location) = location(outcome) {
         return Some(location.to_owned());
     }

@@ -38,7 +38,7 @@ const MORNING: i64 = 1_893_488_400;
 /// A visit that is polled more often than this hangs.
 const POLLS_MAX: usize = 100;
 /// How many of the latest secrets every visit's output is searched for.
-const SECRETS_MAX: usize = 48;
+const SECRETS_MAX: usize = 24;
 
 /// The world, shared by everybody in a story.
 #[derive(Clone)]
@@ -55,11 +55,24 @@ struct Outside(Mutex<State>);
 
 struct State {
     now: i64,
-    random: u64,
+    dice: Dice,
     providers: BTreeMap<String, Provider>,
     spent: HashMap<LoginId, String>,
     revoked: HashSet<SessionId>,
     secrets: VecDeque<String>,
+}
+
+/// Randomness from a seed. SplitMix64: small, and good enough to never repeat in a story.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
 }
 
 /// One request, as it stands on the wire.
@@ -109,7 +122,7 @@ impl World {
         let providers = plan.providers.iter().map(|name| ((*name).to_owned(), Provider::new(name)));
         let state = State {
             now: MORNING,
-            random: seed,
+            dice: Dice(seed),
             providers: providers.collect(),
             spent: HashMap::new(),
             revoked: HashSet::new(),
@@ -165,17 +178,11 @@ impl World {
         self.0.outside.state().revoked.len()
     }
 
-    /// A number below `limit`, from the world's seed.
-    pub(crate) fn below(&self, limit: usize) -> usize {
-        let limit = u64::try_from(limit).expect("a small number");
-        usize::try_from(self.0.outside.state().draw() % limit).expect("a small number")
-    }
-
     /// What a person's agreement at the provider leads to: the URL that their browser is sent back to.
     pub(crate) fn granted(&self, authorization_url: &str, person: &Person) -> String {
         let url = Url::parse(authorization_url).expect("an authorization URL");
         let mut state = self.0.outside.state();
-        let code = format!("code-{:016x}", state.draw());
+        let code = format!("code-{:016x}", state.dice.draw());
         let provider = state
             .providers
             .values_mut()
@@ -306,15 +313,6 @@ impl Outside {
 }
 
 impl State {
-    /// SplitMix64: small, and good enough to never repeat in a story.
-    fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
     fn keep_secret(&mut self, secrets: impl IntoIterator<Item = String>) {
         self.secrets.extend(secrets);
         let surplus = self.secrets.len().saturating_sub(SECRETS_MAX);
@@ -326,7 +324,7 @@ impl WaysOut for Outside {
     fn fill_random(&self, bytes: &mut [u8]) {
         let mut state = self.state();
         for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&state.draw().to_le_bytes()[..chunk.len()]);
+            chunk.copy_from_slice(&state.dice.draw().to_le_bytes()[..chunk.len()]);
         }
     }
 

@@ -10,8 +10,8 @@ use lychgate_config::config::{Config, Upstream, UpstreamAddress};
 
 use super::{Files, NO, OK, UNREACHABLE, complain, say};
 use crate::fetch::Fetcher;
-use crate::{providers, tls};
 use crate::telemetry::metrics::Metrics;
+use crate::{providers, tls};
 
 /// What to check.
 #[derive(Args)]
@@ -86,14 +86,20 @@ fn ask_everybody(config: &Config) -> bool {
             }
         };
         for listener in &config.listeners {
-            let made = listener.tls.as_ref().map(|tls| tls::server_config(tls, tls::Http2::Offered)).transpose();
+            let made = listener
+                .tls
+                .as_ref()
+                .map(|tls| tls::server_config(tls, tls::Http2::Offered))
+                .transpose();
             if let Err(error) = made {
                 line(format!("listeners.{}", listener.name), Err(crate::chain(&error)));
             }
         }
         if let Ok(fetcher) = Fetcher::new() {
-            let names = config.providers.iter().map(|provider| provider.sign_in.registration.name.as_str());
-            let metrics = Arc::new(Metrics::new(&config.gateway.routes, names, "", SystemTime::now()));
+            let names =
+                config.providers.iter().map(|provider| provider.sign_in.registration.name.as_str());
+            let metrics =
+                Arc::new(Metrics::new(&config.gateway.routes, names, "", SystemTime::now()));
             let readiness = Arc::default();
             for provider in &config.providers {
                 let asked = providers::ask_once(provider, &fetcher, &metrics, &readiness);

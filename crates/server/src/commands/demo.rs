@@ -34,8 +34,12 @@ pub(super) struct Options {
 const CLIENT_ID: &str = "lychgate-demo";
 
 fn faults() -> String {
-    let lines = Fault::ALL.iter().map(|fault| format!("\n  {:<14} {}", fault.word(), fault.effect()));
-    format!("Let the provider do something wrong, to see what the gateway says:{}", lines.collect::<String>())
+    let lines =
+        Fault::ALL.iter().map(|fault| format!("\n  {:<14} {}", fault.word(), fault.effect()));
+    format!(
+        "Let the provider do something wrong, to see what the gateway says:{}",
+        lines.collect::<String>()
+    )
 }
 
 /// Where everything is.
@@ -73,7 +77,10 @@ pub(super) fn run(options: &Options) -> u8 {
         let others = match start_others(&ports, client_secret, options.fault).await {
             Ok(others) => others,
             Err(error) => {
-                complain(&format!("error: the demonstration needs four free ports from {}: {error}\n", options.port));
+                complain(&format!(
+                    "error: the demonstration needs four free ports from {}: {error}\n",
+                    options.port
+                ));
                 complain("hint: choose others with `--port`\n");
                 return UNREACHABLE;
             }
@@ -106,7 +113,11 @@ impl Others {
     }
 }
 
-async fn start_others(ports: &Ports, client_secret: String, fault: Option<Fault>) -> io::Result<Others> {
+async fn start_others(
+    ports: &Ports,
+    client_secret: String,
+    fault: Option<Fault>,
+) -> io::Result<Others> {
     let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let gateway = format!("http://localhost:{}", ports.gateway);
     let client = Client {
@@ -123,7 +134,10 @@ async fn start_others(ports: &Ports, client_secret: String, fault: Option<Fault>
         fault,
         ..ProviderOptions::default()
     });
-    Ok(Others { provider: provider.await?, application: Echo::start(loopback(ports.application)).await? })
+    Ok(Others {
+        provider: provider.await?,
+        application: Echo::start(loopback(ports.application)).await?,
+    })
 }
 
 fn configuration(ports: &Ports, client_secret: &str, session_key: &str) -> String {
@@ -173,7 +187,8 @@ audit_log  = {{ output = "none" }}
 
 fn introduction(ports: &Ports, fault: Option<Fault>) -> String {
     let Ports { gateway, provider, application, admin } = ports;
-    let broken = fault.map(|fault| format!("\n  broken             {} ({})\n", fault.word(), fault.effect()));
+    let broken = fault
+        .map(|fault| format!("\n  broken             {} ({})\n", fault.word(), fault.effect()));
     let broken = broken.unwrap_or_default();
     format!(
         "

@@ -37,7 +37,11 @@ pub(crate) struct SocketFile {
 type Identity = (u64, u64, i64, i64);
 
 /// Listens on `path`, where nobody but `mode` says may connect, not even for a moment.
-pub(super) fn listen(path: &Path, mode: u32, backlog: u32) -> Result<(UnixListener, SocketFile), SocketFileError> {
+pub(super) fn listen(
+    path: &Path,
+    mode: u32,
+    backlog: u32,
+) -> Result<(UnixListener, SocketFile), SocketFileError> {
     make_way(path)?;
     let socket = UnixSocket::new_stream()?;
     // On Linux the file gets the mode of the socket that is bound to it, less the mask of the process.
@@ -73,7 +77,9 @@ fn make_way(path: &Path) -> Result<(), SocketFileError> {
     }
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => Err(SocketFileError::InUse),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(std::fs::remove_file(path)?),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Ok(std::fs::remove_file(path)?)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -88,7 +94,8 @@ mod tests {
     use super::*;
 
     fn path(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("lychgate-{}-{name}.sock", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("lychgate-{}-{name}.sock", std::process::id()));
         let _ = std::fs::remove_file(&path);
         path
     }

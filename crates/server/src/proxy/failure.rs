@@ -43,7 +43,10 @@ fn is_late(kind: &ErrorType) -> bool {
 fn was_late(error: &Error) -> bool {
     let mut cause = error.cause.as_deref().map(|cause| cause as &(dyn std::error::Error + 'static));
     while let Some(found) = cause {
-        if found.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+        if found
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        {
             return true;
         }
         cause = found.source();
@@ -63,7 +66,10 @@ mod tests {
             (Error::new_up(ErrorType::InvalidHTTPHeader), Some(Reason::UpstreamUnreachable)),
             (Error::new_up(ErrorType::ConnectTimedout), Some(Reason::UpstreamTimeout)),
             (Error::new_up(ErrorType::ReadTimedout), Some(Reason::UpstreamTimeout)),
-            (Error::because(ErrorType::ReadError, "", late).into_up(), Some(Reason::UpstreamTimeout)),
+            (
+                Error::because(ErrorType::ReadError, "", late).into_up(),
+                Some(Reason::UpstreamTimeout),
+            ),
             (Error::new_in(ErrorType::InternalError), Some(Reason::UpstreamUnreachable)),
             (Error::new_down(ErrorType::InvalidHTTPHeader), Some(Reason::RequestMalformed)),
             (Error::new_down(ErrorType::ConnectionClosed), None),

@@ -44,7 +44,11 @@ pub(super) struct Rules<'a> {
 
 impl Rules<'_> {
     /// Makes of what was `received` what is sent `upstream`.
-    pub(super) fn apply(&self, received: &RequestHeader, upstream: &mut RequestHeader) -> Result<()> {
+    pub(super) fn apply(
+        &self,
+        received: &RequestHeader,
+        upstream: &mut RequestHeader,
+    ) -> Result<()> {
         upstream.set_raw_path(self.admission.target().as_bytes())?;
         match self.cookies.map(|cookies| cookies.for_upstream(&received.headers)) {
             None | Some(ForUpstream::AsSent) => {}
@@ -91,7 +95,8 @@ impl ResponseRules<'_> {
     pub(super) fn apply(&self, response: &mut ResponseHeader) -> Result<()> {
         let switches = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
         // How the message ends is pingora's to say; it has read and rewritten that already.
-        let framing = |name: &HeaderName| *name == header::TRANSFER_ENCODING || *name == header::TRAILER;
+        let framing =
+            |name: &HeaderName| *name == header::TRANSFER_ENCODING || *name == header::TRAILER;
         let upgrade = |name: &HeaderName| *name == header::UPGRADE || *name == header::CONNECTION;
         for name in for_one_connection(&response.headers) {
             if !framing(&name) && !(switches && upgrade(&name)) {
@@ -125,9 +130,12 @@ impl ResponseRules<'_> {
         if !lines.iter().any(|line| cookies.names_ours(line)) {
             return Ok(());
         }
-        let theirs: Vec<_> = lines.iter().filter(|line| !cookies.names_ours(line)).cloned().collect();
+        let theirs: Vec<_> =
+            lines.iter().filter(|line| !cookies.names_ours(line)).cloned().collect();
         response.remove_header(&header::SET_COOKIE);
-        theirs.into_iter().try_for_each(|line| response.append_header(header::SET_COOKIE, line).map(drop))
+        theirs
+            .into_iter()
+            .try_for_each(|line| response.append_header(header::SET_COOKIE, line).map(drop))
     }
 }
 
@@ -205,7 +213,8 @@ mod tests {
             ("http2-settings", "AAMAAABk"),
             ("accept", "text/html"),
         ]);
-        let mut ended: Vec<_> = for_one_connection(&headers).iter().map(ToString::to_string).collect();
+        let mut ended: Vec<_> =
+            for_one_connection(&headers).iter().map(ToString::to_string).collect();
         ended.sort_unstable();
         assert_eq!(
             ended,
@@ -227,13 +236,38 @@ mod tests {
     #[test]
     fn only_a_websocket_can_be_asked_for() {
         for (method, version, pairs, expected) in [
-            ("GET", Version::HTTP_11, &[("upgrade", "websocket"), ("connection", "Upgrade")][..], true),
-            ("GET", Version::HTTP_11, &[("upgrade", "WebSocket"), ("connection", "keep-alive, upgrade")], true),
+            (
+                "GET",
+                Version::HTTP_11,
+                &[("upgrade", "websocket"), ("connection", "Upgrade")][..],
+                true,
+            ),
+            (
+                "GET",
+                Version::HTTP_11,
+                &[("upgrade", "WebSocket"), ("connection", "keep-alive, upgrade")],
+                true,
+            ),
             ("GET", Version::HTTP_11, &[("upgrade", "websocket")], false),
-            ("GET", Version::HTTP_11, &[("upgrade", "websocket, foo"), ("connection", "upgrade")], false),
+            (
+                "GET",
+                Version::HTTP_11,
+                &[("upgrade", "websocket, foo"), ("connection", "upgrade")],
+                false,
+            ),
             ("GET", Version::HTTP_11, &[("upgrade", "h2c"), ("connection", "upgrade")], false),
-            ("POST", Version::HTTP_11, &[("upgrade", "websocket"), ("connection", "upgrade")], false),
-            ("GET", Version::HTTP_10, &[("upgrade", "websocket"), ("connection", "upgrade")], false),
+            (
+                "POST",
+                Version::HTTP_11,
+                &[("upgrade", "websocket"), ("connection", "upgrade")],
+                false,
+            ),
+            (
+                "GET",
+                Version::HTTP_10,
+                &[("upgrade", "websocket"), ("connection", "upgrade")],
+                false,
+            ),
             ("GET", Version::HTTP_2, &[("upgrade", "websocket"), ("connection", "upgrade")], false),
         ] {
             let mut head = RequestHeader::build(method, b"/", None).unwrap();
@@ -247,7 +281,9 @@ mod tests {
 
     #[test]
     fn trailers_are_taken_by_those_who_say_so() {
-        for (value, expected) in [("trailers", true), ("gzip, Trailers", true), ("gzip", false), ("", false)] {
+        for (value, expected) in
+            [("trailers", true), ("gzip, Trailers", true), ("gzip", false), ("", false)]
+        {
             assert_eq!(takes_trailers(&headers(&[("te", value)])), expected, "{value}");
         }
     }

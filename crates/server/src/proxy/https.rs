@@ -42,10 +42,11 @@ mod tests {
 
     #[test]
     fn a_known_host_is_sent_to_the_same_place_on_https() {
-        let origins: Vec<_> = ["https://b.test:8443", "https://a.test:8443", "https://a.test", "http://c.test"]
-            .iter()
-            .filter_map(|url| PublicOrigin::of(&Url::parse(url).unwrap()))
-            .collect();
+        let origins: Vec<_> =
+            ["https://b.test:8443", "https://a.test:8443", "https://a.test", "http://c.test"]
+                .iter()
+                .filter_map(|url| PublicOrigin::of(&Url::parse(url).unwrap()))
+                .collect();
         let hosts = HttpsHosts::new(&origins);
         for (authority, target, expected) in [
             ("a.test", "/x?y=%2F", Some("https://a.test/x?y=%2F")),

@@ -18,7 +18,8 @@ pub(super) fn to(head: &RequestHeader, raw: Option<&[u8]>, limits: &Limits) -> O
     if exceeds(head.raw_path().len(), limits.uri_bytes) {
         return Some(Reason::UriTooLong);
     }
-    let bytes = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let bytes =
+        head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if exceeds(bytes, limits.header_bytes) {
         return Some(Reason::HeadersTooLarge);
     }
@@ -34,7 +35,9 @@ pub(super) fn to(head: &RequestHeader, raw: Option<&[u8]>, limits: &Limits) -> O
 /// Where a request is to go: the authority of its target, else its `Host`.
 pub(super) fn authority(head: &RequestHeader) -> &str {
     let of_target = head.uri.authority().map(Authority::as_str);
-    let of_target = of_target.or_else(|| absolute_form(std::str::from_utf8(head.raw_path()).ok()?).map(|(authority, _)| authority));
+    let of_target = of_target.or_else(|| {
+        absolute_form(std::str::from_utf8(head.raw_path()).ok()?).map(|(authority, _)| authority)
+    });
     let of_header = || head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     of_target.or_else(of_header).unwrap_or_default()
 }
@@ -103,7 +106,11 @@ mod tests {
         let mut first = lines.next().unwrap().split(' ');
         let (method, target) = (first.next().unwrap(), first.next().unwrap());
         let mut head = RequestHeader::build(method, target.as_bytes(), None).unwrap();
-        head.set_version(if first.next() == Some("HTTP/1.0") { Version::HTTP_10 } else { Version::HTTP_11 });
+        head.set_version(if first.next() == Some("HTTP/1.0") {
+            Version::HTTP_10
+        } else {
+            Version::HTTP_11
+        });
         for line in lines.take_while(|line| !line.is_empty()) {
             let (name, value) = line.split_once(": ").unwrap();
             head.append_header(name.to_owned(), value).unwrap();
@@ -130,8 +137,14 @@ mod tests {
             ("GET / HTTP/1.1\r\nAccept: a\r\n\r\n", malformed),
             ("GET / HTTP/1.1\nHost: a\n\n", malformed),
             ("GET / HTTP/1.1\r\nHost: a\nAccept: b\r\n\r\n", malformed),
-            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n", malformed),
-            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\ncontent-LENGTH: 4\r\n\r\n", malformed),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
+                malformed,
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\ncontent-LENGTH: 4\r\n\r\n",
+                malformed,
+            ),
             ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", malformed),
             ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", malformed),
             (
@@ -152,7 +165,8 @@ mod tests {
         assert_eq!(objection(&of_target(50)), Some(Reason::UriTooLong));
 
         // "host" + "a" + 4 are 9, "cookie" + 4 are 10.
-        let of_cookie = |length| format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {}\r\n\r\n", "x".repeat(length));
+        let of_cookie =
+            |length| format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {}\r\n\r\n", "x".repeat(length));
         assert_eq!(objection(&of_cookie(181)), None);
         assert_eq!(objection(&of_cookie(182)), Some(Reason::HeadersTooLarge));
     }

@@ -24,7 +24,7 @@ fn person(text: &str) -> Identity {
 
 fn session(text: &str) -> Arc<Session> {
     let session = serde_json::from_value(json!({
-        "id": [7; 16], "login": [7; 12], "begun_at": NOW.seconds() - 60, "ends_at": NOW.seconds() + 43_140,
+        "id": vec![7; 16], "login": vec![7; 12], "begun_at": NOW.seconds() - 60, "ends_at": NOW.seconds() + 43_140,
         "seen_at": NOW.seconds(), "identity": person(text), "id_token": "eyJ.hidden.token",
     }));
     Arc::new(session.unwrap())
@@ -68,14 +68,22 @@ fn talkative(reason: Reason, client: Client) -> Refusal {
 
 /// Every page that is not a refusal.
 fn pages(text: &str) -> Vec<Page> {
-    let choice = |label: &str| Choice { label: label.to_owned(), link: format!("/.gate/login?{text}") };
+    let choice =
+        |label: &str| Choice { label: label.to_owned(), link: format!("/.gate/login?{text}") };
     vec![
-        Page::ChooseProvider { choices: vec![choice(text), choice("Guests")], destination: text.to_owned() },
+        Page::ChooseProvider {
+            choices: vec![choice(text), choice("Guests")],
+            destination: text.to_owned(),
+        },
         Page::ContinueSignIn { link: format!("/.gate/login?return_to={text}") },
         Page::ConfirmSignOut { action: format!("/.gate/logout?{text}") },
         Page::SignedOut { provider: ProviderSignOut::Ended, sign_in: text.to_owned() },
         Page::SignedOut { provider: ProviderSignOut::Unknown, sign_in: text.to_owned() },
-        Page::SignedInAs { session: session(text), now: NOW, sign_out: format!("/.gate/logout?{text}") },
+        Page::SignedInAs {
+            session: session(text),
+            now: NOW,
+            sign_out: format!("/.gate/logout?{text}"),
+        },
     ]
 }
 
@@ -105,10 +113,14 @@ fn tags(page: &str) -> Vec<&str> {
 fn assert_proper(page: &str, what: &str) {
     assert!(page.starts_with("<!doctype html>\n<html lang=\"en\" dir=\"ltr\">"), "{what}");
     assert!(page.len() + STYLE.len() + SCRIPT.len() <= 20 * 1024, "{what}: {} bytes", page.len());
-    assert!(page.contains("0123456789abcdef") && page.contains("2026-11-21 01:35:19 UTC"), "{what}: {page}");
+    assert!(
+        page.contains("0123456789abcdef") && page.contains("2026-11-21 01:35:19 UTC"),
+        "{what}: {page}"
+    );
     assert!(!page.to_ascii_lowercase().contains("lychgate"), "{what}: {page}");
 
-    let between = |start: &str, end: &str| page.split_once(start).unwrap().1.split_once(end).unwrap().0;
+    let between =
+        |start: &str, end: &str| page.split_once(start).unwrap().1.split_once(end).unwrap().0;
     assert_eq!(page.matches("<h1>").count(), 1, "{what}");
     assert_eq!(between("<h1>", "</h1>"), between("<title>", "</title>"), "{what}");
     assert_eq!(page.matches("<main>").count(), 1, "{what}");
@@ -125,19 +137,28 @@ fn assert_proper(page: &str, what: &str) {
         let names: String = tag.split('"').step_by(2).collect();
         assert!(!names.contains(" on") && !names.contains("style="), "{what}: <{tag}>");
         assert!(!matches!(name, "style" | "iframe" | "object" | "img"), "{what}: <{tag}>");
-        assert!(name != "script" || tag == "script src=\"/.gate/script.js\" defer", "{what}: <{tag}>");
+        assert!(
+            name != "script" || tag == "script src=\"/.gate/script.js\" defer",
+            "{what}: <{tag}>"
+        );
         assert!(!tag.contains("javascript:"), "{what}: <{tag}>");
     }
     assert_eq!(open, Vec::<&str>::new(), "{what}");
     for script in page.split("<script").skip(1) {
-        assert!(script.split_once('>').unwrap().1.starts_with("</script>"), "{what}: inline script");
+        assert!(
+            script.split_once('>').unwrap().1.starts_with("</script>"),
+            "{what}: inline script"
+        );
     }
 }
 
 /// P-03, T-14, N3, N5.
 fn assert_secured(response: &Response<Bytes>, what: &str) {
     for (name, expected) in [
-        ("content-security-policy", "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; script-src 'self'; base-uri 'none'; frame-ancestors 'none'"),
+        (
+            "content-security-policy",
+            "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; script-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
         ("referrer-policy", "no-referrer"),
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "DENY"),
@@ -179,22 +200,26 @@ fn every_page_is_proper_whatever_is_put_into_it() {
 fn every_refusal_is_a_page_for_people_and_a_problem_for_programs() {
     for &reason in Reason::ALL {
         for client in [Client::Browser, Client::Navigation, Client::Program] {
-            for refusal in [Refusal::new(reason, client), talkative(reason, client)] {
+            for make in [Refusal::new, talkative] {
                 for method in [Method::GET, Method::POST] {
                     let what = format!("{} for {client:?}, {method}", reason.code());
-                    let refusal = Answer::Refusal(Refusal { words: refusal.words.clone(), identity: refusal.identity.clone(), sign_in: refusal.sign_in.clone(), sign_out: refusal.sign_out.clone(), other_account: refusal.other_account.clone(), ..Refusal::new(reason, client) });
+                    let refusal = Answer::Refusal(make(reason, client));
                     let response = respond(&refusal, &method, Some(&route()));
 
                     assert_eq!(response.status(), reason.status(), "{what}");
                     assert_secured(&response, &what);
                     assert_kept_by_no_cache(&response, &what);
-                    let expected = (reason.status() == 401).then_some("Cookie realm=\"wiki.example.com\"");
+                    let expected =
+                        (reason.status() == 401).then_some("Cookie realm=\"wiki.example.com\"");
                     assert_eq!(header(&response, "www-authenticate"), expected, "{what}");
                     let text = text_of(&response);
                     assert!(text.contains(reason.code()), "{what}");
                     if client.wants_page() {
                         assert_proper(&text, &what);
-                        assert!(text.contains(&reason.sentence().replace('\'', "&#x27;")), "{what}: {text}");
+                        assert!(
+                            text.contains(&reason.sentence().replace('\'', "&#x27;")),
+                            "{what}: {text}"
+                        );
                     } else {
                         assert_problem(&response, reason, &what);
                     }
@@ -212,7 +237,10 @@ fn assert_problem(response: &Response<Bytes>, reason: Reason, what: &str) {
     assert_eq!(problem["code"], reason.code(), "{what}");
     assert_eq!(problem["request_id"], "0123456789abcdef", "{what}");
     // Neither the provider's words nor a person's are for programs.
-    assert!(problem.get("login_url").is_none() || problem["login_url"].as_str().unwrap().starts_with("/.gate/login"));
+    assert!(
+        problem.get("login_url").is_none()
+            || problem["login_url"].as_str().unwrap().starts_with("/.gate/login")
+    );
     let known = ["type", "title", "status", "detail", "code", "request_id", "login_url"];
     assert!(problem.as_object().unwrap().keys().all(|key| known.contains(&key.as_str())), "{what}");
 }
@@ -222,7 +250,8 @@ fn assert_problem(response: &Response<Bytes>, reason: Reason, what: &str) {
 fn a_host_that_is_not_ours_sees_nothing_of_ours() {
     for (reason, status) in [(Reason::NoSuchSite, 404), (Reason::Misdirected, 421)] {
         for client in [Client::Browser, Client::Program] {
-            let response = respond(&Answer::Refusal(Refusal::new(reason, client)), &Method::GET, None);
+            let response =
+                respond(&Answer::Refusal(Refusal::new(reason, client)), &Method::GET, None);
 
             let text = text_of(&response);
             assert_eq!(response.status(), status);
@@ -233,14 +262,20 @@ fn a_host_that_is_not_ours_sees_nothing_of_ours() {
 
 #[test]
 fn somebody_who_was_writing_is_told_that_nothing_was_sent() {
-    let refusal = Refusal { sign_in: Some("/.gate/login".to_owned()), ..Refusal::new(Reason::SessionExpired, Client::Browser) };
+    let refusal = Refusal {
+        sign_in: Some("/.gate/login".to_owned()),
+        ..Refusal::new(Reason::SessionExpired, Client::Browser)
+    };
     let answer = Answer::Refusal(refusal);
 
     let written = text_of(&respond(&answer, &Method::POST, Some(&route())));
     let read = text_of(&respond(&answer, &Method::GET, Some(&route())));
 
     assert!(written.contains("Nothing was passed on"), "{written}");
-    assert!(written.contains("target=\"_blank\" rel=\"noopener\">Sign in in a new tab"), "{written}");
+    assert!(
+        written.contains("target=\"_blank\" rel=\"noopener\">Sign in in a new tab"),
+        "{written}"
+    );
     assert!(!read.contains("Nothing was passed on"), "{read}");
 }
 
@@ -249,7 +284,8 @@ fn somebody_who_was_writing_is_told_that_nothing_was_sent() {
 fn a_providers_words_are_quoted_and_cut() {
     let page = text_of(&get(&Answer::Refusal(talkative(Reason::ProviderRefused, Client::Browser))));
 
-    let (_, quotation) = page.split_once("<figcaption>The identity provider says:</figcaption>").unwrap();
+    let (_, quotation) =
+        page.split_once("<figcaption>The identity provider says:</figcaption>").unwrap();
     let (quotation, _) = quotation.split_once("</figure>").unwrap();
     assert!(quotation.contains("&lt;script&gt;"), "{quotation}");
     assert!(tags(quotation).iter().all(|tag| !tag.starts_with("a ")), "{quotation}");
@@ -258,7 +294,8 @@ fn a_providers_words_are_quoted_and_cut() {
 
 #[test]
 fn a_link_of_the_operators_that_no_person_can_open_is_left_out() {
-    let words = Words { help: Some(Url::parse("javascript:alert(1)").unwrap()), ..Words::default() };
+    let words =
+        Words { help: Some(Url::parse("javascript:alert(1)").unwrap()), ..Words::default() };
     let refusal = Refusal { words, ..Refusal::new(Reason::AccessDenied, Client::Browser) };
 
     assert!(!text_of(&get(&Answer::Refusal(refusal))).contains("javascript:"));
@@ -286,10 +323,15 @@ fn the_script_is_there_where_there_is_a_fragment_to_keep() {
 /// P-04: without scripts the page goes on by itself, and by hand.
 #[test]
 fn the_way_to_sign_in_needs_no_script() {
-    let page = text_of(&get(&Answer::Page(Page::ContinueSignIn { link: "/.gate/login?provider=corp".to_owned() })));
+    let page = text_of(&get(&Answer::Page(Page::ContinueSignIn {
+        link: "/.gate/login?provider=corp".to_owned(),
+    })));
 
     assert!(page.contains("<noscript><meta http-equiv=\"refresh\" content=\"0;url=&#x2f;.gate&#x2f;login?provider=corp\"></noscript>"), "{page}");
-    assert!(page.contains("href=\"&#x2f;.gate&#x2f;login?provider=corp\" data-continue=\"now\""), "{page}");
+    assert!(
+        page.contains("href=\"&#x2f;.gate&#x2f;login?provider=corp\" data-continue=\"now\""),
+        "{page}"
+    );
 }
 
 #[test]
@@ -305,7 +347,8 @@ fn temporary_trouble_says_when_to_come_back() {
         (Reason::NotFound, Some(5), None),
     ] {
         let retry_after = known.map(Duration::from_secs);
-        let answer = Answer::Refusal(Refusal { retry_after, ..Refusal::new(reason, Client::Program) });
+        let answer =
+            Answer::Refusal(Refusal { retry_after, ..Refusal::new(reason, Client::Program) });
         assert_eq!(header(&get(&answer), "retry-after"), expected, "{reason:?} {known:?}");
     }
 }
@@ -313,7 +356,10 @@ fn temporary_trouble_says_when_to_come_back() {
 #[test]
 fn a_method_that_is_not_allowed_is_answered_with_those_that_are() {
     let allow = Some("GET, HEAD");
-    let answer = Answer::Refusal(Refusal { allow, ..Refusal::new(Reason::MethodNotAllowed, Client::Program) });
+    let answer = Answer::Refusal(Refusal {
+        allow,
+        ..Refusal::new(Reason::MethodNotAllowed, Client::Program)
+    });
 
     assert_eq!(header(&get(&answer), "allow"), allow);
 }
@@ -347,8 +393,10 @@ fn me_is_refused_to_whoever_is_not_signed_in() {
 #[test]
 fn a_redirect_has_the_headers_of_a_page_and_no_body() {
     for (method, status) in [(RedirectMethod::Found, 302), (RedirectMethod::SeeOther, 303)] {
-        let about = About { request_id: "0123456789abcdef", method: &Method::GET, now: NOW, route: None };
-        let response = Responder::new("/.gate").redirect("https://id.test/authorize?state=x", method, &about);
+        let about =
+            About { request_id: "0123456789abcdef", method: &Method::GET, now: NOW, route: None };
+        let response =
+            Responder::new("/.gate").redirect("https://id.test/authorize?state=x", method, &about);
 
         assert_eq!(response.status(), status);
         assert_eq!(header(&response, "location"), Some("https://id.test/authorize?state=x"));
@@ -360,8 +408,10 @@ fn a_redirect_has_the_headers_of_a_page_and_no_body() {
 
 #[test]
 fn a_target_that_would_break_its_header_is_not_followed() {
-    let about = About { request_id: "0123456789abcdef", method: &Method::GET, now: NOW, route: None };
-    let response = Responder::new("/.gate").redirect("/a\r\nX-Evil: 1", RedirectMethod::Found, &about);
+    let about =
+        About { request_id: "0123456789abcdef", method: &Method::GET, now: NOW, route: None };
+    let response =
+        Responder::new("/.gate").redirect("/a\r\nX-Evil: 1", RedirectMethod::Found, &about);
 
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     assert_secured(&response, "redirect");
@@ -379,7 +429,11 @@ fn our_files_may_be_kept_and_need_nothing_else() {
         assert_eq!(header(&response, "content-type"), Some(content_type));
         assert_eq!(header(&response, "cache-control"), Some("max-age=3600"));
         let text = text_of(&response);
-        assert!(["http:", "https:", "@import", "url(", "eval"].iter().all(|foreign| !text.contains(foreign)));
+        assert!(
+            ["http:", "https:", "@import", "url(", "eval"]
+                .iter()
+                .all(|foreign| !text.contains(foreign))
+        );
     }
 }
 

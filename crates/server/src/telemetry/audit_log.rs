@@ -81,11 +81,9 @@ fn kind(event: &Event) -> Kind {
         Event::LoginReplayed { .. } => authentication(&["info"], "failure"),
         Event::LoginStarted => authentication(&["info"], "unknown"),
         Event::LoginSucceeded { .. } => authentication(&["start"], "success"),
-        Event::Logout => Kind {
-            categories: &["authentication", "session"],
-            types: &["end"],
-            outcome: "success",
-        },
+        Event::Logout => {
+            Kind { categories: &["authentication", "session"], types: &["end"], outcome: "success" }
+        }
     }
 }
 
@@ -117,7 +115,8 @@ fn remove_absent(value: &mut Value) {
     if let Value::Object(members) = value {
         members.values_mut().for_each(remove_absent);
         members.retain(|_, member| {
-            !member.is_null() && member.as_object().is_none_or(|inner: &Map<_, _>| !inner.is_empty())
+            !member.is_null()
+                && member.as_object().is_none_or(|inner: &Map<_, _>| !inner.is_empty())
         });
     }
 }

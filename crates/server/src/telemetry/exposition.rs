@@ -56,7 +56,11 @@ pub(crate) enum Format {
 impl Format {
     /// The one to answer with, by the request's `Accept`.
     pub(crate) fn accepted(accept: &str) -> Self {
-        if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Prometheus }
+        if accept.contains("application/openmetrics-text") {
+            Self::OpenMetrics
+        } else {
+            Self::Prometheus
+        }
     }
 
     /// The `Content-Type`.
@@ -132,7 +136,8 @@ impl Samples<'_> {
         }
         below += latency.longer.load(Ordering::Relaxed);
         self.line("_bucket", labels, Some("+Inf"), &below);
-        let seconds = Duration::from_nanos(latency.nanoseconds.load(Ordering::Relaxed)).as_secs_f64();
+        let seconds =
+            Duration::from_nanos(latency.nanoseconds.load(Ordering::Relaxed)).as_secs_f64();
         self.line("_sum", labels, None, &seconds);
         self.line("_count", labels, None, &below);
     }
@@ -253,7 +258,8 @@ mod tests {
 
     #[test]
     fn openmetrics_is_given_to_those_who_ask_for_it() {
-        let prometheus = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.3";
+        let prometheus =
+            "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.3";
         assert_eq!(Format::accepted(prometheus), Format::OpenMetrics);
         assert_eq!(Format::accepted("text/plain"), Format::Prometheus);
         assert_eq!(Format::accepted("*/*"), Format::Prometheus);

@@ -7,7 +7,9 @@ use lychgate_config::config::{LogFormat, LogLevel};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::TryInitError;
-use tracing_subscriber::{Layer as _, Registry, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    Layer as _, Registry, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use super::line::one_line;
 
@@ -125,7 +127,10 @@ mod tests {
             let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
             let (line, rest) = text.split_once('\n').unwrap();
             assert_eq!(rest, "", "{text:?}");
-            assert!(!line.chars().any(|character| character.is_control() || character == '\u{2028}'), "{line:?}");
+            assert!(
+                !line.chars().any(|character| character.is_control() || character == '\u{2028}'),
+                "{line:?}"
+            );
             assert!(!json || serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
         }
     }
@@ -134,7 +139,9 @@ mod tests {
     fn libraries_are_never_louder_than_we_are() {
         assert!(directives(LogLevel::Info).starts_with("info,h2=warn"));
         assert!(directives(LogLevel::Error).ends_with("rustls=error"));
-        for level in [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace] {
+        for level in
+            [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace]
+        {
             assert!(directives(level).parse::<EnvFilter>().is_ok());
         }
     }

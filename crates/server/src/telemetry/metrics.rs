@@ -235,7 +235,10 @@ impl Metrics {
         Self {
             routes: all.map(|route| (route.name.clone(), RouteCells::of(route))).collect(),
             unmatched: RouteCells::default(),
-            providers: providers.into_iter().map(|name| (name.to_owned(), ProviderCells::default())).collect(),
+            providers: providers
+                .into_iter()
+                .map(|name| (name.to_owned(), ProviderCells::default()))
+                .collect(),
             unknown_provider: ProviderCells::default(),
             config_hash: config_hash.to_owned(),
             started,
@@ -338,7 +341,9 @@ impl Metrics {
         let mut samples = exposition.family(&REQUEST_DURATION);
         for (name, cells) in routes() {
             for (method, statuses) in METHODS.iter().chain([&OTHER]).zip(&cells.requests) {
-                for (status, latency) in statuses.get().into_iter().flat_map(|statuses| statuses.seen()) {
+                for (status, latency) in
+                    statuses.get().into_iter().flat_map(|statuses| statuses.seen())
+                {
                     samples.latency(&[method, &status, &cells.http_route, name], latency);
                 }
             }
@@ -407,7 +412,8 @@ impl Metrics {
 
     /// What the kernel says of us. A number that it does not give is left out.
     fn expose_process(&self, exposition: &mut Exposition) {
-        let file = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+        let file =
+            |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
         let mut samples = exposition.family(&PROCESS_CPU);
         samples.optional(processor_seconds(&file("stat")));
         let mut samples = exposition.family(&PROCESS_FILES);
@@ -434,7 +440,8 @@ impl RouteCells {
 
 impl StatusCells {
     fn observe(&self, status: u16, duration: Duration) {
-        let known = StatusCode::from_u16(status).ok().filter(|status| status.canonical_reason().is_some());
+        let known =
+            StatusCode::from_u16(status).ok().filter(|status| status.canonical_reason().is_some());
         let at = known.and_then(|status| usize::from(status.as_u16()).checked_sub(100));
         let cell = at.and_then(|at| self.0.get(at)).or_else(|| self.0.last());
         if let Some(cell) = cell {

@@ -213,7 +213,8 @@ impl FarEnd {
 /// Opens a file for lines at its end. The operator's group may read it, and nobody else.
 fn open_file(path: &Path) -> io::Result<std::fs::File> {
     let opened = OpenOptions::new().append(true).create(true).mode(0o640).open(path);
-    opened.map_err(|error| io::Error::new(error.kind(), CannotOpen { path: path.to_owned(), error }))
+    opened
+        .map_err(|error| io::Error::new(error.kind(), CannotOpen { path: path.to_owned(), error }))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -321,7 +322,8 @@ mod tests {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
             let failures = &self.failures;
-            let failing = failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            let failing = failures
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
             if failing.is_ok() {
                 self.written.lock().unwrap().extend_from_slice(&bytes[..2]);
                 return Err(io::Error::from(io::ErrorKind::BrokenPipe));
@@ -338,7 +340,8 @@ mod tests {
     #[test]
     fn a_slow_log_never_blocks_and_says_afterwards_how_much_was_lost() {
         let gate = Arc::new(Mutex::new(()));
-        let sink = Stubborn { written: Arc::default(), gate: Arc::clone(&gate), failures: Arc::default() };
+        let sink =
+            Stubborn { written: Arc::default(), gate: Arc::clone(&gate), failures: Arc::default() };
         let lost = Arc::new(Lost::default());
         let opened = sink.clone();
         let open: Open = Box::new(move || Ok(Box::new(opened.clone())));
@@ -368,7 +371,11 @@ mod tests {
 
     #[test]
     fn a_line_that_was_torn_does_not_spoil_the_next() {
-        let sink = Stubborn { written: Arc::default(), gate: Arc::default(), failures: Arc::new(AtomicU64::new(1)) };
+        let sink = Stubborn {
+            written: Arc::default(),
+            gate: Arc::default(),
+            failures: Arc::new(AtomicU64::new(1)),
+        };
         let opened = sink.clone();
         let open: Open = Box::new(move || Ok(Box::new(opened.clone())));
         let writer = Writer::start(open, Arc::default(), 4).unwrap();

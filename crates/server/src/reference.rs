@@ -1,0 +1,83 @@
+//! The reference pages that are written by the program itself, and a test that they say what it does.
+//!
+//! `UPDATE_DOCS=1 cargo test -p lychgate-server reference` writes them anew.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use lychgate_gateway::reason::{Reason, Remedy};
+
+use crate::telemetry::metrics::FAMILIES;
+
+fn metrics() -> String {
+    let mut page = "# Metrics\n\n\
+        <!-- Written by the test `the_reference_says_what_the_program_does`; do not edit. -->\n\n\
+        `/metrics` on the admin address exposes these, as OpenMetrics to whoever asks for it by `Accept`, and in the\n\
+        text format of Prometheus otherwise. Removing or renaming one is a breaking change.\n\n\
+        Labels come from the configuration and from closed vocabularies. What has no route is `_unmatched`; methods,\n\
+        statuses and providers that nobody knows are `_OTHER`. Histograms have buckets from 5 ms to 10 s.\n\n\
+        | Name | Type | Unit | Labels | Meaning |\n|---|---|---|---|---|\n"
+        .to_owned();
+    for family in FAMILIES {
+        let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+        writeln!(
+            page,
+            "| `{}` | {} | {} | {} | {} |",
+            family.name,
+            family.kind.as_str(),
+            family.unit,
+            labels.join(", "),
+            family.help
+        )
+        .unwrap();
+    }
+    page
+}
+
+fn reasons() -> String {
+    let mut page = "# Reasons\n\n\
+        <!-- Written by the test `the_reference_says_what_the_program_does`; do not edit. -->\n\n\
+        When a visit does not go through, one code says why: on the page, as `code` in the problem document, as\n\
+        `reason` in the logs and in the metrics. A code never changes its meaning. What went wrong in detail is in\n\
+        the log, under the request id that the page shows.\n\n\
+        | Code | Status | Meaning | The visitor reads | What helps |\n|---|---|---|---|---|\n"
+        .to_owned();
+    let mut all = Reason::ALL.to_vec();
+    all.sort_unstable_by_key(|reason| reason.code());
+    for reason in all {
+        writeln!(
+            page,
+            "| `{}` | {} | {} | {} | {} |",
+            reason.code(),
+            reason.status().as_u16(),
+            reason.meaning(),
+            reason.sentence(),
+            remedy(reason)
+        )
+        .unwrap();
+    }
+    page
+}
+
+fn remedy(reason: Reason) -> &'static str {
+    match reason.remedy() {
+        Remedy::AnotherAccount => "another account, or access granted by the operator",
+        Remedy::Operator => "the operator",
+        Remedy::OtherAddress => "another address or request",
+        Remedy::SignIn => "signing in",
+        Remedy::TryAgain => "trying again",
+    }
+}
+
+#[test]
+fn the_reference_says_what_the_program_does() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
+    for (name, page) in [("metrics.md", metrics()), ("reasons.md", reasons())] {
+        let path = directory.join(name);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &page).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(written, page, "{name} is out of date: run with UPDATE_DOCS=1");
+    }
+}
