@@ -25,7 +25,15 @@ PROVIDER = HERE.parent / "tests" / "rigs" / "provider.mjs"
 BODY_BYTES = 256
 # Whom the provider signs in.
 USER = "alice"
-# A session of about 1.5 KB, sealed and in base64. Outside of this it would not be the usual one.
+# The session keeps the ID token for sign-out, and our name is in it. A long one makes up for what
+# other providers tell about a person: the session has about 1.5 KB, and its cookie 2 KB.
+CLIENT = {
+    "client_id": "bench-" + "long-" * 80,
+    "client_secret": secrets.token_hex(32),
+    "token_endpoint_auth_method": "client_secret_basic",
+    "grant_types": ["authorization_code"],
+}
+# Outside of this the figures would not be those of a usual session.
 COOKIE_BYTES = range(1300, 2200)
 
 
@@ -62,12 +70,12 @@ class Rig:
         self.load_core, self.contender_core = cores[:2]
 
     def __enter__(self):
-        with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as self.stack:
             directory = tempfile.TemporaryDirectory(prefix="lychgate-bench-")
-            self.directory = pathlib.Path(stack.enter_context(directory))
-            self.stack = stack
+            self.directory = pathlib.Path(self.stack.enter_context(directory))
             self.upstream = self.start_upstream()
-            self.stack = stack.pop_all()
+            # Nothing failed, so all of it stays until the rig is left.
+            self.stack = self.stack.pop_all()
         return self
 
     def __exit__(self, *failure):
@@ -78,10 +86,10 @@ class Rig:
         nginx, bare, gateway, logging = (free_address() for _ in range(4))
         nginx_process = self.start_nginx(nginx)
         bare_process = self.start_bare(bare)
-        provider = self.start_provider([gateway, logging])
+        issuer = self.start_provider([gateway, logging])
         access_log = self.directory / "access.log"
-        gateway_process = self.start_lychgate("gateway", gateway, provider, "none")
-        logging_process = self.start_lychgate("logging", logging, provider, access_log)
+        gateway_process = self.start_lychgate("gateway", gateway, issuer, "none")
+        logging_process = self.start_lychgate("logging", logging, issuer, access_log)
 
         cookie = sign_in(gateway)
         rows = [
@@ -164,11 +172,10 @@ class Rig:
         return self.start("passthrough", self.contender_core, command, listens=address)
 
     def start_provider(self, gateways):
-        """The certified provider of the tests' rigs, which signs in without a page."""
+        """The certified provider of the tests' rigs, which signs in without a page; its issuer."""
         clients = self.directory / "clients.json"
         callbacks = [f"http://{gateway}/.lychgate/callback" for gateway in gateways]
-        clients.write_text(json.dumps({"redirect_uris": callbacks}))
-        # The session keeps the ID token for sign-out. With its claims it is as long as most are.
+        clients.write_text(json.dumps({"redirect_uris": callbacks, "clients": [CLIENT]}))
         command = ["node", PROVIDER, "--clients", clients, "--id-token-claims"]
         # It ends when its standard input does.
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -176,12 +183,11 @@ class Rig:
         ready = process.stdout.readline()
         if not ready:
             raise Failed(f"the provider does not start:\n{self.last_words('provider')}")
-        return json.loads(ready)
+        return json.loads(ready)["issuer"]
 
-    def start_lychgate(self, name, address, provider, access_log):
-        client = next(client for client in provider["clients"] if client["name"] == "rs256")
+    def start_lychgate(self, name, address, issuer, access_log):
         key = self.keep_secret(f"{name}.key", secrets.token_hex(32))
-        client_secret = self.keep_secret(f"{name}.secret", client["secret"])
+        client_secret = self.keep_secret(f"{name}.secret", CLIENT["client_secret"])
         configuration = self.directory / f"{name}.toml"
         # A session is renewed after a twelfth of the idle time. Nobody here takes the new cookie,
         # and every later answer would bring another one; a browser takes the first.
@@ -201,8 +207,8 @@ class Rig:
             idle_timeout = "12h"
 
             [providers.rig]
-            issuer        = "{provider['issuer']}"
-            client_id     = "{client['id']}"
+            issuer        = "{issuer}"
+            client_id     = "{CLIENT['client_id']}"
             client_secret = {{ file = "{client_secret}" }}
 
             [routes.public]

@@ -72,7 +72,13 @@ headers.request = {{ "X-Remote-User" = "{{user}}" }}
 }
 
 /// RFC 4918 and RFC 4791, section 5.3.1: methods and bodies that browsers do not use.
-async fn dav(visitor: &Visitor, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+async fn dav(
+    visitor: &Visitor,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let method = Method::from_bytes(method.as_bytes()).expect("a method's name");
     visitor.sends(method, path, headers, body.to_owned().into_bytes()).await
 }
@@ -80,7 +86,8 @@ async fn dav(visitor: &Visitor, method: &str, path: &str, headers: &[(&str, &str
 /// Who Radicale takes somebody for (RFC 5397).
 async fn principal(visitor: &Visitor, headers: &[(&str, &str)]) -> String {
     let question = r#"<propfind xmlns="DAV:"><prop><current-user-principal/></prop></propfind>"#;
-    let answer = dav(visitor, "PROPFIND", "/", &[&[("depth", "0")], headers].concat(), question).await;
+    let answer =
+        dav(visitor, "PROPFIND", "/", &[&[("depth", "0")], headers].concat(), question).await;
     assert_eq!(answer.status, 207, "{}", answer.text());
     let text = answer.text();
     let principal = text.split("current-user-principal>").nth(1).unwrap_or_default();

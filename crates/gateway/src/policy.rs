@@ -275,8 +275,8 @@ mod tests {
         Condition::Group(texts(&[name]))
     }
 
-    fn all_of(conditions: &[Condition]) -> Entry {
-        Entry { conditions: conditions.to_vec() }
+    fn all_of(conditions: &[&Condition]) -> Entry {
+        Entry { conditions: conditions.iter().map(|condition| (*condition).clone()).collect() }
     }
 
     fn signed_in(allow: Vec<Entry>, deny: Vec<Entry>) -> Access {
@@ -311,17 +311,17 @@ mod tests {
         let (sre, ops, ada) = (group("sre"), group("ops"), Condition::User(texts(&["ada"])));
         let nobody: &[Entry] = &[];
         for (allow, deny, expected) in [
-            (&[all_of(std::slice::from_ref(&sre))][..], nobody, "allow"),
-            (&[all_of(&[ops.clone()])], nobody, "not allowed"),
-            (&[all_of(&[ops.clone()]), all_of(&[sre.clone()])], nobody, "allow"),
-            (&[all_of(&[sre.clone(), ada.clone()])], nobody, "allow"),
-            (&[all_of(&[sre.clone(), ops.clone()])], nobody, "not allowed"),
-            (&[all_of(&[ada.clone()])], &[all_of(&[sre.clone()])][..], "denied"),
-            (&[all_of(&[ada.clone()])], &[all_of(&[sre.clone(), ops.clone()])], "allow"),
-            (&[all_of(&[ada.clone()])], &[all_of(&[ops]), all_of(&[sre])], "denied"),
+            (&[all_of(&[&sre])][..], nobody, "allow"),
+            (&[all_of(&[&ops])], nobody, "not allowed"),
+            (&[all_of(&[&ops]), all_of(&[&sre])], nobody, "allow"),
+            (&[all_of(&[&sre, &ada])], nobody, "allow"),
+            (&[all_of(&[&sre, &ops])], nobody, "not allowed"),
+            (&[all_of(&[&ada])], &[all_of(&[&sre])][..], "denied"),
+            (&[all_of(&[&ada])], &[all_of(&[&sre, &ops])], "allow"),
+            (&[all_of(&[&ada])], &[all_of(&[&ops]), all_of(&[&sre])], "denied"),
             (&[all_of(&[])], nobody, "allow"),
             (nobody, nobody, "not allowed"),
-            (nobody, &[all_of(&[ada])], "denied"),
+            (nobody, &[all_of(&[&ada])], "denied"),
         ] {
             let mut route = route("app", "https://app.test");
             route.access = signed_in(allow.to_vec(), deny.to_vec());
@@ -437,7 +437,7 @@ mod tests {
     }
 
     fn guarded() -> Arc<Route> {
-        let sre = || signed_in(vec![all_of(&[group("sre")])], Vec::new());
+        let sre = || signed_in(vec![all_of(&[&group("sre")])], Vec::new());
         let mut route = route("app", "https://app.test");
         route.rules = vec![
             rule(Some("/admin/health"), &[Method::GET], Access::Public),

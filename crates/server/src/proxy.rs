@@ -92,7 +92,6 @@ pub(crate) struct Visit {
     passage: Option<Passage>,
     #[expect(dead_code, reason = "counts for as long as it is there")]
     under_way: UnderWay,
-    #[expect(dead_code, reason = "counts for as long as it is there")]
     active: Option<ActiveRequest>,
 }
 

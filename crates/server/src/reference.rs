@@ -59,6 +59,19 @@ fn reasons() -> String {
     page
 }
 
+fn diagnostics() -> String {
+    let mut page = "# Diagnostics\n\n\
+        <!-- Written by the test `the_reference_says_what_the_program_does`; do not edit. -->\n\n\
+        What `lychgate check` says about a configuration carries one of these codes. With an `E` the configuration is\n\
+        not used; with a `W` it is, and somebody should know. A code never changes its meaning.\n\n\
+        | Code | Meaning |\n|---|---|\n"
+        .to_owned();
+    for (code, meaning) in lychgate_config::codes() {
+        writeln!(page, "| `{code}` | {meaning} |").unwrap();
+    }
+    page
+}
+
 fn remedy(reason: Reason) -> &'static str {
     match reason.remedy() {
         Remedy::AnotherAccount => "another account, or access granted by the operator",
@@ -72,7 +85,9 @@ fn remedy(reason: Reason) -> &'static str {
 #[test]
 fn the_reference_says_what_the_program_does() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
-    for (name, page) in [("metrics.md", metrics()), ("reasons.md", reasons())] {
+    let pages =
+        [("diagnostics.md", diagnostics()), ("metrics.md", metrics()), ("reasons.md", reasons())];
+    for (name, page) in pages {
         let path = directory.join(name);
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(&path, &page).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Every answer carries the same security headers, and nothing that came from outside is put into a page
 //! but through the templates, which escape it. Pages work without scripts and fetch nothing but our own
-//! style sheet and script. An answer names neither product nor version.
+//! style sheet and script. They name neither product nor version.
 //!
 //! A 401 names the scheme `Cookie`. No scheme is registered for what a sign-in page does; this one was
 //! proposed for it (draft-broyer-http-cookie-auth). Browsers do nothing with a scheme that they do not

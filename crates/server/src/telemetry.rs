@@ -31,7 +31,7 @@ use lychgate_gateway::outcome::Record;
 use lychgate_gateway::path::PathPattern;
 use lychgate_gateway::reason::Reason;
 
-pub(crate) use exposition::{Family, Format};
+pub(crate) use exposition::Format;
 use metrics::{Ended, Metrics};
 use person::People;
 use repeats::{Repeats, Telling};

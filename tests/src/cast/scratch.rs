@@ -1,5 +1,7 @@
 //! A directory of one's own for as long as a story lasts.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, process};
@@ -38,13 +40,16 @@ impl Scratch {
         self.path.join(name)
     }
 
-    /// Writes a file and says where it is.
+    /// Writes a file that only its owner may read, as a configuration with secrets has to be, and says where
+    /// it is.
     ///
     /// # Panics
     /// When it cannot be written.
     pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.file(name);
-        fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        fs::write(&path, text)
+            .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o600)))
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         path
     }
 

@@ -10,6 +10,9 @@ use crate::world::plan::Plan;
 use crate::world::provider::{Manner, Person, issuer};
 use crate::world::{World, location};
 
+/// What a provider changes in the claims that it should assert.
+type Lie = fn(&mut Value);
+
 const CALLBACK: &str = "https://app.test/.lychgate/callback";
 
 fn session_of(browser: &crate::world::browser::Browser) -> Option<&str> {
@@ -390,7 +393,7 @@ fn an_injected_code_is_refused() {
 /// F6, G: a token that says anything else than it should is no sign-in.
 #[test]
 fn a_token_that_lies_signs_nobody_in() {
-    let cases: [(&str, fn(&mut Value), Reason); 10] = [
+    let cases: [(&str, Lie, Reason); 10] = [
         (
             "no nonce",
             |claims| drop(claims.as_object_mut().unwrap().remove("nonce")),

@@ -197,7 +197,10 @@ fn the_account_page_and_the_data_say_who_is_signed_in() {
         match browser.asks(ask).verdict {
             Verdict::Answer(answer) => match *answer {
                 Answer::Me(session) => session.map(|session| session.identity().user().to_owned()),
-                other => panic!("{other:?}"),
+                other @ (Answer::Asset(_)
+                | Answer::Page(_)
+                | Answer::Redirect(_)
+                | Answer::Refusal(_)) => panic!("{other:?}"),
             },
             Verdict::Admit(_) => panic!("an upstream was asked for our own page"),
         }

@@ -41,17 +41,8 @@ fn is_late(kind: &ErrorType) -> bool {
 
 /// Whether the socket of a handshake lost its patience.
 fn was_late(error: &Error) -> bool {
-    let mut cause = error.cause.as_deref().map(|cause| cause as &(dyn std::error::Error + 'static));
-    while let Some(found) = cause {
-        if found
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
-        {
-            return true;
-        }
-        cause = found.source();
-    }
-    false
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }
 
 #[cfg(test)]
@@ -60,7 +51,7 @@ mod tests {
 
     #[test]
     fn every_failure_has_a_name_unless_nobody_listens() {
-        let late = io::Error::from(io::ErrorKind::TimedOut);
+        let late = || Error::because(ErrorType::ReadError, "", io::Error::from(io::ErrorKind::TimedOut));
         for (error, expected) in [
             (Error::new_up(ErrorType::ConnectRefused), Some(Reason::UpstreamUnreachable)),
             (Error::new_up(ErrorType::InvalidHTTPHeader), Some(Reason::UpstreamUnreachable)),

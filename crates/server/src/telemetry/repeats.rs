@@ -46,7 +46,7 @@ impl Repeats {
     /// then one line more is written.
     pub(super) fn again(&self, reason: Option<Reason>, now: SystemTime) -> Telling {
         let at = Reason::ALL.iter().position(|known| Some(*known) == reason);
-        let Some(cell) = at.map_or(self.0.last(), |at| self.0.get(at)) else {
+        let Some(cell) = at.map_or_else(|| self.0.last(), |at| self.0.get(at)) else {
             return Telling::Tell { left_out: 0 };
         };
         let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
