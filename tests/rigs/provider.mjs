@@ -166,8 +166,9 @@ class Storage {
   }
 
   async revokeByGrantId(grantId) {
+    // The engine asks each kind of token. A login under way knows its grant too, and outlives it.
     for (const [key, { payload }] of stored) {
-      if (payload.grantId === grantId) stored.delete(key);
+      if (key.startsWith(this.key('')) && payload.grantId === grantId) stored.delete(key);
     }
   }
 }

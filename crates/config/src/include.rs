@@ -141,12 +141,10 @@ impl Reading<'_> {
         if at > 0
             && let Some(entry) = table.0.get(at)
         {
-            {
-                self.problems.add(
-                    Problem::new(Code::E0103, &entry.key_place, "`version` is not the first key")
-                        .label("move it to the top of the file"),
-                );
-            }
+            self.problems.add(
+                Problem::new(Code::E0103, &entry.key_place, "`version` is not the first key")
+                    .label("move it to the top of the file"),
+            );
         }
         let Some(entry) = table.0.get(at) else { return };
         let ours = env!("CARGO_PKG_VERSION");

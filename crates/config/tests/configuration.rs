@@ -184,8 +184,11 @@ public  = true
     assert_eq!(checked.summary.to_string(), "2 routes, 2 providers, 1 listener");
     let uris: Vec<_> =
         checked.redirect_uris.iter().map(|uri| (uri.provider.as_str(), uri.url.as_str())).collect();
-    let one = "https://login.example.com/.lychgate/callback";
-    assert_eq!(uris, [("corp", one), ("partners", one)], "C-61: one URI for every application");
+    let expected = [
+        ("corp", "https://login.example.com/.lychgate/callback/corp"),
+        ("partners", "https://login.example.com/.lychgate/callback/partners"),
+    ];
+    assert_eq!(uris, expected, "C-61: one URI for each provider, whatever the application");
 }
 
 /// C-08: checking looks at no secret.
