@@ -404,7 +404,7 @@ async fn j7_header_blocks_outside_the_grammar_are_refused() {
         "GET /public/a HTTP/1.1\r\nHost: {host}\r\nHost: evil.test\r\n\r\n",
         "GET /public/a HTTP/1.1\r\n\r\n",
         "GET /public/a HTTP/1.1\nHost: {host}\n\n",
-        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        "\x16\x03\x01\x02\x00\x01\x00\x01\x7c\x03\x03\r\n\r\n",
     ] {
         let exchange = send(&house, message).await;
 

@@ -20,7 +20,7 @@ use lychgate_gateway::session::SessionId;
 use url::Url;
 
 use world::browser::{Browser, admission, onwards, page, user};
-use world::plan::{LOGIN_TIMEOUT, PREFIX, Plan};
+use world::plan::{LOGIN_TIMEOUT, PREFIX, Plan, PlannedRoute};
 use world::provider::{Manner, Person};
 use world::{Ask, Dice, World};
 
@@ -37,7 +37,7 @@ enum Audience {
 }
 
 /// Pages of applications, and who may open them by the plan, written down a second time.
-const PAGES: [(&str, Audience); 15] = [
+const PAGES: [(&str, Audience); 19] = [
     ("https://app.test/", Audience::SignedIn),
     ("https://app.test/page?q=1", Audience::SignedIn),
     ("https://app.test/page?/public/", Audience::SignedIn),
@@ -45,6 +45,10 @@ const PAGES: [(&str, Audience); 15] = [
     ("https://app.test/public", Audience::Everybody),
     ("https://app.test/public%23/x", Audience::SignedIn),
     ("https://app.test/publicity", Audience::SignedIn),
+    ("https://app.test/files/x/shared", Audience::Everybody),
+    ("https://app.test/files/secret%23/shared", Audience::SignedIn),
+    ("https://app.test/guests", Audience::SignedIn),
+    ("https://app.test/guests/list", Audience::SignedIn),
     ("https://app.test/admin", Audience::Sre),
     ("https://app.test/admin/%75sers", Audience::Sre),
     ("https://app.test/admin/users", Audience::Sre),
@@ -82,6 +86,8 @@ struct Simulation {
     people: [Person; 3],
     keys: Vec<u8>,
     issued: BTreeMap<String, Issued>,
+    /// The same sessions' sealed values, in the order in which they were given out.
+    given: Vec<String>,
     revoked: HashSet<SessionId>,
     begun: BTreeMap<String, Begun>,
     done: BTreeSet<String>,
@@ -122,7 +128,7 @@ impl Drop for Named {
 
 impl Simulation {
     fn new(seed: u64) -> Self {
-        let world = World::seeded(Plan::two_providers(), seed);
+        let world = World::seeded(plan(), seed);
         let people =
             [Person::ada(), Person::bob(), Person::new("eve", &["staff", "SRE", "sre ", ""])];
         let browsers = people.iter().map(|person| world.browser(person.clone())).collect();
@@ -133,6 +139,7 @@ impl Simulation {
             people,
             keys: vec![1],
             issued: BTreeMap::new(),
+            given: Vec::new(),
             revoked: HashSet::new(),
             begun: BTreeMap::new(),
             done: BTreeSet::new(),
@@ -264,7 +271,9 @@ impl Simulation {
     fn carries_something_else(&mut self, browser: usize) {
         let kept: Vec<_> =
             self.browsers.iter().flat_map(|browser| &browser.jar.0).cloned().collect();
-        let old: Vec<_> = self.issued.keys().cloned().collect();
+        // What was given out lately is the likeliest to open.
+        let lately = self.given.len().saturating_sub(6);
+        let old = self.given[if self.below(3) > 0 { lately } else { 0 }..].to_vec();
         if kept.is_empty() || old.is_empty() {
             return;
         }
@@ -432,6 +441,7 @@ impl Simulation {
                 key: self.keys[0],
             };
             self.issued.insert(value.to_owned(), issued);
+            self.given.push(value.to_owned());
         }
         if let (true, Some(live)) = (succeeded || outcome.record.event == Some(Event::Logout), live)
         {
@@ -447,8 +457,9 @@ impl Simulation {
             assert!(admission(outcome).is_none(), "{url} is no application's");
             return;
         };
+        let area = ask.target.split('/').nth(1) == Some("guests");
         let accepted = live.filter(|live| match ask.origin.as_str() {
-            "https://app.test" => live.provider == "corp",
+            "https://app.test" => live.provider == if area { "guest" } else { "corp" },
             "https://guests.test" => live.provider == "guest",
             _ => true,
         });
@@ -480,6 +491,14 @@ impl Simulation {
         assert!(self.world.now() - begun.at < LOGIN_TIMEOUT.as_secs().cast_signed());
         assert!(self.done.insert(state), "a login was used twice");
     }
+}
+
+/// Two providers, three hosts, and on one of them an area for the guests of the other provider.
+fn plan() -> Plan {
+    let mut plan = Plan::two_providers();
+    plan.routes[0].rules.push(("/files/*/shared", None));
+    plan.routes.push(PlannedRoute::new("area", "https://app.test/guests", &["guest"]));
+    plan
 }
 
 fn parameter(url: &str, name: &str) -> Option<String> {
