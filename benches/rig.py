@@ -23,6 +23,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 PROVIDER = HERE.parent / "tests" / "rigs" / "provider.mjs"
 
 BODY_BYTES = 256
+START_SECONDS = 20
 # Whom the provider signs in.
 USER = "alice"
 # The session keeps the ID token for sign-out, and our name is in it. A long one makes up for what
@@ -39,6 +40,10 @@ COOKIE_BYTES = range(1300, 2200)
 
 class Failed(Exception):
     """What went wrong, for the person who started this."""
+
+
+class Unavailable(Failed):
+    """Somebody asked for a little patience (RFC 9110 §15.6.4)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,11 +170,12 @@ class Rig:
                 {servers}
             }}
         """)
-        return self.start(name, core, ["nginx", "-e", "stderr", "-c", file], listens=address)
+        command = ["nginx", "-e", "stderr", "-c", file]
+        return self.start(name, core, command, ready=lambda: listens(address))
 
     def start_bare(self, address):
         command = [self.binaries / "lychgate-passthrough", address, self.upstream]
-        return self.start("passthrough", self.contender_core, command, listens=address)
+        return self.start("bare", self.contender_core, command, ready=lambda: listens(address))
 
     def start_provider(self, gateways):
         """The certified provider of the tests' rigs, which signs in without a page; its issuer."""
@@ -223,7 +229,7 @@ class Rig:
             allow    = ["authenticated"]
         """)
         command = [self.binaries / "lychgate", "run", "--config", configuration]
-        return self.start(name, self.contender_core, command, listens=address)
+        return self.start(name, self.contender_core, command, ready=lambda: listens(address))
 
     def keep_secret(self, name, text):
         file = self.directory / name
@@ -231,16 +237,20 @@ class Rig:
         file.write_text(text)
         return file
 
-    def start(self, name, core, command, listens=None, **streams):
-        """Starts a program on one core, and waits until it accepts connections."""
+    def start(self, name, core, command, ready=None, **streams):
+        """Starts a program on one core, and waits until `ready` says that it is."""
         with self.log(name).open("wb") as log:
             streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, **streams}
             pinned = ["taskset", "--cpu-list", str(core), *command]
             process = self.stack.enter_context(subprocess.Popen(pinned, **streams))
         # Nobody here has anything to save, so there is no need to ask kindly.
         self.stack.callback(process.kill)
-        if listens and not accepts_connections(listens, process):
-            raise Failed(f"{name} does not listen at {listens}:\n{self.last_words(name)}")
+
+        until = time.monotonic() + START_SECONDS
+        while ready and not ready():
+            if process.poll() is not None or time.monotonic() > until:
+                raise Failed(f"{name} does not start:\n{self.last_words(name)}")
+            time.sleep(0.05)
         return process
 
     def log(self, name):
@@ -256,20 +266,17 @@ def free_address():
         return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
-def accepts_connections(address, process):
+def listens(address):
     host, port = address.split(":")
-    until = time.monotonic() + 20
-    while time.monotonic() < until and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
-            return True
-        time.sleep(0.05)
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+        return True
     return False
 
 
 def sign_in(gateway):
     """Signs in through the gateway, and returns the `Cookie` header of the session."""
     jar = http.cookiejar.CookieJar()
-    told = fetch(f"http://{gateway}/identity", jar)
+    told = patiently(lambda: fetch(f"http://{gateway}/identity", jar))
     if told != USER:
         raise Failed(f"the upstream was told that the user is {told!r}, not {USER!r}")
     # The provider's cookies are in the jar too: it has the same host, and ports make no difference.
@@ -278,6 +285,18 @@ def sign_in(gateway):
     if len(header) not in COOKIE_BYTES:
         raise Failed(f"the session cookie has {len(header)} bytes, which is not a usual size")
     return header
+
+
+def patiently(attempt):
+    """The gateway listens before it knows the provider, and nobody can sign in until then."""
+    until = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return attempt()
+        except Unavailable:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
 
 
 def fetch(url, jar=None):
@@ -290,5 +309,9 @@ def fetch(url, jar=None):
     try:
         with browser.open(request, timeout=20) as response:
             return response.read().decode()
-    except urllib.error.URLError as error:
+    except urllib.error.HTTPError as error:
+        # Where the redirects ended, and what was said there.
+        said = f"{error.url}: {error}\n{error.read().decode(errors='replace')}"
+        raise (Unavailable if error.code == 503 else Failed)(said) from error
+    except OSError as error:
         raise Failed(f"{url}: {error}") from error

@@ -3,7 +3,7 @@
 
 use http::Method;
 use lychgate_tests::cast::apps::Application;
-use lychgate_tests::cast::browser::{Outcome, Page};
+use lychgate_tests::cast::browser::{Complaint, Outcome, Page};
 use lychgate_tests::cast::certified_provider::{CertifiedProvider, ProviderSetup};
 use lychgate_tests::cast::gate::{Gate, free_port};
 use lychgate_tests::cast::house::SESSION_KEY;
@@ -145,6 +145,10 @@ fn a_notebook_server_knows_the_person_and_its_terminal_works_through_the_gate() 
         assert_eq!(me["identity"]["username"], "alice");
         assert!(heard.contains("heard 42"), "{heard}");
         assert_eq!(without_session, "refused");
+        // Jupyter would have said 403.
+        let complaints = page.complaints().await?;
+        let by_the_gate = |complaint: &Complaint| complaint.text.contains("response code: 401");
+        assert!(complaints.iter().any(by_the_gate), "{complaints:?}");
         Ok(())
     })
 }

@@ -159,7 +159,14 @@ fn signing_out_ends_the_session_here_and_at_the_provider() -> Outcome<()> {
         page.click("text=Sign in again").await?;
         page.wait_for("#user").await?;
 
-        for part in ["alice", "Alice Example", "alice@example.com", "staff", "admin", "corp"] {
+        for part in [
+            "alice",
+            "Alice Example",
+            "alice@example.com",
+            "staff",
+            "admin",
+            "Example Corp account",
+        ] {
             assert!(account.contains(part), "{part}: {account}");
         }
         assert!(farewell.contains("your session at the identity provider too"), "{farewell}");
@@ -285,6 +292,7 @@ fn whoever_cancels_at_the_provider_can_start_again_from_the_page_that_says_so() 
         let arrived = page.wait_for_url("/deep").await?;
 
         assert_eq!(reason, "provider_denied");
+        assert!(text.contains("you come back to where you wanted to go"), "{text}");
         assert!(text.contains("the user said no"), "{text}");
         assert!(!names.iter().any(|name| name.contains("lychgate")), "{names:?}");
         assert_eq!(arrived, square.at("app", "/deep?q=1"));
@@ -362,7 +370,7 @@ fn a_callback_that_comes_again_leads_on_or_says_what_it_is() -> Outcome<()> {
         sign_in(&page, "alice").await?;
         page.wait_for_url("/deep").await?;
         let requests = page.requests().await?;
-        let callback = requests.iter().find(|url| url.contains("/.lychgate/callback?"));
+        let callback = requests.iter().find(|url| url.contains("/.lychgate/callback/corp?"));
         let callback = callback.expect("the browser came back by the callback");
 
         let again = page.goto(callback).await?;
@@ -371,6 +379,8 @@ fn a_callback_that_comes_again_leads_on_or_says_what_it_is() -> Outcome<()> {
 
         assert_eq!((again.url, again.status), (square.at("app", "/deep"), Some(200)));
         assert_eq!(reason(&page).await?, "login_already_used");
+        let text = page.text("main").await?;
+        assert!(!text.contains("where you wanted to go"), "nobody knows where that was: {text}");
         page_rules::hold(&page, "sign-in-already-used").await
     })
 }
@@ -418,6 +428,7 @@ fn a_provider_that_is_down_is_named_as_the_cause() -> Outcome<()> {
 
         let text = page.text("main").await?;
         assert!(text.contains("People who are signed in are not affected"), "{text}");
+        assert!(text.contains("Please try again in about 10 seconds"), "{text}");
         assert_eq!(reason(&page).await?, "provider_unavailable");
         page_rules::hold(&page, "provider-down").await
     })

@@ -130,7 +130,9 @@ impl Town {
         let at = |page: &str| -> Vec<String> {
             registered.iter().map(|place| format!("{place}{page}")).collect()
         };
-        let (callbacks, farewells) = (at("callback"), at("signed-out"));
+        // Where there are several providers, each has a callback of its own.
+        let callbacks = [at("callback/corp"), at("callback/partners")].concat();
+        let farewells = at("signed-out");
         let callbacks: Vec<_> = callbacks.iter().map(String::as_str).collect();
         let farewells: Vec<_> = farewells.iter().map(String::as_str).collect();
         self.provider.accept_returns_to(&callbacks, &farewells).await;

@@ -340,6 +340,8 @@ async fn every_answer_over_http2_is_whole() {
 async fn where_there_is_a_choice_the_person_makes_it() {
     let house = House::planned(|plan| {
         let issuer = format!("http://{}", plan.provider.address);
+        // Where there are several, each has a callback of its own.
+        plan.provider.clients[0].redirect_uris = vec![format!("{}/.lychgate/callback/demo", plan.origin())];
         plan.set(&format!(
             "[providers.demo]\nlabel = \"Staff <account>\"\n\
              [providers.guests]\nlabel = \"Guests\"\nissuer = \"{issuer}\"\nclient_id = \"guests\"\nclient_secret = \"g\"\n\

@@ -148,14 +148,15 @@ async fn nothing_that_opens_something_is_printed_anywhere() {
         }
         secrets.extend(request.header("authorization").and_then(|it| it.split(' ').nth(1)).map(str::to_owned));
     }
-    secrets.extend(["canary-in-a-query".to_owned(), "canary.of.a-token".to_owned()]);
-    // The echo application's own page shows the address that it was asked for.
+    secrets.push("canary.of.a-token".to_owned());
     secrets.retain(|secret| secret.len() >= 8);
     secrets.sort();
     secrets.dedup();
     assert!(secrets.len() > 40, "{}", secrets.len());
 
     let (output, metrics) = (house.gate.output(), house.gate.metrics().await);
+    // A link to try again leads to where the person wanted to go, so theirs is on the page and nowhere else.
+    assert!(!output.contains("canary-in-a-query") && !metrics.contains("canary-in-a-query"), "{output}");
     for secret in &secrets {
         for (place, text) in [("output", &output), ("metrics", &metrics)] {
             assert!(!text.contains(secret.as_str()), "{secret} is in the {place}:\n{}", around(text, secret));
@@ -186,14 +187,16 @@ async fn nothing_that_is_sent_makes_a_second_line() {
     );
     raw::send(house.gate.address(), message).await;
     let message = format!(
-        "GET /public/last HTTP/1.1\r\nHost: {}\r\nUser-Agent: a\u{1b}[31m\u{2028}\"}}{{\"forged\":true\r\nReferer: \u{9b}2J\r\nConnection: close\r\n\r\n",
+        "GET /public/last HTTP/1.1\r\nHost: {}\r\nUser-Agent: a\t\u{2028}\"}}{{\"forged\":true\r\n\
+         Referer: https://a.test/\"}}\\u000a{{\"forged\":true\r\nX: \u{9b}2J\r\nConnection: close\r\n\r\n",
         house.host()
     );
     raw::send(house.gate.address(), message).await;
 
     house.gate.line("the last request", |line| line["path"] == "/public/last").await;
 
-    for line in house.gate.output().lines() {
+    // What is wrong with the configuration is said to people, before there is a log.
+    for line in house.gate.output().lines().skip_while(|line| !line.starts_with('{')) {
         let parsed = serde_json::from_str::<Value>(line);
         let parsed = parsed.unwrap_or_else(|error| panic!("{error}: {line:?}"));
         assert!(parsed["forged"].is_null(), "{line:?}");

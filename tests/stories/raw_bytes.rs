@@ -301,10 +301,20 @@ async fn j4_good_chunks_arrive_and_are_framed_anew() {
                    GET /public/next HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n";
     let exchange = send(&house, message).await;
 
-    assert_eq!(exchange.statuses(), [200, 200], "{:?}", exchange.responses);
     let echoed: serde_json::Value = serde_json::from_slice(&exchange.responses[0].body).expect("JSON");
     assert_eq!(echoed["body_bytes"], 13);
     assert!(!exchange.responses[0].text().contains("root"));
+    // A connection on which trailers came may be closed; what follows them is a request or nothing.
+    assert!(
+        exchange.statuses() == [200, 200] || (exchange.statuses() == [200] && exchange.end == End::Closed),
+        "{:?} {:?}",
+        exchange.responses,
+        exchange.end
+    );
+
+    let without_trailers = message.replace("Content-Length: 3\r\nX-Forwarded-User: root\r\n", "");
+    let exchange = send(&house, &without_trailers).await;
+    assert_eq!(exchange.statuses(), [200, 200], "{:?}", exchange.responses);
 }
 
 /// J5: versions of HTTP that are not, or not quite, spoken here.
@@ -393,9 +403,11 @@ async fn j7_header_blocks_outside_the_grammar_are_refused() {
             exchange.end
         );
     }
+    // The framing is plain, so the connection may go on.
+    let spaced = send(&house, "GET  /public/a HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(spaced.statuses(), [400]);
     for message in [
         " GET /public/a HTTP/1.1\r\nHost: {host}\r\n\r\n",
-        "GET  /public/a HTTP/1.1\r\nHost: {host}\r\n\r\n",
         "GET /public/a b HTTP/1.1\r\nHost: {host}\r\n\r\n",
         "GET /public/a\x0bHTTP/1.1\r\nHost: {host}\r\n\r\n",
         "GET\t/public/a HTTP/1.1\r\nHost: {host}\r\n\r\n",
@@ -418,16 +430,17 @@ async fn j7_header_blocks_outside_the_grammar_are_refused() {
 async fn j8_methods_that_tunnel_or_echo_are_not_forwarded() {
     let (house, upstream) = with_upstream(Script::Answer(OK)).await;
     for (line, expected) in [
-        ("CONNECT app.test:443", 405),
-        ("CONNECT {host}", 405),
-        ("TRACE /public/", 405),
-        ("get /public/", 405),
+        ("CONNECT app.test:443", &[400, 405][..]),
+        ("CONNECT {host}", &[405]),
+        ("TRACE /public/", &[405]),
+        ("get /public/", &[405]),
     ] {
         let message = format!("{line} HTTP/1.1\r\nHost: {{host}}\r\nConnection: close\r\n\r\nGET /admin");
 
         let exchange = send(&house, &message).await;
 
-        assert_eq!(exchange.statuses(), [expected], "{line}");
+        let statuses = exchange.statuses();
+        assert!(statuses.len() == 1 && expected.contains(&statuses[0]), "{line}: {statuses:?}");
     }
     let long = format!("{} /public/ HTTP/1.1\r\nHost: {{host}}\r\nConnection: close\r\n\r\n", "X".repeat(8192));
     let exchange = send(&house, &long).await;
@@ -440,8 +453,11 @@ async fn j8_methods_that_tunnel_or_echo_are_not_forwarded() {
 async fn b9_a_target_says_one_place_or_none() {
     let (house, upstream) = with_upstream(Script::Answer(OK)).await;
     for (target, host, expected) in [
-        ("http://other.test/public/", "{host}", 404),
-        ("http://{host}/public/", "other.test", 200),
+        ("http://{host}/public/", "{host}", 200),
+        // Which of two hosts is meant is not for us to choose.
+        ("http://other.test/public/", "{host}", 400),
+        ("http://{host}/public/", "other.test", 400),
+        ("http://other.test/public/", "other.test", 404),
         ("http://{host}/admin", "{host}", 401),
         ("http://{host}", "{host}", 401),
         ("http://user@{host}/public/", "{host}", 400),

@@ -271,7 +271,9 @@ impl Cookies {
         if let (Scope::Logout | Scope::Session, Some(domain)) = (scope, &self.domain) {
             cookie = cookie.domain(domain.clone());
         }
-        HeaderValue::try_from(cookie.build().to_string()).ok()
+        let mut line = HeaderValue::try_from(cookie.build().to_string()).ok()?;
+        line.set_sensitive(true);
+        Some(line)
     }
 
     /// Whether a cookie of this name is ours, in any spelling of the prefix.

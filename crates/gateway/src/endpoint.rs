@@ -32,7 +32,8 @@ pub enum Endpoint {
 impl Endpoint {
     /// The endpoint at `path`, or `None` when the path is an application's.
     pub fn at(path: &CanonicalPath, path_prefix: &str) -> Option<Self> {
-        if !is_reserved(path.as_str(), path_prefix) {
+        // An application never gets what might be read as ours.
+        if !path.readings().any(|reading| is_reserved(reading, path_prefix)) {
             return None;
         }
         let endpoint = match path.as_str().strip_prefix(path_prefix) {
@@ -108,6 +109,7 @@ mod tests {
             ("/.lychgate/login/", Some(Endpoint::Unknown)),
             ("/.LychGate/login", Some(Endpoint::Unknown)),
             ("/.lychgate/metrics", Some(Endpoint::Unknown)),
+            ("/.lychgate%23x", Some(Endpoint::Unknown)),
             ("/.lychgates", None),
             ("/x/.lychgate/login", None),
             ("/", None),

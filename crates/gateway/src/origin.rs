@@ -11,6 +11,9 @@ use std::fmt;
 
 use url::Url;
 
+use crate::endpoint::Endpoint;
+use crate::path::CanonicalPath;
+
 /// Scheme, host and port as the browser shows them; no path, no user.
 ///
 /// The host is in lower case and, where it is an internationalised name, in its ASCII form. A default
@@ -166,8 +169,10 @@ impl ReturnTo {
         {
             return None;
         }
-        let path = url.path();
-        if path.starts_with("//") || crate::endpoint::is_reserved(path, path_prefix) {
+        // Judged as the request will be that the browser makes of it: what would be refused, or would be
+        // one of our own pages in any spelling, is no place to return to.
+        let path = CanonicalPath::parse(url.path()).ok()?;
+        if Endpoint::at(&path, path_prefix).is_some() {
             return None;
         }
         (url.as_str().len() <= RETURN_TO_BYTES_MAX).then_some(Self(url))

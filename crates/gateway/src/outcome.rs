@@ -215,6 +215,8 @@ pub enum Page {
     SignedInAs {
         /// Whose it is, and how long it lasts.
         session: Arc<Session>,
+        /// The operator's words for where they signed in.
+        provider: String,
         /// Now.
         now: Timestamp,
         /// Our own link to sign out.

@@ -135,9 +135,13 @@ pub fn decide(
     let mut permit = None;
     for reading in path.readings() {
         match decide_reading(route, method, reading, session, client) {
-            // The first reading is the path itself, and its rule is the one to name.
+            // The path itself comes first, and its rule is the one to name, unless it asked for less than
+            // what let the visit through.
             Decision::Allow(allowed) => {
-                permit.get_or_insert(allowed);
+                let weaker = |named: &Permit| matches!(named.rule.access(), Access::Public);
+                if permit.as_ref().is_none_or(weaker) {
+                    permit = Some(allowed);
+                }
             }
             other @ (Decision::Challenge(_) | Decision::Refuse(_)) => return other,
         }
@@ -225,8 +229,9 @@ impl Condition {
             }
             Self::Domain(domains) => identity.verified_email().is_some_and(|email| {
                 // Everything after the only `@`: two of them make no address (CVE-2026-40574).
-                email.split_once('@').is_some_and(|(_, domain)| {
-                    !domain.contains('@')
+                email.split_once('@').is_some_and(|(local, domain)| {
+                    !local.is_empty()
+                        && !domain.contains('@')
                         && domains.iter().any(|allowed| domain.eq_ignore_ascii_case(allowed))
                 })
             }),

@@ -94,6 +94,8 @@ pub struct SameUrl {
 pub enum Found {
     /// An application.
     Route(Arc<Route>),
+    /// Two readings of the path lead to two places (B2).
+    Ambiguous,
     /// One of our hosts, without an application at this path.
     Ours(PublicOrigin),
     /// Nothing of ours.
@@ -129,19 +131,27 @@ impl Routes {
 
     /// The route with the longest path that `path` lies in, by whole segments.
     pub fn find(&self, authority: &str, path: &CanonicalPath) -> Found {
-        if let Some(paths) = self.hosts.get(authority) {
-            let mut prefix = path.as_str().trim_end_matches('/');
-            loop {
-                if let Some(route) = paths.get(prefix) {
-                    return Found::Route(Arc::clone(route));
-                }
-                let Some(slash) = prefix.rfind('/') else { break };
-                prefix = prefix.get(..slash).unwrap_or_default();
-            }
+        let mut readings = path.readings().map(|reading| self.find_reading(authority, reading));
+        let route = readings.next().flatten();
+        // Within one host, routes are told apart by their paths.
+        if readings.any(|other| other.map(|other| &other.path) != route.map(|route| &route.path)) {
+            return Found::Ambiguous;
         }
-        match self.own_hosts.get(authority) {
-            Some(origin) => Found::Ours(origin.clone()),
-            None => Found::Nothing,
+        match (route, self.own_hosts.get(authority)) {
+            (Some(route), _) => Found::Route(Arc::clone(route)),
+            (None, Some(origin)) => Found::Ours(origin.clone()),
+            (None, None) => Found::Nothing,
+        }
+    }
+
+    fn find_reading(&self, authority: &str, path: &str) -> Option<&Arc<Route>> {
+        let paths = self.hosts.get(authority)?;
+        let mut prefix = path.trim_end_matches('/');
+        loop {
+            if let Some(route) = paths.get(prefix) {
+                return Some(route);
+            }
+            prefix = prefix.get(..prefix.rfind('/')?)?;
         }
     }
 
@@ -210,6 +220,7 @@ pub(crate) mod tests {
 
     fn found(routes: &Routes, authority: &str, path: &str) -> String {
         match routes.find(authority, &CanonicalPath::parse(path).unwrap()) {
+            Found::Ambiguous => "ambiguous".to_owned(),
             Found::Route(route) => route.name.clone(),
             Found::Ours(origin) => format!("ours at {origin}"),
             Found::Nothing => "nothing".to_owned(),
@@ -292,6 +303,22 @@ pub(crate) mod tests {
         ] {
             let rule = rule(path, methods, Access::Public);
             assert_eq!(rule.is_about(&method, asked), expected, "{path:?} {method} {asked}");
+        }
+    }
+
+    /// B2: an application might cut the path at an encoded delimiter, and then it would be another route's.
+    #[test]
+    fn a_path_that_two_routes_could_claim_is_nobodys() {
+        let planned = URLS.map(|(name, url)| route(name, url)).into();
+        let routes = Routes::new(planned, None).unwrap();
+        for (path, expected) in [
+            ("/reports%23/x", "ambiguous"),
+            ("/reports%3F/x", "ambiguous"),
+            ("/reports/archive%23/x", "ambiguous"),
+            ("/reports/x%23y", "reports"),
+            ("/x%23/reports", "home"),
+        ] {
+            assert_eq!(found(&routes, "app.test", path), expected, "{path}");
         }
     }
 }

@@ -138,8 +138,10 @@ impl Template {
             }
         }
         // Control characters are encoded in holes, refused in text and in secrets; the rest is legal (RFC 9110 §5.5).
-        HeaderValue::from_bytes(value.trim().as_bytes())
-            .unwrap_or_else(|_| HeaderValue::from_static(""))
+        let value = HeaderValue::from_bytes(value.trim().as_bytes());
+        let mut value = value.unwrap_or_else(|_| HeaderValue::from_static(""));
+        value.set_sensitive(self.parts.iter().any(|part| matches!(part, Part::Secret(_))));
+        value
     }
 }
 

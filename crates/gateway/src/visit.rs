@@ -103,6 +103,9 @@ impl Gateway {
             Some(endpoint) => self.own_page(world, request, site, endpoint, now).await,
             None => match self.settings.routes.find(&request.authority, &request.path) {
                 Found::Route(route) => self.application(world, request, site, route, now),
+                Found::Ambiguous => {
+                    Outcome::refuse(Refusal::new(Reason::RequestMalformed, request.kind))
+                }
                 Found::Ours(_) | Found::Nothing => {
                     Outcome::refuse(Refusal::new(Reason::NotFound, request.kind))
                 }
@@ -191,7 +194,10 @@ impl Gateway {
             Ok(opened) => {
                 let sign_out = Endpoint::Logout.path(&self.settings.path_prefix);
                 let session = Arc::clone(&opened.session);
-                opened.answer(Answer::Page(Page::SignedInAs { session, now, sign_out }))
+                let name = session.identity().provider();
+                let provider = self.provider(name).map_or(name, |known| &known.settings.label);
+                let provider = provider.to_owned();
+                opened.answer(Answer::Page(Page::SignedInAs { session, provider, now, sign_out }))
             }
             Err(because) => {
                 let refusal = Refusal::new(because.reason(), request.kind);

@@ -196,7 +196,7 @@ impl Responder {
                 let content = context! { provider_ended, sign_in };
                 self.render("signed_out.html", "You have signed out", content, about)
             }
-            Page::SignedInAs { session, now, sign_out } => {
+            Page::SignedInAs { session, provider, now, sign_out } => {
                 let identity = session.identity();
                 let groups = identity.groups();
                 let shown: Vec<String> = groups.iter().take(GROUPS_SHOWN_MAX).cloned().collect();
@@ -204,7 +204,7 @@ impl Responder {
                     user => identity.user(),
                     name => identity.name(),
                     email => identity.email(),
-                    provider => identity.provider(),
+                    provider,
                     groups => shown,
                     more_groups => groups.len().saturating_sub(GROUPS_SHOWN_MAX),
                     begun_at => rfc3339::seconds(session.begun_at()),
@@ -299,7 +299,16 @@ fn advice(reason: Reason) -> &'static str {
             "The people who run this site can mend this. Tell them what stands at the end of this page."
         }
         Remedy::OtherAddress => "Check the address, or go back to where you came from.",
-        Remedy::SignIn => "You will come back to where you wanted to go.",
+        // Of these three, no target is known.
+        Remedy::SignIn
+            if matches!(
+                reason,
+                Reason::LoginAlreadyUsed | Reason::LoginMalformed | Reason::LoginNotOurs
+            ) =>
+        {
+            ""
+        }
+        Remedy::SignIn => "Once you have signed in, you come back to where you wanted to go.",
         Remedy::TryAgain => "Please try again in a moment.",
     }
 }

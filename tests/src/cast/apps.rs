@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask setup` installs them. What they do with the header is in `tests/rigs/README.md`.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,6 +15,9 @@ use tokio::time::{Duration, sleep};
 use super::gate::{PATIENCE, free_port};
 use super::scratch::Scratch;
 
+/// The file that an application's own words go to.
+const LOG: &str = "application.log";
+
 /// How often a port is tried that is not open yet.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -22,9 +26,9 @@ const GLANCE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Application {
     address: SocketAddr,
-    scratch: Scratch,
     // Never written to; its end is the application's.
     _stdin: ChildStdin,
+    scratch: Scratch,
 }
 
 impl Application {
@@ -74,6 +78,8 @@ impl Application {
         let (scratch, port) = (Scratch::new(), free_port());
         let installed = rigs().join("../../target/rigs/venv/bin").join(program);
         assert!(installed.exists(), "{program} is missing; type `cargo xtask setup`");
+        let log = scratch.write(LOG, "");
+        let log = File::options().append(true).open(log).expect("a file of ours can be opened");
         let mut child = Command::new("sh")
             .arg(rigs().join("until_eof.sh"))
             .arg(installed)
@@ -85,12 +91,29 @@ impl Application {
             )
             .env("HOME", scratch.path())
             .stdin(Stdio::piped())
+            .stdout(log.try_clone().expect("a file can be written by two"))
+            .stderr(log)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
         let stdin = child.stdin.take().expect("standard input is piped");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        listening(program, &mut child, address).await;
-        Self { address, scratch, _stdin: stdin }
+        let application = Self { address, _stdin: stdin, scratch };
+        application.listens(&mut child).await;
+        application
+    }
+
+    async fn listens(&self, child: &mut Child) {
+        let began = Instant::now();
+        while TcpStream::connect(self.address).await.is_err() {
+            let ended = child.try_wait().is_ok_and(|status| status.is_some());
+            assert!(
+                !ended && began.elapsed() < PATIENCE,
+                "nobody listens at {}:\n{}",
+                self.address,
+                self.scratch.read(LOG)
+            );
+            sleep(GLANCE).await;
+        }
     }
 
     /// Where it listens, as an upstream's URL.
@@ -103,17 +126,6 @@ impl Application {
     #[must_use]
     pub fn scratch(&self) -> &Scratch {
         &self.scratch
-    }
-}
-
-async fn listening(program: &str, child: &mut Child, address: SocketAddr) {
-    let began = Instant::now();
-    while TcpStream::connect(address).await.is_err() {
-        if let Ok(Some(status)) = child.try_wait() {
-            panic!("{program} ended at once: {status}; its standard error says why");
-        }
-        assert!(began.elapsed() < PATIENCE, "{program} does not listen at {address}");
-        sleep(GLANCE).await;
     }
 }
 

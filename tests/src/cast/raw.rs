@@ -10,8 +10,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long silence lasts before a connection counts as left open.
-const SILENCE: Duration = Duration::from_secs(2);
+use super::gate::PATIENCE;
+
+/// How long silence after a response lasts before a connection counts as left open.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// A response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,7 +169,9 @@ impl Line {
     /// Reads once. `None` is silence.
     async fn more(&mut self) -> Option<End> {
         let mut buffer = [0; 16 * 1024];
-        match timeout(SILENCE, self.stream.read(&mut buffer)).await {
+        // A busy machine may take a while to answer; whoever has answered and stays silent is waiting.
+        let patience = if parse(&self.heard, End::Open).is_some() { SILENCE } else { PATIENCE };
+        match timeout(patience, self.stream.read(&mut buffer)).await {
             Err(_) => None,
             Ok(Ok(0) | Err(_)) => Some(End::Closed),
             Ok(Ok(read)) => {

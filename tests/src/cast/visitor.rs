@@ -138,7 +138,6 @@ impl Visitor {
     }
 
     /// A request with what is in the jar, for stories that read the answer themselves.
-    #[must_use]
     pub fn request(
         &self,
         method: Method,
@@ -258,10 +257,10 @@ impl Visitor {
     }
 }
 
-/// The gate's callback is the only place to which a provider brings a `state`.
+/// Each provider may have a callback of its own, below the common one.
 fn is_callback(url: &Url) -> bool {
     let has = |wanted: &str| url.query_pairs().any(|(name, _)| name == wanted);
-    url.path().ends_with("/callback") && (has("state") || has("code") || has("error"))
+    url.path().contains("/callback") && (has("state") || has("code") || has("error"))
 }
 
 impl Answer {

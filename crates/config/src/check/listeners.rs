@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use lychgate_gateway::forwarded::TrustedProxies;
 
 use crate::code::Code;
@@ -228,5 +228,14 @@ pub(super) fn network(context: &Context<'_>, text: &Text, name: &str) -> Option<
         );
         return None;
     }
-    Some(network)
+    // Peers are compared in their short form, so an IPv4 network in IPv6 clothes is undressed too.
+    Some(match network {
+        IpNet::V6(mapped) if mapped.prefix_len() >= 96 => match mapped.addr().to_ipv4_mapped() {
+            Some(address) => {
+                Ipv4Net::new(address, mapped.prefix_len() - 96).map_or(network, IpNet::V4)
+            }
+            None => network,
+        },
+        IpNet::V4(_) | IpNet::V6(_) => network,
+    })
 }

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::sync::Arc;
 
 use lychgate_oidc::{
-    Callback, CallbackError, ExchangeError, IdTokenError, KnownError, ProviderRefusal, SignedIn,
-    Step, Timestamp,
+    Callback, CallbackError, ExchangeError, IdTokenError, JwsError, KnownError, ProviderRefusal,
+    SignedIn, Step, Timestamp,
 };
 
 use super::{Gateway, Provider, Site};
@@ -78,7 +78,8 @@ impl Gateway {
         let Some(known) = world.provider(&registration.name) else {
             let failure =
                 Failure::new(Reason::ProviderUnavailable, "the provider's metadata is not known");
-            return self.failed(request, site, Some(id), about, failure);
+            // Nothing was used up: the same callback is good once the provider is known.
+            return self.failed(request, site, None, about, failure);
         };
         // From here on this login is used up, whichever way it ends (CB-09, CB-30).
         if world.spend(id, return_to.as_str()) == Spent::Before {
@@ -341,6 +342,8 @@ fn distrusted(error: &IdTokenError) -> Reason {
         | IdTokenError::IssuedInTheFuture { .. }
         | IdTokenError::IssuedTooLongAgo { .. }
         | IdTokenError::NotYetValid { .. } => Reason::ClockSkew,
+        // Nobody puts this much into a token but about somebody in thousands of groups.
+        IdTokenError::Form(JwsError::TooLarge) => Reason::SessionTooLarge,
         IdTokenError::Issuer => Reason::IssuerMismatch,
         IdTokenError::Nonce => Reason::NonceMismatch,
         IdTokenError::Algorithm
@@ -352,7 +355,14 @@ fn distrusted(error: &IdTokenError) -> Reason {
         | IdTokenError::ClaimMalformed { .. }
         | IdTokenError::ClaimMissing { .. }
         | IdTokenError::Claims(_)
-        | IdTokenError::Form(_)
+        | IdTokenError::Form(
+            JwsError::Critical
+            | JwsError::Encrypted
+            | JwsError::Header(_)
+            | JwsError::HeaderMember { .. }
+            | JwsError::NotBase64Url
+            | JwsError::NotThreeParts,
+        )
         | IdTokenError::Kind => Reason::TokenInvalid,
     }
 }

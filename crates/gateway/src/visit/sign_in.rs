@@ -69,7 +69,8 @@ impl Gateway {
             } else {
                 "/"
             };
-            let link = self.login_link(site, target, &[]);
+            let wish = prompt.as_deref().map(|prompt| ("prompt", prompt));
+            let link = self.login_link(site, target, wish.as_slice());
             return Outcome::answer(Answer::Redirect(Redirect::to_ours(
                 link,
                 RedirectMethod::Found,
@@ -269,7 +270,9 @@ impl Gateway {
             Some(Found::Route(route)) => {
                 route.providers.iter().filter_map(|name| self.provider(name)).collect()
             }
-            Some(Found::Nothing | Found::Ours(_)) | None => self.providers.iter().collect(),
+            Some(Found::Ambiguous | Found::Nothing | Found::Ours(_)) | None => {
+                self.providers.iter().collect()
+            }
         }
     }
 

@@ -310,7 +310,8 @@ fn an_answer_of_another_issuer_is_refused() {
                 let code = code_in(&world.granted(&login.authorization_url, &browser.person));
                 let value = if answer == "code" { code.as_str() } else { "access_denied" };
                 let iss = iss.as_ref().map(|iss| format!("&iss={iss}")).unwrap_or_default();
-                let url = format!("{CALLBACK}?{answer}={value}&state={}{iss}", login.state);
+                let Login { redirect_uri, state, .. } = login;
+                let url = format!("{redirect_uri}?{answer}={value}&state={state}{iss}");
                 let seen = browser.comes_back(&url);
                 match (expected, answer) {
                     (true, "code") => assert_eq!(seen.user(), Some("ada"), "{url}"),
@@ -349,12 +350,28 @@ fn a_code_of_one_provider_never_reaches_another() {
     }
 }
 
-/// CB-11: with a callback of its own for each provider, a login comes back at its own.
+/// An address that the operator chose, as the one registered years ago, is a callback; ours is then none.
+#[test]
+fn a_callback_may_be_at_an_address_of_the_operators_choice() {
+    let mut plan = Plan::one_app();
+    plan.redirect_uri = Some("https://app.test/oauth/done");
+    let world = World::new(plan);
+    let mut browser = world.browser(Person::ada());
+    let login = browser.begins("/page");
+    assert_eq!(login.redirect_uri, "https://app.test/oauth/done");
+    let back = world.granted(&login.authorization_url, &browser.person);
+
+    let mut lost = browser.clone();
+    let elsewhere = back.replace("/oauth/done", "/.lychgate/callback");
+    assert_eq!(lost.comes_back(&elsewhere).reason(), Some(Reason::LoginNotOurs));
+
+    assert_eq!(browser.comes_back(&back).user(), Some("ada"));
+}
+
+/// CB-11: each of several providers has a callback of its own, and a login comes back at its own.
 #[test]
 fn a_login_comes_back_at_its_own_address() {
-    let mut plan = Plan::two_providers();
-    plan.redirect_uri_each = true;
-    let world = World::new(plan);
+    let world = World::new(Plan::two_providers());
     let mut browser = world.browser(Person::ada());
     let login = browser.begins("https://both.test/.lychgate/login?return_to=%2F&provider=corp");
     assert_eq!(login.redirect_uri, "https://both.test/.lychgate/callback/corp");

@@ -33,8 +33,8 @@ pub(crate) struct Plan {
     pub(crate) keys: Vec<u8>,
     pub(crate) sessions: SessionLimits,
     pub(crate) max_pending_logins: usize,
-    /// Each provider has a callback path of its own.
-    pub(crate) redirect_uri_each: bool,
+    /// Where every provider sends browsers back, if not to our own paths.
+    pub(crate) redirect_uri: Option<&'static str>,
     pub(crate) post_logout_redirect_uris: Vec<&'static str>,
 }
 
@@ -106,7 +106,7 @@ impl Plan {
             keys: vec![1],
             sessions: SessionLimits { lifetime: hours(12), idle_timeout: hours(1) },
             max_pending_logins: 4,
-            redirect_uri_each: false,
+            redirect_uri: None,
             post_logout_redirect_uris: vec!["https://www.example.test/bye"],
         }
     }
@@ -168,7 +168,6 @@ impl Plan {
     }
 
     fn provider(&self, name: &str) -> SignInProvider {
-        let own = || Url::parse(&format!("https://both.test{PREFIX}/callback/{name}"));
         SignInProvider {
             registration: Arc::new(lychgate_oidc::Provider {
                 name: name.to_owned(),
@@ -186,7 +185,7 @@ impl Plan {
             claims: ClaimNames::default(),
             kept_claims: Vec::new(),
             groups_scope_if_offered: false,
-            redirect_uri: self.redirect_uri_each.then(|| own().expect("a URL")),
+            redirect_uri: self.redirect_uri.map(|url| Url::parse(url).expect("a URL")),
         }
     }
 }

@@ -57,10 +57,8 @@ mod tests {
             (Error::new_up(ErrorType::InvalidHTTPHeader), Some(Reason::UpstreamUnreachable)),
             (Error::new_up(ErrorType::ConnectTimedout), Some(Reason::UpstreamTimeout)),
             (Error::new_up(ErrorType::ReadTimedout), Some(Reason::UpstreamTimeout)),
-            (
-                Error::because(ErrorType::ReadError, "", late).into_up(),
-                Some(Reason::UpstreamTimeout),
-            ),
+            (late().into_up(), Some(Reason::UpstreamTimeout)),
+            (late().into_up().more_context("peer"), Some(Reason::UpstreamTimeout)),
             (Error::new_in(ErrorType::InternalError), Some(Reason::UpstreamUnreachable)),
             (Error::new_down(ErrorType::InvalidHTTPHeader), Some(Reason::RequestMalformed)),
             (Error::new_down(ErrorType::ConnectionClosed), None),

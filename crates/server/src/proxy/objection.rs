@@ -29,6 +29,7 @@ pub(super) fn to(head: &RequestHeader, raw: Option<&[u8]>, limits: &Limits) -> O
         Version::HTTP_10 => is_framed_once(head, raw),
         _ => false,
     };
+    let readable = readable && !names_fragment(raw);
     (!readable).then_some(Reason::RequestMalformed)
 }
 
@@ -62,6 +63,13 @@ fn absolute_form(target: &str) -> Option<(&str, &str)> {
 
 fn exceeds(bytes: usize, most: u64) -> bool {
     u64::try_from(bytes).is_ok_and(|bytes| bytes > most)
+}
+
+/// Whether the request line has a fragment in it, which no target has (RFC 9112 §3.2). pingora cuts it off
+/// without a word, and other programs do not.
+fn names_fragment(raw: Option<&[u8]>) -> bool {
+    let line = raw.unwrap_or_default().split(|byte| *byte == b'\n').next();
+    line.is_some_and(|line| line.contains(&b'#'))
 }
 
 /// Whether the message says in one way only where it ends, and in lines that end as lines do.
@@ -125,7 +133,7 @@ mod tests {
         to(&read(text), Some(text.as_bytes()), &LIMITS)
     }
 
-    /// J2, J5, J8, K6; RFC 9112 §2.2, §3.2, §6.3.
+    /// B2, J2, J5, J8, K6; RFC 9112 §2.2, §3.2, §6.3.
     #[test]
     fn a_message_that_can_be_read_in_two_ways_is_refused() {
         let malformed = Some(Reason::RequestMalformed);
@@ -135,6 +143,9 @@ mod tests {
             ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", None),
             ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: CHUNKED\r\n\r\n", None),
             ("GET / HTTP/1.1\r\nAccept: a\r\n\r\n", malformed),
+            ("GET /admin#/public/ HTTP/1.1\r\nHost: a\r\n\r\n", malformed),
+            ("GET /?a#b HTTP/1.1\r\nHost: a\r\n\r\n", malformed),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: #\r\n\r\n", None),
             ("GET / HTTP/1.1\nHost: a\n\n", malformed),
             ("GET / HTTP/1.1\r\nHost: a\nAccept: b\r\n\r\n", malformed),
             (

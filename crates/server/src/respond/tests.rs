@@ -81,6 +81,7 @@ fn pages(text: &str) -> Vec<Page> {
         Page::SignedOut { provider: ProviderSignOut::Unknown, sign_in: text.to_owned() },
         Page::SignedInAs {
             session: session(text),
+            provider: text.to_owned(),
             now: NOW,
             sign_out: format!("/.gate/logout?{text}"),
         },
