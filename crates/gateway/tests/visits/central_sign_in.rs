@@ -52,6 +52,18 @@ fn a_login_page_of_an_application_leads_to_the_sign_in_host() {
     }
 }
 
+/// "Use another account" says so to the sign-in host too: somebody who is signed in is not just sent back.
+#[test]
+fn the_wish_for_another_account_reaches_the_sign_in_host() {
+    let world = World::new(Plan::central_sign_in());
+    let mut browser = world.browser(Person::ada());
+    browser.opens("https://wiki.corp.test/page");
+
+    browser.opens("https://chat.corp.test/.lychgate/login?return_to=%2F&prompt=select_account");
+
+    assert_eq!(world.token_requests(), 2);
+}
+
 #[test]
 fn the_sign_in_host_serves_no_application() {
     let world = World::new(Plan::central_sign_in());
