@@ -17,15 +17,35 @@ async fn people_are_sent_to_sign_in_and_programs_are_told_why_not() {
         ("an older one", Method::GET, &[("accept", "text/html,*/*;q=0.8")], 302),
         ("a look at the headers", Method::HEAD, &[("accept", "text/html")], 302),
         ("a script", Method::GET, &[("sec-fetch-mode", "cors"), ("accept", "text/html")], 401),
-        ("an older script", Method::GET, &[("x-requested-with", "XMLHttpRequest"), ("accept", "text/html")], 401),
+        (
+            "an older script",
+            Method::GET,
+            &[("x-requested-with", "XMLHttpRequest"), ("accept", "text/html")],
+            401,
+        ),
         ("a tool", Method::GET, &[("accept", "*/*")], 401),
         ("nothing said", Method::GET, &[], 401),
         ("a form", Method::POST, &[("sec-fetch-mode", "navigate")], 401),
         ("an upload", Method::PUT, &[("accept", "text/html")], 401),
         ("an event stream", Method::GET, &[("accept", "text/event-stream")], 401),
-        ("a handshake", Method::GET, &[("upgrade", "websocket"), ("connection", "upgrade"), ("accept", "text/html")], 401),
-        ("a look ahead", Method::GET, &[("sec-fetch-mode", "navigate"), ("sec-purpose", "prefetch")], 401),
-        ("a preflight", Method::OPTIONS, &[("access-control-request-method", "GET"), ("origin", "https://evil.test")], 401),
+        (
+            "a handshake",
+            Method::GET,
+            &[("upgrade", "websocket"), ("connection", "upgrade"), ("accept", "text/html")],
+            401,
+        ),
+        (
+            "a look ahead",
+            Method::GET,
+            &[("sec-fetch-mode", "navigate"), ("sec-purpose", "prefetch")],
+            401,
+        ),
+        (
+            "a preflight",
+            Method::OPTIONS,
+            &[("access-control-request-method", "GET"), ("origin", "https://evil.test")],
+            401,
+        ),
     ] {
         let answer = nobody.asks(method, "/x", headers).await;
 
@@ -53,7 +73,11 @@ async fn a_program_is_told_in_a_problem_document() {
     assert_eq!(problem["request_id"], answer.request_id());
     let login = problem["login_url"].as_str().unwrap_or_default();
     assert!(login.starts_with("/.lychgate/login?return_to="), "{login}");
-    assert!(!answer.text().contains("demo") && !answer.text().contains("127.0.0.1"), "{}", answer.text());
+    assert!(
+        !answer.text().contains("demo") && !answer.text().contains("127.0.0.1"),
+        "{}",
+        answer.text()
+    );
 }
 
 /// P-04: a browser that runs scripts goes by way of our own page, which works without them too.
@@ -70,7 +94,10 @@ async fn a_browser_goes_by_way_of_our_page_and_ends_where_it_wanted() {
 
     assert_eq!((first.status, place.path()), (StatusCode::FOUND, "/.lychgate/login"));
     assert_eq!(page.status, 200);
-    assert_eq!((landed.status, landed.url.path(), landed.url.query()), (StatusCode::OK, "/deep", Some("x=1")));
+    assert_eq!(
+        (landed.status, landed.url.path(), landed.url.query()),
+        (StatusCode::OK, "/deep", Some("x=1"))
+    );
 }
 
 /// The fragment that the script adds comes back with the page.
@@ -83,7 +110,10 @@ async fn a_fragment_is_brought_back() {
     let callback = bob.comes_back_as("bob", place).await;
     let answer = bob.opens(callback.as_str()).await;
 
-    assert_eq!(answer.location().and_then(|url| url.fragment().map(str::to_owned)).as_deref(), Some("/board/7"));
+    assert_eq!(
+        answer.location().and_then(|url| url.fragment().map(str::to_owned)).as_deref(),
+        Some("/board/7")
+    );
 }
 
 /// P-02, P-03, N3, N5: on everything that we say ourselves.
@@ -133,10 +163,16 @@ fn expect_protection(answer: &Answer) {
         assert_eq!(answer.header(name), expected, "{url} {name}");
     }
     let policy = answer.header("content-security-policy");
-    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{url}: {policy}");
+    assert!(
+        policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+        "{url}: {policy}"
+    );
     assert!(!policy.contains("unsafe"), "{url}: {policy}");
     let text = answer.text();
-    assert!(!text.contains("<script>") && !text.contains(" style=") && !text.contains("onclick"), "{url}");
+    assert!(
+        !text.contains("<script>") && !text.contains(" style=") && !text.contains("onclick"),
+        "{url}"
+    );
     assert!(!text.to_ascii_lowercase().contains("pingora"), "{url}");
     assert!(!answer.request_id().is_empty(), "{url}");
 }
@@ -145,13 +181,17 @@ fn expect_protection(answer: &Answer) {
 #[tokio::test]
 async fn an_unknown_host_is_told_nothing() {
     let house = House::open().await;
-    let message = "GET / HTTP/1.1\r\nHost: evil.test\r\nAccept: text/html\r\nConnection: close\r\n\r\n";
+    let message =
+        "GET / HTTP/1.1\r\nHost: evil.test\r\nAccept: text/html\r\nConnection: close\r\n\r\n";
 
     let exchange = raw::send(house.gate.address(), message).await;
 
     assert_eq!(exchange.statuses(), [404]);
     let page = exchange.responses[0].text().to_ascii_lowercase();
-    assert!(!page.contains("lychgate") && !page.contains("sign in") && !page.contains("localhost"), "{page}");
+    assert!(
+        !page.contains("lychgate") && !page.contains("sign in") && !page.contains("localhost"),
+        "{page}"
+    );
     assert_eq!(exchange.responses[0].header("set-cookie"), None);
 }
 
@@ -169,7 +209,11 @@ async fn a_wrong_method_is_told_the_right_ones() {
     ] {
         let answer = nobody.asks(method, path, &[]).await;
 
-        assert_eq!((answer.status, answer.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, allow), "{path}");
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (StatusCode::METHOD_NOT_ALLOWED, allow),
+            "{path}"
+        );
     }
 }
 
@@ -182,15 +226,23 @@ async fn a_person_in_the_wrong_group_is_told_what_is_missing() {
     let page = bob.opens("/admin/tools").await;
     let problem = bob.fetches("/admin/tools").await;
 
-    assert_eq!((page.status, page.reason()), (StatusCode::FORBIDDEN, "access_not_granted".to_owned()));
+    assert_eq!(
+        (page.status, page.reason()),
+        (StatusCode::FORBIDDEN, "access_not_granted".to_owned())
+    );
     let text = page.text();
-    for part in ["Bob Brewer", "bob@demo.example", "The admin pages are for members of the group sre."] {
+    for part in
+        ["Bob Brewer", "bob@demo.example", "The admin pages are for members of the group sre."]
+    {
         assert!(text.contains(part), "{part} in {text}");
     }
     assert!(page.link("help.example.com").starts_with("https://help.example.com/"));
     assert!(page.link("prompt=select_account").contains("return_to="));
     assert!(page.link("/.lychgate/logout").ends_with("/.lychgate/logout"));
-    assert_eq!((problem.status, problem.reason()), (StatusCode::FORBIDDEN, "access_not_granted".to_owned()));
+    assert_eq!(
+        (problem.status, problem.reason()),
+        (StatusCode::FORBIDDEN, "access_not_granted".to_owned())
+    );
     assert_eq!(house.application.count("/admin/tools"), 0);
     let audit = house.gate.audit_event(page.request_id()).await;
     assert_eq!(audit["event"]["reason"], "access_not_granted");
@@ -208,14 +260,16 @@ async fn a_script_may_ask_who_is_signed_in() {
     let me = me.json();
     assert_eq!(me["user"], "alice");
     assert_eq!(me["groups"], json!(["sre", "engineering"]));
-    let names: Vec<_> = me.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<_> =
+        me.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
     assert!(names.iter().all(|name| !name.contains("token")), "{names:?}");
 }
 
 /// C-70, C-78: the longest path wins, and the upstream's path takes the place of the route's.
 #[tokio::test]
 async fn a_request_goes_to_the_longest_path_and_is_rewritten() {
-    let other = Upstream::start(Script::Answer(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother")).await;
+    let other =
+        Upstream::start(Script::Answer(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother")).await;
     let address = other.address();
     let house = House::planned(|plan| {
         let origin = plan.origin();
@@ -246,7 +300,8 @@ async fn an_application_that_does_not_answer_has_a_page_that_says_so() {
     let rude = Upstream::start(Script::HangUp).await;
     let strange = Upstream::start(Script::AnswerAndClose(b"what is HTTP?\r\n\r\n")).await;
     let nobody_there = lychgate_tests::cast::gate::free_port();
-    let (silent_address, rude_address, strange_address) = (silent.address(), rude.address(), strange.address());
+    let (silent_address, rude_address, strange_address) =
+        (silent.address(), rude.address(), strange.address());
     let house = House::planned(|plan| {
         let origin = plan.origin();
         for (name, address) in [
@@ -276,7 +331,11 @@ async fn an_application_that_does_not_answer_has_a_page_that_says_so() {
             let problem = visitor.fetches(path).await;
 
             assert_eq!((page.status.as_u16(), page.reason().as_str()), (status, reason), "{path}");
-            assert_eq!((problem.status.as_u16(), problem.reason().as_str()), (status, reason), "{path}");
+            assert_eq!(
+                (problem.status.as_u16(), problem.reason().as_str()),
+                (status, reason),
+                "{path}"
+            );
             assert!(page.text().contains("Your sign-in is fine"), "{path}");
             assert!(!page.header("retry-after").is_empty(), "{path}");
             assert!(!page.text().contains("127.0.0.1"), "N7: {path}");
@@ -323,7 +382,8 @@ async fn every_answer_over_http2_is_whole() {
         (&bob, Method::POST, "/status/204", 204),
         (&bob, Method::POST, "/.lychgate/logout", 303),
     ] {
-        let answer = visitor.sends(method.clone(), path, &[("accept", "text/html")], Vec::new()).await;
+        let answer =
+            visitor.sends(method.clone(), path, &[("accept", "text/html")], Vec::new()).await;
 
         assert_eq!(answer.status.as_u16(), expected, "{method} {path}");
         if method != Method::HEAD && [200, 400, 403, 404, 405].contains(&expected) {
@@ -356,6 +416,10 @@ async fn where_there_is_a_choice_the_person_makes_it() {
     let landed = bob.signs_in_as("bob", &page.link("provider=demo")).await;
 
     assert_eq!(page.status, 200);
-    assert!(page.text().contains("Staff &lt;account&gt;") && page.text().contains("Guests"), "{}", page.text());
+    assert!(
+        page.text().contains("Staff &lt;account&gt;") && page.text().contains("Guests"),
+        "{}",
+        page.text()
+    );
     assert_eq!((landed.status, landed.url.path()), (StatusCode::OK, "/wanted"));
 }

@@ -43,7 +43,8 @@ async fn no_spelling_of_a_path_leads_round_a_rule() {
         ("/admin;jsessionid=1", 400),
         ("/public/;/admin", 400),
     ] {
-        let message = format!("GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", house.host());
+        let message =
+            format!("GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", house.host());
 
         let exchange = raw::send(house.gate.address(), message).await;
 
@@ -67,14 +68,19 @@ async fn a_host_is_known_in_every_spelling_and_no_other_is() {
         (format!("evil.test, app.localhost:{port}"), 400),
         (String::new(), 400),
     ] {
-        let message = format!("GET /public/%7Euser/%C3%A4?a=%2F HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let message = format!(
+            "GET /public/%7Euser/%C3%A4?a=%2F HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        );
 
         let exchange = raw::send(house.gate.address(), message).await;
 
         assert_eq!(exchange.statuses(), [expected], "{host}");
     }
     for request in house.application.requests() {
-        assert_eq!((request.path.as_str(), request.query.as_str()), ("/public/~user/%C3%A4", "a=%2F"));
+        assert_eq!(
+            (request.path.as_str(), request.query.as_str()),
+            ("/public/~user/%C3%A4", "a=%2F")
+        );
         assert_eq!(request.header("host"), Some(house.host()));
     }
 }
@@ -103,18 +109,33 @@ async fn a_rule_about_methods_cannot_be_talked_round() {
 async fn no_alias_of_an_identity_header_gets_through_over_http2() {
     let house = House::open().await;
     let bob = Visitor::over_http2(house.gate.url(), &[]);
-    bob.takes_cookie("lychgate", &house.signed_in("bob").await.cookie("lychgate").expect("a session"));
+    bob.takes_cookie(
+        "lychgate",
+        &house.signed_in("bob").await.cookie("lychgate").expect("a session"),
+    );
     let forged = [
-        ("x-forwarded-user", "root"), ("x_forwarded_user", "root"), ("x.forwarded.user", "root"),
-        ("x-forwarded_user", "root"), ("xforwardeduser", "root"), ("x--forwarded--user", "root"),
-        ("x-forwarded-groups", "sre"), ("x_forwarded_groups", "sre"), ("remote-user", "root"),
-        ("x-webauth-user", "root"), ("x-forwarded-for", "10.0.0.1"), ("x-real-ip", "10.0.0.1"),
-        ("x-request-id", "forged-request-id"), ("forwarded", "for=10.0.0.1"),
+        ("x-forwarded-user", "root"),
+        ("x_forwarded_user", "root"),
+        ("x.forwarded.user", "root"),
+        ("x-forwarded_user", "root"),
+        ("xforwardeduser", "root"),
+        ("x--forwarded--user", "root"),
+        ("x-forwarded-groups", "sre"),
+        ("x_forwarded_groups", "sre"),
+        ("remote-user", "root"),
+        ("x-webauth-user", "root"),
+        ("x-forwarded-for", "10.0.0.1"),
+        ("x-real-ip", "10.0.0.1"),
+        ("x-request-id", "forged-request-id"),
+        ("forwarded", "for=10.0.0.1"),
     ];
 
     let answer = bob.asks(Method::GET, "/app", &forged).await;
 
-    assert_eq!((answer.status, answer.echoed("x-forwarded-user").as_deref()), (StatusCode::OK, Some("bob")));
+    assert_eq!(
+        (answer.status, answer.echoed("x-forwarded-user").as_deref()),
+        (StatusCode::OK, Some("bob"))
+    );
     assert_eq!(answer.echoed("x-forwarded-groups").as_deref(), Some("engineering"));
     for value in ["root", "sre", "10.0.0.1", "forged-request-id"] {
         assert!(!answer.text().contains(&format!("\"{value}\"")), "{value}: {}", answer.text());
@@ -125,12 +146,18 @@ async fn no_alias_of_an_identity_header_gets_through_over_http2() {
 #[tokio::test]
 async fn a_public_page_is_told_the_truth_or_nothing() {
     let house = House::open().await;
-    let forged = [("x-forwarded-user", "root"), ("X_Forwarded_Groups", "sre"), ("x-forwarded-email", "root@corp.test")];
+    let forged = [
+        ("x-forwarded-user", "root"),
+        ("X_Forwarded_Groups", "sre"),
+        ("x-forwarded-email", "root@corp.test"),
+    ];
 
     let nobody = house.visitor().asks(Method::GET, "/public/x", &forged).await;
     let bob = house.signed_in("bob").await.asks(Method::GET, "/public/x", &forged).await;
 
-    for name in ["x-forwarded-user", "x-forwarded-groups", "x_forwarded_groups", "x-forwarded-email"] {
+    for name in
+        ["x-forwarded-user", "x-forwarded-groups", "x_forwarded_groups", "x-forwarded-email"]
+    {
         assert!(nobody.echoed(name).unwrap_or_default().is_empty(), "{name}");
     }
     assert_eq!(bob.echoed("x-forwarded-user").as_deref(), Some("bob"));
@@ -143,7 +170,8 @@ async fn a_public_page_is_told_the_truth_or_nothing() {
 async fn our_own_pages_believe_no_identity_header() {
     let house = House::open().await;
     let nobody = house.visitor();
-    let forged = [("x-forwarded-user", "root"), ("remote-user", "root"), ("x-forwarded-groups", "sre")];
+    let forged =
+        [("x-forwarded-user", "root"), ("remote-user", "root"), ("x-forwarded-groups", "sre")];
     for (method, path, expected) in [
         (Method::GET, "/.lychgate/me", 401),
         (Method::GET, "/.lychgate/", 401),
@@ -173,8 +201,10 @@ async fn hostile_claims_stay_inside_their_header() {
         ("many", json!((0..200).map(|number| format!("g{number}")).collect::<Vec<_>>())),
     ] {
         house.provider.set(|control| {
-            control.tamper =
-                vec![Tamper::set_claim("preferred_username", user), Tamper::set_claim("groups", groups.clone())];
+            control.tamper = vec![
+                Tamper::set_claim("preferred_username", user),
+                Tamper::set_claim("groups", groups.clone()),
+            ];
         });
         let bob = house.visitor();
         let page = bob.signs_in_as("bob", "/").await;
@@ -201,8 +231,10 @@ async fn a_header_that_may_stand_once_may_not_stand_twice() {
         ("X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 10.0.0.2\r\n", 200),
         ("Accept: a\r\nAccept: b\r\n", 200),
     ] {
-        let message =
-            format!("GET /public/ HTTP/1.1\r\nHost: {}\r\n{headers}Connection: close\r\n\r\n", house.host());
+        let message = format!(
+            "GET /public/ HTTP/1.1\r\nHost: {}\r\n{headers}Connection: close\r\n\r\n",
+            house.host()
+        );
 
         let exchange = raw::send(house.gate.address(), message).await;
 
@@ -217,7 +249,9 @@ async fn a_header_that_may_stand_once_may_not_stand_twice() {
 async fn an_application_gets_its_own_cookies_and_none_of_ours() {
     let house = House::open().await;
     let session = house.session_of("bob").await;
-    let cookies = format!("a=1; {session}; b=\"2 3\"; lychgate-2=x; __Host-lychgate=y; lychgate-login-abc=z; c=%20;d");
+    let cookies = format!(
+        "a=1; {session}; b=\"2 3\"; lychgate-2=x; __Host-lychgate=y; lychgate-login-abc=z; c=%20;d"
+    );
     let message = format!(
         "GET /app HTTP/1.1\r\nHost: {}\r\nCookie: {cookies}\r\nAuthorization: Bearer mine\r\nConnection: close\r\n\r\n",
         house.host()
@@ -237,7 +271,14 @@ async fn an_application_gets_its_own_cookies_and_none_of_ours() {
 async fn an_application_cannot_set_our_cookies() {
     let house = House::open().await;
     let bob = house.signed_in("bob").await;
-    for name in ["lychgate", "LychGate", "__Host-lychgate", "lychgate-2", "lychgate-login-abc", "lychgate-logout"] {
+    for name in [
+        "lychgate",
+        "LychGate",
+        "__Host-lychgate",
+        "lychgate-2",
+        "lychgate-login-abc",
+        "lychgate-logout",
+    ] {
         let answer = bob.fetches(&format!("/set-cookie?name={name}&value=forged")).await;
 
         assert_eq!(answer.set_cookies(), [] as [&str; 0], "{name}");
@@ -255,8 +296,18 @@ async fn a_session_cookie_that_is_not_exactly_right_is_none() {
     let session = house.signed_in("bob").await.cookie("lychgate").expect("a session");
     house.application.clear();
     let mut lines: Vec<String> = [
-        "", "%", "x", "%%%", "2.", "0.a", "99.a", "-1.a", "18446744073709551616.a", "2.a; lychgate-2=b",
-        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "\u{e9}",
+        "",
+        "%",
+        "x",
+        "%%%",
+        "2.",
+        "0.a",
+        "99.a",
+        "-1.a",
+        "18446744073709551616.a",
+        "2.a; lychgate-2=b",
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "\u{e9}",
     ]
     .map(|value| format!("lychgate={value}"))
     .into();
@@ -278,12 +329,17 @@ async fn a_session_cookie_that_is_not_exactly_right_is_none() {
     }
 
     for line in lines {
-        let message = format!("GET / HTTP/1.1\r\nHost: {}\r\nCookie: {line}\r\nConnection: close\r\n\r\n", house.host());
+        let message = format!(
+            "GET / HTTP/1.1\r\nHost: {}\r\nCookie: {line}\r\nConnection: close\r\n\r\n",
+            house.host()
+        );
 
         let exchange = raw::send(house.gate.address(), message).await;
 
         assert_eq!(exchange.statuses(), [401], "{line}");
-        let code = serde_json::from_slice::<serde_json::Value>(&exchange.responses[0].body).expect("a problem")["code"].clone();
+        let code = serde_json::from_slice::<serde_json::Value>(&exchange.responses[0].body)
+            .expect("a problem")["code"]
+            .clone();
         assert!(code == "session_unreadable" || code == "session_required", "{line}: {code}");
     }
     assert_eq!(house.application.requests(), []);
@@ -321,9 +377,19 @@ async fn a_callback_that_answers_nothing_is_refused() {
     let query = good.query().unwrap_or_default().to_owned();
     let long = format!("state={}", "s".repeat(6000));
     for bad in [
-        "", "code=x", "state=x", "error=access_denied", "code=x&error=y&state=z", "code=a&code=b&state=s",
-        "code=a&state=s&state=t", "response=a.b.c", &long, "code=%00&state=%0d%0a", "%ff=%fe&state=s",
-        &format!("{query}&code=other"), &format!("{query}&iss=other"),
+        "",
+        "code=x",
+        "state=x",
+        "error=access_denied",
+        "code=x&error=y&state=z",
+        "code=a&code=b&state=s",
+        "code=a&state=s&state=t",
+        "response=a.b.c",
+        &long,
+        "code=%00&state=%0d%0a",
+        "%ff=%fe&state=s",
+        &format!("{query}&code=other"),
+        &format!("{query}&iss=other"),
     ] {
         let page = house.visitor().opens(&format!("/.lychgate/callback?{bad}")).await;
 
@@ -336,7 +402,11 @@ async fn a_callback_that_answers_nothing_is_refused() {
     }
     assert_eq!(house.provider.count("/token"), 0);
     let page = bob.opens(good.as_str()).await;
-    assert_eq!((page.status, bob.has_session()), (StatusCode::SEE_OTHER, true), "the good one still works");
+    assert_eq!(
+        (page.status, bob.has_session()),
+        (StatusCode::SEE_OTHER, true),
+        "the good one still works"
+    );
 }
 
 /// F5, CB-29: a callback works once; whoever it signed in is sent on, anybody else is refused.
@@ -356,7 +426,10 @@ async fn a_callback_works_once() {
     let stolen = thief.opens(callback.as_str()).await;
 
     assert_eq!(again.location().map(|url| url.path().to_owned()).as_deref(), Some("/page"));
-    assert_eq!((stolen.status, stolen.reason()), (StatusCode::BAD_REQUEST, "login_already_used".to_owned()));
+    assert_eq!(
+        (stolen.status, stolen.reason()),
+        (StatusCode::BAD_REQUEST, "login_already_used".to_owned())
+    );
     assert!(!thief.has_session());
     assert_eq!(house.provider.count("/token"), 1);
 }
@@ -372,7 +445,10 @@ async fn somebody_elses_answer_does_not_complete_my_login() {
     let page = victim.opens(theirs.as_str()).await;
     let after = victim.opens(mine.as_str()).await;
 
-    assert_eq!((page.status, page.reason()), (StatusCode::BAD_REQUEST, "login_not_ours".to_owned()));
+    assert_eq!(
+        (page.status, page.reason()),
+        (StatusCode::BAD_REQUEST, "login_not_ours".to_owned())
+    );
     assert_eq!(after.status, 303);
     assert_eq!(victim.fetches("/x").await.echoed("x-forwarded-user").as_deref(), Some("bob"));
 }
@@ -428,11 +504,14 @@ async fn below_our_prefix_are_our_pages_and_nothing_else() {
 #[tokio::test]
 async fn a_person_in_many_groups_is_kept_in_several_cookies_or_told_that_it_is_too_much() {
     let house = House::with("limits.header_bytes = \"64KiB\"").await;
-    let groups = |count: usize| (0..count).map(|number| format!("department-{number:04}-readers")).collect();
+    let groups =
+        |count: usize| (0..count).map(|number| format!("department-{number:04}-readers")).collect();
     let set_groups = |count: usize| {
         house.provider.set(|control| {
-            control.personas =
-                vec![Persona { groups: groups(count), ..lychgate_demo::personas::default().remove(1) }];
+            control.personas = vec![Persona {
+                groups: groups(count),
+                ..lychgate_demo::personas::default().remove(1)
+            }];
         });
     };
 
@@ -447,7 +526,10 @@ async fn a_person_in_many_groups_is_kept_in_several_cookies_or_told_that_it_is_t
     assert!((2..=3).contains(&parts.len()), "{}", parts.len());
     assert!(parts.iter().all(|(name, value)| name.len() + value.len() <= 4096));
     assert_eq!(answer.echoed("x-forwarded-groups").unwrap_or_default().split(',').count(), 200);
-    assert_eq!((page.status, page.reason()), (StatusCode::FORBIDDEN, "session_too_large".to_owned()));
+    assert_eq!(
+        (page.status, page.reason()),
+        (StatusCode::FORBIDDEN, "session_too_large".to_owned())
+    );
     assert!(!other.has_session());
 }
 
@@ -455,7 +537,8 @@ async fn a_person_in_many_groups_is_kept_in_several_cookies_or_told_that_it_is_t
 #[tokio::test]
 async fn a_session_with_a_part_missing_is_none_and_is_cleared_whole() {
     let house = House::planned(|plan| {
-        plan.provider.personas[1].groups = (0..200).map(|number| format!("department-{number:04}-readers")).collect();
+        plan.provider.personas[1].groups =
+            (0..200).map(|number| format!("department-{number:04}-readers")).collect();
     })
     .await;
     let bob = house.signed_in("bob").await;
@@ -465,7 +548,9 @@ async fn a_session_with_a_part_missing_is_none_and_is_cleared_whole() {
 
     for missing in 0..parts.len() {
         let incomplete = house.visitor();
-        for (name, value) in parts.iter().enumerate().filter(|(at, _)| *at != missing).map(|(_, part)| part) {
+        for (name, value) in
+            parts.iter().enumerate().filter(|(at, _)| *at != missing).map(|(_, part)| part)
+        {
             incomplete.takes_cookie(name, value);
         }
         assert_eq!(incomplete.fetches("/").await.status, 401, "without part {missing}");
@@ -490,9 +575,17 @@ async fn a_cookie_is_cleared_with_the_attributes_with_which_it_was_set() {
     let cleared = bob.sends(Method::POST, "/.lychgate/logout", &[], Vec::new()).await;
 
     let attributes = |lines: Vec<&str>| {
-        let line = lines.into_iter().find(|line| line.starts_with("lychgate=")).expect("a session line").to_owned();
-        let mut attributes: Vec<_> =
-            line.split("; ").skip(1).filter(|it| !it.starts_with("Max-Age")).map(str::to_owned).collect();
+        let line = lines
+            .into_iter()
+            .find(|line| line.starts_with("lychgate="))
+            .expect("a session line")
+            .to_owned();
+        let mut attributes: Vec<_> = line
+            .split("; ")
+            .skip(1)
+            .filter(|it| !it.starts_with("Max-Age"))
+            .map(str::to_owned)
+            .collect();
         attributes.sort();
         attributes
     };
@@ -504,7 +597,8 @@ async fn a_cookie_is_cleared_with_the_attributes_with_which_it_was_set() {
 #[tokio::test]
 async fn on_https_a_cookie_belongs_to_its_host() {
     let house = House::planned(|plan| plan.set("[routes.app]\nurl = \"https://app.test\"")).await;
-    let message = "GET / HTTP/1.1\r\nHost: app.test\r\nAccept: text/html\r\nConnection: close\r\n\r\n";
+    let message =
+        "GET / HTTP/1.1\r\nHost: app.test\r\nAccept: text/html\r\nConnection: close\r\n\r\n";
 
     let exchange = raw::send(house.gate.address(), message).await;
 
@@ -516,7 +610,10 @@ async fn on_https_a_cookie_belongs_to_its_host() {
     }
     assert!(!line.contains("Domain"), "{line}");
     let location = exchange.responses[0].header("location").unwrap_or_default();
-    assert!(location.contains("redirect_uri=https%3A%2F%2Fapp.test%2F.lychgate%2Fcallback"), "{location}");
+    assert!(
+        location.contains("redirect_uri=https%3A%2F%2Fapp.test%2F.lychgate%2Fcallback"),
+        "{location}"
+    );
 }
 
 /// I4: cookie headers that were made to hurt.
@@ -534,12 +631,19 @@ async fn cookie_headers_that_were_made_to_hurt_are_survived() {
         (&many, &[401]),
         (&long, &[401, 431]),
     ] {
-        let message = format!("GET / HTTP/1.1\r\nHost: {}\r\nCookie: {cookies}\r\nConnection: close\r\n\r\n", house.host());
+        let message = format!(
+            "GET / HTTP/1.1\r\nHost: {}\r\nCookie: {cookies}\r\nConnection: close\r\n\r\n",
+            house.host()
+        );
 
         let exchange = raw::send(house.gate.address(), message).await;
 
         let statuses = exchange.statuses();
-        assert!(statuses.len() == 1 && expected.contains(&statuses[0]), "{:.20}: {statuses:?}", cookies);
+        assert!(
+            statuses.len() == 1 && expected.contains(&statuses[0]),
+            "{:.20}: {statuses:?}",
+            cookies
+        );
     }
     assert_eq!(house.visitor().fetches("/public/").await.status, 200, "and serves on");
 }
@@ -558,10 +662,19 @@ async fn what_is_too_large_is_refused_by_its_own_status() {
         let body = visitor.sends(Method::POST, "/public/", &[], vec![b'z'; 65 * 1024]).await;
         let fits = visitor.sends(Method::POST, "/public/", &[], vec![b'z'; 64 * 1024]).await;
 
-        assert_eq!((uri.status, uri.reason()), (StatusCode::URI_TOO_LONG, "uri_too_long".to_owned()));
+        assert_eq!(
+            (uri.status, uri.reason()),
+            (StatusCode::URI_TOO_LONG, "uri_too_long".to_owned())
+        );
         assert_eq!(headers.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-        assert_eq!((body.status, body.reason()), (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large".to_owned()));
-        assert_eq!((fits.status, fits.json()["body_bytes"].clone()), (StatusCode::OK, json!(65536)));
+        assert_eq!(
+            (body.status, body.reason()),
+            (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large".to_owned())
+        );
+        assert_eq!(
+            (fits.status, fits.json()["body_bytes"].clone()),
+            (StatusCode::OK, json!(65536))
+        );
     }
 }
 
@@ -608,7 +721,13 @@ async fn an_address_that_was_not_verified_opens_nothing() {
 
         assert_eq!(page.status.as_u16(), expected, "{claim:?}");
     }
-    for address in ["bob@evil.test@demo.example", "bob@demo.example.evil.test", "bob@notdemo.example", "@demo.example", "demo.example"] {
+    for address in [
+        "bob@evil.test@demo.example",
+        "bob@demo.example.evil.test",
+        "bob@notdemo.example",
+        "@demo.example",
+        "demo.example",
+    ] {
         house.provider.set(|control| control.tamper = vec![Tamper::set_claim("email", address)]);
 
         let page = house.visitor().signs_in_as("bob", "/").await;
@@ -623,7 +742,8 @@ async fn one_session_is_judged_by_each_rule_on_its_own() {
     let house = House::open().await;
     let bob = house.signed_in("bob").await;
     for _ in 0..10 {
-        let (app, admin) = futures_util::future::join(bob.fetches("/app"), bob.fetches("/admin/")).await;
+        let (app, admin) =
+            futures_util::future::join(bob.fetches("/app"), bob.fetches("/admin/")).await;
 
         assert_eq!((app.status, admin.status), (StatusCode::OK, StatusCode::FORBIDDEN));
     }
@@ -639,7 +759,8 @@ async fn a_hostile_return_to_leads_home() {
     let bytes = [("<TAB>", "\t"), ("<LF>", "\n"), ("<CR>", "\r"), ("<VT>", "\u{b}")];
     let bob = house.signed_in("bob").await;
     for line in corpus.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
-        let target = bytes.iter().fold(line.to_owned(), |text, (name, byte)| text.replace(name, byte));
+        let target =
+            bytes.iter().fold(line.to_owned(), |text, (name, byte)| text.replace(name, byte));
         let mut place = bob.url("/.lychgate/login");
         place.query_pairs_mut().append_pair("return_to", &target);
 
@@ -647,7 +768,11 @@ async fn a_hostile_return_to_leads_home() {
 
         let location = answer.location().unwrap_or_else(|| panic!("{line}: {}", answer.status));
         assert_eq!(location.origin().ascii_serialization(), house.gate.url(), "{line}");
-        let bare = answer.headers.get(header::LOCATION).and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let bare = answer
+            .headers
+            .get(header::LOCATION)
+            .and_then(|it| it.to_str().ok())
+            .unwrap_or_default();
         assert!(!bare.contains("evil"), "{line}: {bare}");
     }
 }

@@ -583,8 +583,9 @@ async fn an_answer_of_another_provider_is_no_answer() {
     let mut clients = Vec::new();
     let house_plan = |plan: &mut Plan| {
         // Where there are several, each has a callback of its own.
-        plan.provider.clients[0].redirect_uris =
-            ["demo", "other"].map(|name| format!("{}/.lychgate/callback/{name}", plan.origin())).into();
+        plan.provider.clients[0].redirect_uris = ["demo", "other"]
+            .map(|name| format!("{}/.lychgate/callback/{name}", plan.origin()))
+            .into();
         clients.clone_from(&plan.provider.clients);
         plan.set(&format!(
             "[providers.other]\nissuer = \"http://{other_address}\"\nclient_id = \"gate\"\nclient_secret = \"other\"\n\

@@ -64,22 +64,31 @@ fn a_wrong_configuration_is_refused_with_the_place_and_the_remedy() {
 #[test]
 fn a_good_configuration_is_told_what_to_register() {
     let scratch = Scratch::new();
-    let good = WRONG.replace("alow ", "allow").replace("\"a-secret-that-nobody-may-see\"", "{ file = \"no-such-file\" }");
+    let good = WRONG
+        .replace("alow ", "allow")
+        .replace("\"a-secret-that-nobody-may-see\"", "{ file = \"no-such-file\" }");
     let file = scratch.write("lychgate.toml", good);
 
-    let checked = lychgate(&scratch, ["check", "--offline", "-c", file.to_str().expect("a path of text")]);
+    let checked =
+        lychgate(&scratch, ["check", "--offline", "-c", file.to_str().expect("a path of text")]);
 
     assert_eq!(checked.code, Some(0), "{}", checked.stderr);
-    assert!(checked.stdout.contains("https://grafana.example.com/.lychgate/callback"), "{}", checked.stdout);
+    assert!(
+        checked.stdout.contains("https://grafana.example.com/.lychgate/callback"),
+        "{}",
+        checked.stdout
+    );
 }
 
 /// C-76: nothing is open that nobody said is open.
 #[test]
 fn a_route_that_says_nobody_who_may_use_it_is_refused() {
     let scratch = Scratch::new();
-    let file = scratch.write("lychgate.toml", WRONG.replace("alow     = [\"group:engineering\"]", ""));
+    let file =
+        scratch.write("lychgate.toml", WRONG.replace("alow     = [\"group:engineering\"]", ""));
 
-    let printed = lychgate(&scratch, ["check", "--offline", "-c", file.to_str().expect("a path of text")]);
+    let printed =
+        lychgate(&scratch, ["check", "--offline", "-c", file.to_str().expect("a path of text")]);
 
     assert_eq!(printed.code, Some(1));
     assert!(printed.stderr.contains("E0201"), "{}", printed.stderr);
@@ -143,7 +152,8 @@ fn a_configuration_is_printed_without_its_secrets() {
     let scratch = Scratch::new();
     let file = scratch.write("lychgate.toml", WRONG);
 
-    let printed = lychgate(&scratch, ["config", "print", "-c", file.to_str().expect("a path of text")]);
+    let printed =
+        lychgate(&scratch, ["config", "print", "-c", file.to_str().expect("a path of text")]);
 
     assert!(!format!("{printed:?}").contains("a-secret-that-nobody-may-see"), "{printed:?}");
     assert!(printed.stdout.contains("client_id"), "{printed:?}");
@@ -165,13 +175,17 @@ async fn a_session_outlives_a_restart_by_the_key_that_was_kept() {
     let key = gate.scratch().read("state/session.key");
     let next = Scratch::new();
     fs::create_dir(next.file("state")).expect("a directory");
-    fs::copy(gate.scratch().file("state/session.key"), next.file("state/session.key")).expect("a copy");
+    fs::copy(gate.scratch().file("state/session.key"), next.file("state/session.key"))
+        .expect("a copy");
 
     gate.terminate().await;
     let restarted = Gate::start_in(next, &toml).await;
     let page = bob.fetches("/x").await;
 
-    assert_eq!((page.status, page.echoed("x-forwarded-user").as_deref()), (StatusCode::OK, Some("bob")));
+    assert_eq!(
+        (page.status, page.echoed("x-forwarded-user").as_deref()),
+        (StatusCode::OK, Some("bob"))
+    );
     assert_eq!(restarted.scratch().read("state/session.key"), key);
     assert!(!restarted.output().contains(key.trim()));
     drop(application);
@@ -184,7 +198,8 @@ fn a_kept_key_that_others_can_read_is_refused() {
     fs::create_dir(scratch.file("state")).expect("a directory");
     let key = scratch.write("state/session.key", lychgate(&scratch, ["keys", "generate"]).stdout);
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("a mode");
-    let file = scratch.write("lychgate.toml", public_gate(free_port(), SocketAddr::from(([127, 0, 0, 1], 1))));
+    let file = scratch
+        .write("lychgate.toml", public_gate(free_port(), SocketAddr::from(([127, 0, 0, 1], 1))));
 
     let printed = lychgate(&scratch, ["run", "-c", file.to_str().expect("a path of text")]);
 
@@ -280,7 +295,9 @@ async fn a_second_signal_ends_it_at_once() {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(15), hurry).await.expect("it ends before the grace period does");
+    tokio::time::timeout(Duration::from_secs(15), hurry)
+        .await
+        .expect("it ends before the grace period does");
     let ending = house.gate.ended().await;
 
     assert!(ending.after < Duration::from_secs(5), "{:?}", ending.after);
@@ -293,7 +310,8 @@ async fn health_tells_whether_a_gate_is_ready() {
     let scratch = Scratch::new();
     let address = house.gate.admin().to_string();
 
-    let printed = tokio::task::spawn_blocking(move || lychgate(&scratch, ["health", "--address", &address]));
+    let printed =
+        tokio::task::spawn_blocking(move || lychgate(&scratch, ["health", "--address", &address]));
     let printed = printed.await.expect("it ran");
 
     assert_eq!((printed.code, printed.stdout.as_str()), (Some(0), "ready\n"));
@@ -310,7 +328,9 @@ async fn a_check_says_who_does_not_answer() {
     let bad = scratch.write("bad.toml", toml.replace(&house.provider.address().to_string(), &gone));
 
     let both = tokio::task::spawn_blocking(move || {
-        let check = |file: &std::path::Path| lychgate(&scratch, ["check".as_ref(), "-c".as_ref(), file.as_os_str()]);
+        let check = |file: &std::path::Path| {
+            lychgate(&scratch, ["check".as_ref(), "-c".as_ref(), file.as_os_str()])
+        };
         (check(&good), check(&bad))
     });
     let (good, bad) = both.await.expect("they ran");
@@ -322,16 +342,22 @@ async fn a_check_says_who_does_not_answer() {
 /// K-30: a socket file, for a proxy on the same machine.
 #[tokio::test]
 async fn a_gate_listens_on_a_socket_file() {
-    let upstream = Echo::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("it starts");
+    let upstream =
+        Echo::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("it starts");
     let scratch = Scratch::new();
     let path = scratch.file("gate.sock");
     let toml = public_gate(free_port(), upstream.address())
-        + &format!("[listeners.socket]\naddress = \"unix:{}\"\nmode = \"0600\"\ntrusted_proxies = [\"unix\"]\n", path.display());
+        + &format!(
+            "[listeners.socket]\naddress = \"unix:{}\"\nmode = \"0600\"\ntrusted_proxies = [\"unix\"]\n",
+            path.display()
+        );
     let mut gate = Gate::start_in(scratch, &toml).await;
     let host = gate.url().trim_start_matches("http://").to_owned();
 
     let mut stream = UnixStream::connect(&path).await.expect("it listens");
-    let request = format!("GET /x HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: 192.0.2.7\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "GET /x HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: 192.0.2.7\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await.expect("it is sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("it is read");
@@ -346,7 +372,8 @@ async fn a_gate_listens_on_a_socket_file() {
 /// P5, J-TLS: TLS, HTTP/2 by agreement, and a door beside it that leads there.
 #[tokio::test]
 async fn a_gate_speaks_tls_and_leads_others_to_it() {
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["app.test".to_owned()]).expect("a certificate");
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["app.test".to_owned()]).expect("a certificate");
     let (tls_port, plain_port) = (free_port(), free_port());
     let house = House::planned(|plan| {
         plan.scratch.write("tls.crt", cert.pem());
@@ -380,14 +407,21 @@ async fn a_gate_speaks_tls_and_leads_others_to_it() {
     assert!([301, 302, 307, 308].contains(&plain.statuses()[0]), "{:?}", plain.statuses());
     assert_eq!(plain.responses[0].header("location"), Some(format!("{origin}/deep?x=1").as_str()));
     assert_eq!(stranger.responses[0].header("location"), None);
-    assert!(house.application.requests().iter().all(|request| request.header("x-forwarded-proto") == Some("https")));
+    assert!(
+        house
+            .application
+            .requests()
+            .iter()
+            .all(|request| request.header("x-forwarded-proto") == Some("https"))
+    );
 }
 
 /// P1, C-70: over TLS, a host that nobody serves here is another's.
 #[tokio::test]
 async fn over_tls_an_unknown_host_is_misdirected() {
     let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed(["app.test".to_owned(), "other.test".to_owned()]).expect("a certificate");
+        generate_simple_self_signed(["app.test".to_owned(), "other.test".to_owned()])
+            .expect("a certificate");
     let port = free_port();
     let house = House::planned(|plan| {
         plan.scratch.write("tls.crt", cert.pem());
@@ -416,13 +450,18 @@ async fn a_header_that_comes_too_slowly_ends_the_connection() {
     let exchange = line.rest().await;
 
     assert_eq!(exchange.end, lychgate_tests::cast::raw::End::Closed);
-    assert!(exchange.statuses().is_empty() || exchange.statuses() == [408], "{:?}", exchange.statuses());
+    assert!(
+        exchange.statuses().is_empty() || exchange.statuses() == [408],
+        "{:?}",
+        exchange.statuses()
+    );
 }
 
 /// K4: more connections than are allowed wait, and are served when there is room.
 #[tokio::test]
 async fn connections_over_the_limit_wait_their_turn() {
-    let upstream = Upstream::start(Script::Answer(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")).await;
+    let upstream =
+        Upstream::start(Script::Answer(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")).await;
     let address = upstream.address();
     let house = House::planned(|plan| {
         plan.upstream(address);

@@ -49,7 +49,8 @@ async fn messages_go_through_a_web_socket_and_come_back() {
     socket.close(None).await.expect("it is closed");
     while let Some(Ok(_)) = socket.next().await {}
 
-    let request = house.application.requests().into_iter().find(|it| it.path == "/ws").expect("it arrived");
+    let request =
+        house.application.requests().into_iter().find(|it| it.path == "/ws").expect("it arrived");
     assert_eq!(request.header("x-forwarded-user"), Some("bob"));
     assert_eq!(request.header("cookie"), None);
 }
@@ -60,11 +61,14 @@ async fn a_web_socket_without_a_session_is_refused_before_the_application_hears_
     let upstream = Upstream::start(Script::Silence).await;
     let address = upstream.address();
     let house = House::planned(|plan| plan.upstream(address)).await;
-    for headers in [&[][..], &[("cookie", "lychgate=nonsense")], &[("origin", "https://evil.test")]] {
+    for headers in [&[][..], &[("cookie", "lychgate=nonsense")], &[("origin", "https://evil.test")]]
+    {
         let refused = web_socket(&house, headers).await;
 
         match refused {
-            Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), 401, "{headers:?}"),
+            Err(tungstenite::Error::Http(response)) => {
+                assert_eq!(response.status(), 401, "{headers:?}")
+            }
             other => panic!("{headers:?}: {:?}", other.map(|_| "a handshake")),
         }
     }
@@ -78,7 +82,8 @@ async fn two_hundred_quick_handshakes_lose_no_tunnel() {
     let session = house.session_of("bob").await;
     for round in 0..20 {
         let tunnels = (0..10).map(async |number| {
-            let mut socket = web_socket(&house, &[("cookie", &session)]).await.expect("a handshake");
+            let mut socket =
+                web_socket(&house, &[("cookie", &session)]).await.expect("a handshake");
             let message = Message::text(format!("{round}-{number}"));
             socket.send(message.clone()).await.expect("it is sent");
             assert_eq!(socket.next().await.expect("an answer").expect("a message"), message);
@@ -110,7 +115,10 @@ async fn what_an_application_says_right_after_switching_is_heard() {
 
     assert!(heard.starts_with("HTTP/1.1 101 "), "{heard}");
     let head = heard.to_ascii_lowercase();
-    assert!(head.contains("\r\nupgrade: websocket\r\n") && head.contains("\r\nconnection: upgrade\r\n"), "{heard}");
+    assert!(
+        head.contains("\r\nupgrade: websocket\r\n") && head.contains("\r\nconnection: upgrade\r\n"),
+        "{heard}"
+    );
     line.says(b"\x81\x05world").await;
     upstream.hears("world").await;
 }
@@ -124,13 +132,18 @@ async fn the_first_event_arrives_before_the_last_was_sent() {
     over_http2.takes_cookie("lychgate", &bob.cookie("lychgate").expect("a session"));
     for visitor in [&bob, &over_http2] {
         let url = visitor.url("/stream?n=4");
-        let mut response = visitor.request(Method::GET, &url, &[("accept", "text/event-stream")]).send().await.expect("an answer");
+        let mut response = visitor
+            .request(Method::GET, &url, &[("accept", "text/event-stream")])
+            .send()
+            .await
+            .expect("an answer");
         let mut arrivals: Vec<(Instant, String)> = Vec::new();
         while let Some(piece) = response.chunk().await.expect("a stream") {
             arrivals.push((Instant::now(), String::from_utf8_lossy(&piece).into_owned()));
         }
 
-        let when = |data: &str| arrivals.iter().find(|(_, text)| text.contains(data)).expect(data).0;
+        let when =
+            |data: &str| arrivals.iter().find(|(_, text)| text.contains(data)).expect(data).0;
         // The application sends them 300 ms apart.
         let between = when("data: 4") - when("data: 1");
         assert!(between > Duration::from_millis(500), "{between:?}: {arrivals:?}");
@@ -157,7 +170,10 @@ async fn a_large_body_goes_through_and_leaves_memory_alone() {
 
     assert_eq!((down.status, down.body.len()), (StatusCode::OK, LARGE));
     assert!(down.body.iter().all(|byte| *byte == b'x'));
-    assert_eq!((up["bytes"].as_u64(), up["sha256"].as_str()), (Some(LARGE as u64), Some(digest.as_str())));
+    assert_eq!(
+        (up["bytes"].as_u64(), up["sha256"].as_str()),
+        (Some(LARGE as u64), Some(digest.as_str()))
+    );
     for after in [after_download, after_upload] {
         assert!(after < before + (40 << 20), "{before} bytes before, {after} after");
     }
@@ -175,11 +191,14 @@ async fn a_body_of_unknown_length_arrives_whole() {
     );
     let first = raw::send(house.gate.address(), message).await;
     let over_http2 = Visitor::over_http2(house.gate.url(), &[]);
-    let pieces = futures_util::stream::iter((0..30).map(|_| Ok::<_, std::io::Error>(vec![b'z'; 10_000])));
+    let pieces =
+        futures_util::stream::iter((0..30).map(|_| Ok::<_, std::io::Error>(vec![b'z'; 10_000])));
     let body = reqwest::Body::wrap_stream(pieces);
     let url = over_http2.url("/public/up");
-    let second = over_http2.request(Method::POST, &url, &[]).body(body).send().await.expect("an answer");
-    let second: serde_json::Value = serde_json::from_slice(&second.bytes().await.expect("a body")).expect("JSON");
+    let second =
+        over_http2.request(Method::POST, &url, &[]).body(body).send().await.expect("an answer");
+    let second: serde_json::Value =
+        serde_json::from_slice(&second.bytes().await.expect("a body")).expect("JSON");
 
     assert_eq!(first.statuses(), [200]);
     let first: serde_json::Value = serde_json::from_slice(&first.responses[0].body).expect("JSON");
@@ -207,7 +226,10 @@ async fn somebody_who_leaves_in_the_middle_takes_nobody_along() {
 async fn requests_over_one_connection_do_not_wait_for_each_other() {
     let house = House::open().await;
     let visitor = Visitor::over_http2(house.gate.url(), &[]);
-    visitor.takes_cookie("lychgate", &house.signed_in("bob").await.cookie("lychgate").expect("a session"));
+    visitor.takes_cookie(
+        "lychgate",
+        &house.signed_in("bob").await.cookie("lychgate").expect("a session"),
+    );
     let url = visitor.url("/stream?n=100");
     let mut slow = visitor.request(Method::GET, &url, &[]).send().await.expect("an answer");
     slow.chunk().await.expect("it begins");

@@ -44,28 +44,69 @@ fn each_floor_uses_what_it_may_and_no_more() {
         (
             "lychgate-oidc",
             &[
-                "base64", "http", "jsonwebtoken", "percent-encoding", "serde", "serde_json", "sha2",
-                "subtle", "thiserror", "url", "zeroize",
+                "base64",
+                "http",
+                "jsonwebtoken",
+                "percent-encoding",
+                "serde",
+                "serde_json",
+                "sha2",
+                "subtle",
+                "thiserror",
+                "url",
+                "zeroize",
             ][..],
         ),
         (
             "lychgate-gateway",
             &[
-                "aes", "aes-gcm", "base64", "cookie", "http", "ipnet", "lychgate-oidc", "memchr",
-                "percent-encoding", "postcard", "serde", "serde_json", "sha2", "subtle", "thiserror",
-                "url", "zeroize",
+                "aes",
+                "aes-gcm",
+                "base64",
+                "cookie",
+                "http",
+                "ipnet",
+                "lychgate-oidc",
+                "memchr",
+                "percent-encoding",
+                "postcard",
+                "serde",
+                "serde_json",
+                "sha2",
+                "subtle",
+                "thiserror",
+                "url",
+                "zeroize",
             ],
         ),
         (
             "lychgate-config",
             &[
-                "annotate-snippets", "base64", "http", "ipnet", "lychgate-gateway", "lychgate-oidc",
-                "serde_json", "strsim", "toml", "url",
+                "annotate-snippets",
+                "base64",
+                "http",
+                "ipnet",
+                "lychgate-gateway",
+                "lychgate-oidc",
+                "serde_json",
+                "strsim",
+                "toml",
+                "url",
             ],
         ),
         (
             "lychgate-demo",
-            &["aws-lc-rs", "axum", "base64", "futures-util", "serde", "serde_json", "thiserror", "tokio", "url"],
+            &[
+                "aws-lc-rs",
+                "axum",
+                "base64",
+                "futures-util",
+                "serde",
+                "serde_json",
+                "thiserror",
+                "tokio",
+                "url",
+            ],
         ),
     ]);
     let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec();
@@ -80,13 +121,19 @@ fn each_floor_uses_what_it_may_and_no_more() {
             .map(|dependency| dependency.name.as_str())
             .collect();
         wrong.extend(
-            used.iter().filter(|name| !permitted.contains(name)).map(|name| format!("{} uses {name}", package.name)),
+            used.iter()
+                .filter(|name| !permitted.contains(name))
+                .map(|name| format!("{} uses {name}", package.name)),
         );
         wrong.extend(
-            permitted.iter().filter(|name| !used.contains(*name)).map(|name| format!("{} no longer uses {name}", package.name)),
+            permitted
+                .iter()
+                .filter(|name| !used.contains(*name))
+                .map(|name| format!("{} no longer uses {name}", package.name)),
         );
     }
-    let names: BTreeSet<_> = metadata.packages.iter().map(|package| package.name.as_str()).collect();
+    let names: BTreeSet<_> =
+        metadata.packages.iter().map(|package| package.name.as_str()).collect();
     assert!(floors.keys().all(|floor| names.contains(floor)), "{names:?}");
     expect_none("the list of permitted libraries and the floors differ", &wrong);
 }
@@ -95,7 +142,10 @@ fn each_floor_uses_what_it_may_and_no_more() {
 fn every_module_says_what_it_is_for() {
     let silent = files(&[".rs"]).into_iter().filter(|file| {
         let text = fs::read_to_string(file).unwrap_or_default();
-        !text.lines().find(|line| !line.starts_with("#!")).is_some_and(|line| line.starts_with("//!"))
+        !text
+            .lines()
+            .find(|line| !line.starts_with("#!"))
+            .is_some_and(|line| line.starts_with("//!"))
     });
     let silent: Vec<_> = silent.map(|file| shown(&file)).collect();
     expect_none("these files do not begin with `//!`", &silent);
@@ -113,7 +163,12 @@ fn no_file_is_longer_than_anybody_reads() {
 /// Put together here so that this file does not hold what it looks for.
 #[test]
 fn no_test_is_left_out_and_no_lint_is_silenced_without_a_reason() {
-    let forbidden = [["#[", "ignore"].concat(), ["#[", "allow("].concat(), ["#![", "allow("].concat(), ["todo", "!("].concat()];
+    let forbidden = [
+        ["#[", "ignore"].concat(),
+        ["#[", "allow("].concat(),
+        ["#![", "allow("].concat(),
+        ["todo", "!("].concat(),
+    ];
     let mut found = Vec::new();
     for file in files(&[".rs"]) {
         let text = fs::read_to_string(&file).unwrap_or_default();
@@ -130,9 +185,16 @@ fn no_test_is_left_out_and_no_lint_is_silenced_without_a_reason() {
 /// The tree builds anywhere, so it names no place of the machine on which it was written.
 #[test]
 fn no_file_names_a_place_of_one_machine() {
-    let places = [["/ro", "ot/"].concat(), ["/ho", "me/"].concat(), ["/wo", "rk/"].concat(), ["/Use", "rs/"].concat()];
+    let places = [
+        ["/ro", "ot/"].concat(),
+        ["/ho", "me/"].concat(),
+        ["/wo", "rk/"].concat(),
+        ["/Use", "rs/"].concat(),
+    ];
     let mut found = Vec::new();
-    for file in files(&[".rs", ".toml", ".md", ".yml", ".yaml", ".sh", ".mjs", ".py", ".html", ".service"]) {
+    for file in
+        files(&[".rs", ".toml", ".md", ".yml", ".yaml", ".sh", ".mjs", ".py", ".html", ".service"])
+    {
         let text = fs::read_to_string(&file).unwrap_or_default();
         for (number, line) in text.lines().enumerate() {
             if places.iter().any(|place| names_place(line, place)) {
@@ -172,7 +234,10 @@ fn every_link_in_the_documents_leads_somewhere() {
 
 /// The targets of `[text](target)`.
 fn links(text: &str) -> impl Iterator<Item = &str> {
-    text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).map(|link| link.split(' ').next().unwrap_or(link))
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .map(|link| link.split(' ').next().unwrap_or(link))
 }
 
 /// The map and the land are the same.
@@ -183,9 +248,11 @@ fn every_place_in_the_architecture_exists() {
     // Between backticks: `gateway/seal` is a module, `crates/oidc` a directory, `docs/threats.md` a file.
     let is_place = |name: &&str| name.contains('/') && !name.contains(' ') && !name.contains("://");
     for name in text.split('`').skip(1).step_by(2).filter(is_place) {
-        let module = name.split_once('/').map(|(floor, module)| format!("crates/{floor}/src/{module}"));
+        let module =
+            name.split_once('/').map(|(floor, module)| format!("crates/{floor}/src/{module}"));
         let module = module.unwrap_or_default();
-        let candidates = [name.to_owned(), format!("{module}.rs"), format!("{module}/mod.rs"), module];
+        let candidates =
+            [name.to_owned(), format!("{module}.rs"), format!("{module}/mod.rs"), module];
         if !candidates.iter().any(|candidate| root().join(candidate).exists()) {
             missing.push(name.to_owned());
         }

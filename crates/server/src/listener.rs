@@ -418,7 +418,8 @@ impl Listening {
 }
 
 impl<W: World + Send + Sync + 'static> Service<W> {
-    /// Finds out what a connection speaks, and serves it to its end.
+    /// Finds out what a connection speaks, and serves it to its end. One that has not asked for anything when
+    /// the end comes is not waited for.
     async fn begin<S>(
         self,
         mut socket: S,
@@ -429,8 +430,13 @@ impl<W: World + Send + Sync + 'static> Service<W> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + Sync + std::fmt::Debug + 'static,
     {
+        let mut shutdown = self.shutdown.clone();
         if let Some(acceptor) = acceptor {
-            let socket = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await??;
+            let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket));
+            let socket = tokio::select! {
+                socket = handshake => socket??,
+                _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+            };
             let protocol = match socket.get_ref().1.alpn_protocol() {
                 Some(b"h2") => Protocol::Http2,
                 _ => Protocol::Http1,
@@ -439,9 +445,10 @@ impl<W: World + Send + Sync + 'static> Service<W> {
             return self.converse(socket, connection, Bytes::new()).await;
         }
         let (protocol, seen) = match entrance.http2 {
-            Http2::Offered => {
-                tokio::time::timeout(self.limits.head_timeout, sniff(&mut socket)).await??
-            }
+            Http2::Offered => tokio::select! {
+                told = tokio::time::timeout(self.limits.head_timeout, sniff(&mut socket)) => told??,
+                _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+            },
             Http2::Off => (Protocol::Http1, Bytes::new()),
         };
         self.converse(socket, Connection::new(entrance, peer, protocol), seen).await
