@@ -2,10 +2,12 @@
 //!
 //! Each begins in a house of its own, so they run side by side. `cargo build -p lychgate-server` comes first.
 
+mod holds_sessions;
 mod is_answered;
 mod is_refused;
 mod is_seen;
 mod raw_bytes;
+mod raw_framing;
 mod signs_in;
 mod signs_out;
 mod starts_and_stops;

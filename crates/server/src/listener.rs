@@ -129,7 +129,7 @@ pub(crate) enum BindError {
         listener: String,
         /// Why.
         #[source]
-        cause: TlsError,
+        cause: Box<TlsError>,
     },
 }
 
@@ -296,7 +296,8 @@ impl Bound {
         let http2 = if listener.http2 { Http2::Offered } else { Http2::Off };
         let named = || listener.name.clone();
         let tls = listener.tls.as_ref().map(|tls| tls::server_config(tls, http2)).transpose();
-        let tls = tls.map_err(|cause| BindError::Tls { listener: named(), cause })?;
+        let tls =
+            tls.map_err(|cause| BindError::Tls { listener: named(), cause: Box::new(cause) })?;
         let socket = match &listener.address {
             ListenAddress::Tcp(address) => {
                 listen(*address).map(Listening::Tcp).map_err(|cause| BindError::Address {

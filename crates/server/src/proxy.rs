@@ -217,7 +217,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
             authority: visit
                 .canonical
                 .as_ref()
-                .map_or(objection::authority(head), |it| &it.authority),
+                .map_or_else(|| objection::authority(head), |it| &it.authority),
             path: visit.canonical.as_ref().map_or(path, |it| &it.path),
             query,
             protocol: match head.version {

@@ -137,11 +137,13 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|cause| match cause {
-        pem::Error::NoItemsFound => {
-            TlsError::Empty { path: path.to_owned(), wanted: "private key" }
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|cause| {
+        let path = path.to_owned();
+        if matches!(cause, pem::Error::NoItemsFound) {
+            TlsError::Empty { path, wanted: "private key" }
+        } else {
+            TlsError::Pem { path, cause }
         }
-        cause => TlsError::Pem { path: path.to_owned(), cause },
     })
 }
 

@@ -90,7 +90,7 @@ pub(crate) enum UpstreamError {
         upstream: String,
         /// Why.
         #[source]
-        cause: TlsError,
+        cause: Box<TlsError>,
     },
     /// No name is known that its certificate would have to be for.
     #[error("upstream `{upstream}` is reached with TLS and has no server name")]
@@ -141,7 +141,7 @@ impl Upstream {
         let authorities = match &config.roots {
             Roots::System => None,
             Roots::File(path) => Some(tls::authorities(path).map_err(|cause| {
-                UpstreamError::Authorities { upstream: config.name.clone(), cause }
+                UpstreamError::Authorities { upstream: config.name.clone(), cause: Box::new(cause) }
             })?),
         };
         let mut hasher = DefaultHasher::new();

@@ -115,7 +115,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for HandshakeSocket<S> {
                 ready!(self.late.as_mut().poll(context));
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
-            outcome => outcome,
+            outcome @ (Poll::Ready(_) | Poll::Pending) => outcome,
         }
     }
 }

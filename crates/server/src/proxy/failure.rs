@@ -51,7 +51,8 @@ mod tests {
 
     #[test]
     fn every_failure_has_a_name_unless_nobody_listens() {
-        let late = || Error::because(ErrorType::ReadError, "", io::Error::from(io::ErrorKind::TimedOut));
+        let late =
+            || Error::because(ErrorType::ReadError, "", io::Error::from(io::ErrorKind::TimedOut));
         for (error, expected) in [
             (Error::new_up(ErrorType::ConnectRefused), Some(Reason::UpstreamUnreachable)),
             (Error::new_up(ErrorType::InvalidHTTPHeader), Some(Reason::UpstreamUnreachable)),

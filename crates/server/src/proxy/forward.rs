@@ -99,7 +99,8 @@ impl ResponseRules<'_> {
             |name: &HeaderName| *name == header::TRANSFER_ENCODING || *name == header::TRAILER;
         let upgrade = |name: &HeaderName| *name == header::UPGRADE || *name == header::CONNECTION;
         for name in for_one_connection(&response.headers) {
-            if !framing(&name) && !(switches && upgrade(&name)) {
+            let stays = framing(&name) || (switches && upgrade(&name));
+            if !stays {
                 response.remove_header(&name);
             }
         }
