@@ -259,3 +259,45 @@ fn every_place_in_the_architecture_exists() {
     }
     expect_none("the architecture names these", &missing);
 }
+
+/// A threat is met when a test says so, and the test is there under the name that the document gives it.
+#[test]
+fn every_test_that_the_threats_name_exists() {
+    let document = fs::read_to_string(root().join("docs/threats.md")).expect("the threats");
+    let code: String = files(&[".rs"])
+        .iter()
+        .map(|file| fs::read_to_string(file).expect("a source file"))
+        .collect();
+    let attacks = document.split("## Attacks").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let rows = attacks.expect("a table").lines().filter_map(|line| line.split(" | ").nth(3));
+    let named: Vec<&str> = rows.flat_map(|shown| shown.split('`').skip(1).step_by(2)).collect();
+    assert!(named.len() > 40, "the table names its tests: {}", named.len());
+    let missing: Vec<_> = named
+        .into_iter()
+        .filter(|name| !code.contains(&format!("fn {name}(")))
+        .map(str::to_owned)
+        .collect();
+    expect_none("tests that docs/threats.md names and nobody wrote", &missing);
+}
+
+/// What an operator copies works.
+#[test]
+fn every_example_configuration_is_right() {
+    struct Nothing;
+    impl lychgate_config::Environment for Nothing {
+        fn variable(&self, _: &str) -> Option<String> {
+            None
+        }
+    }
+    let examples: Vec<_> = files(&[".toml"])
+        .into_iter()
+        .filter(|file| file.starts_with(root().join("deploy")))
+        .collect();
+    assert!(examples.len() >= 3);
+    for example in examples {
+        let source = lychgate_config::Source::Path(example.clone());
+        let checked = lychgate_config::check(&[source], &Nothing);
+        let checked = checked.unwrap_or_else(|report| panic!("{}: {report}", shown(&example)));
+        assert!(checked.warnings.is_empty(), "{}: {}", shown(&example), checked.warnings);
+    }
+}

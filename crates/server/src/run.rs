@@ -10,7 +10,7 @@ use lychgate_config::{Loaded, ProcessEnvironment, Source};
 use lychgate_gateway::Gateway;
 use lychgate_gateway::seal::{Key, KeyRing, NoKeys};
 use sha2::{Digest as _, Sha256};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin::{Admin, Readiness};
@@ -211,14 +211,15 @@ impl Running {
         let serving = self.door.serve(self.app, stopping, self.shutdown_timeout);
         tokio::pin!(serving);
 
-        let signals = async {
-            let first = next_signal().await;
+        let mut orders = Orders::new();
+        let told = async {
+            let first = orders.next().await;
             tracing::info!(signal = first, requests = drain.requests(), "stopping");
             self.readiness.drain();
         };
         tokio::select! {
             _ = &mut serving => {}
-            () = signals => {
+            () = told => {
                 tokio::select! {
                     _ = &mut serving => {}
                     () = tokio::time::sleep(FAREWELL) => {}
@@ -230,7 +231,7 @@ impl Running {
                         Ended::Drained => tracing::info!("stopped"),
                         Ended::Cut(requests) => tracing::warn!(requests, "stopped; some requests were cut off"),
                     },
-                    signal = next_signal() => tracing::warn!(signal, "stopped at once"),
+                    signal = orders.next() => tracing::warn!(signal, "stopped at once"),
                 }
             }
         }
@@ -250,14 +251,35 @@ async fn reopen_logs(telemetry: Arc<Telemetry>) {
     }
 }
 
-/// The next SIGTERM or SIGINT.
-async fn next_signal() -> &'static str {
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        },
-        // Without handlers a signal ends the process in the system's own way.
-        _ => std::future::pending().await,
+/// SIGTERM and SIGINT, caught from the first to the last: one that comes right after another is not lost.
+struct Orders {
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
+}
+
+impl Orders {
+    fn new() -> Self {
+        let caught = |kind| signal(kind).ok();
+        Self {
+            terminate: caught(SignalKind::terminate()),
+            interrupt: caught(SignalKind::interrupt()),
+        }
     }
+
+    /// The next one. Where they cannot be caught, a signal ends the process in the system's own way.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            () = come(&mut self.terminate) => "SIGTERM",
+            () = come(&mut self.interrupt) => "SIGINT",
+        }
+    }
+}
+
+async fn come(signal: &mut Option<Signal>) {
+    if let Some(signal) = signal
+        && signal.recv().await.is_some()
+    {
+        return;
+    }
+    std::future::pending().await
 }

@@ -1,21 +1,26 @@
 //! An application that answers whatever a story wants, byte for byte, and keeps what it received.
+//!
+//! It can also stand in front of another application and only listen, which shows how that one is spoken to.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, split};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
 
 use super::gate::PATIENCE;
 
 /// A listener that records raw bytes, connection by connection. It ends when dropped.
 #[derive(Debug)]
 pub struct Upstream {
-    address: SocketAddr,
-    connections: Arc<Mutex<Vec<Vec<u8>>>>,
+    address: Option<SocketAddr>,
+    connections: Connections,
     accepting: JoinHandle<()>,
 }
 
@@ -26,6 +31,12 @@ pub enum Script {
     Answer(&'static [u8]),
     /// Answers the first header block with these bytes, and closes without reading any more.
     AnswerAndClose(&'static [u8]),
+    /// The same, but the end is a reset.
+    AnswerAndReset(&'static [u8]),
+    /// Answers the first header block with these bytes, and closes when another one comes.
+    AnswerOnce(&'static [u8]),
+    /// Passes everything on to the application there, and its answers back.
+    PassOn(SocketAddr),
     /// Closes as soon as it is connected to.
     HangUp,
     /// Reads, and never answers.
@@ -38,33 +49,74 @@ impl Upstream {
     /// # Panics
     /// When it cannot listen.
     pub async fn start(script: Script) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
-        let address = listener.local_addr().expect("a bound socket");
-        let connections = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&connections);
+        Self::listen(None, script).await
+    }
+
+    /// An application that is reached with TLS. What it keeps is what came through that.
+    ///
+    /// # Panics
+    /// When it cannot listen.
+    pub async fn over_tls(tls: ServerConfig, script: Script) -> Self {
+        Self::listen(Some(Arc::new(tls).into()), script).await
+    }
+
+    /// An application behind a socket file.
+    ///
+    /// # Panics
+    /// When it cannot listen.
+    #[must_use]
+    pub fn behind_file(path: &Path, script: Script) -> Self {
+        let listener = UnixListener::bind(path).expect("a path for a socket");
+        let connections = Connections::default();
+        let kept = connections.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let number = {
-                    let mut connections = lock(&kept);
-                    connections.push(Vec::new());
-                    connections.len() - 1
-                };
-                tokio::spawn(serve(stream, script, Arc::clone(&kept), number));
+                let record = kept.begin();
+                tokio::spawn(serve(stream, script, record));
             }
         });
-        Self { address, connections, accepting }
+        Self { address: None, connections, accepting }
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>, script: Script) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket");
+        let connections = Connections::default();
+        let kept = connections.clone();
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (record, tls) = (kept.begin(), tls.clone());
+                tokio::spawn(async move {
+                    if matches!(script, Script::AnswerAndReset(_)) {
+                        stream.set_zero_linger().expect("a fresh socket");
+                    }
+                    match tls {
+                        None => serve(stream, script, record).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, script, record).await;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        Self { address: Some(address), connections, accepting }
     }
 
     /// Where it listens.
+    ///
+    /// # Panics
+    /// When that is a socket file.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.address.expect("the application has an address")
     }
 
     /// What came, connection by connection, as text.
     #[must_use]
     pub fn received(&self) -> Vec<String> {
-        let connections = lock(&self.connections);
+        let connections = self.connections.lock();
         connections.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
     }
 
@@ -94,40 +146,94 @@ impl Drop for Upstream {
 }
 
 async fn serve(
-    mut stream: TcpStream,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     script: Script,
-    connections: Arc<Mutex<Vec<Vec<u8>>>>,
-    number: usize,
+    record: ConnectionRecord,
 ) {
-    if matches!(script, Script::HangUp) {
-        return;
+    match script {
+        Script::HangUp => return,
+        Script::PassOn(address) => return pass_on(stream, address, record).await,
+        Script::Answer(_)
+        | Script::AnswerAndClose(_)
+        | Script::AnswerAndReset(_)
+        | Script::AnswerOnce(_)
+        | Script::Silence => {}
     }
     let (mut buffer, mut answered) = ([0; 16 * 1024], 0);
     while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-        let heads = {
-            let mut connections = lock(&connections);
-            let received = &mut connections[number];
-            received.extend_from_slice(&buffer[..read]);
-            received.windows(4).filter(|window| window == b"\r\n\r\n").count()
-        };
+        let heads = record.keep(&buffer[..read]);
         while answered < heads {
             answered += 1;
             match script {
-                Script::Answer(bytes) => {
+                Script::AnswerOnce(_) if answered > 1 => return,
+                Script::Answer(bytes) | Script::AnswerOnce(bytes) => {
                     if stream.write_all(bytes).await.is_err() {
                         return;
                     }
                 }
-                Script::AnswerAndClose(bytes) => {
+                Script::AnswerAndClose(bytes) | Script::AnswerAndReset(bytes) => {
                     let _ = stream.write_all(bytes).await;
                     return;
                 }
-                Script::HangUp | Script::Silence => {}
+                Script::HangUp | Script::PassOn(_) | Script::Silence => {}
             }
         }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+async fn pass_on(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    address: SocketAddr,
+    record: ConnectionRecord,
+) {
+    let application = TcpStream::connect(address).await.expect("the application listens");
+    let ((mut from_gate, mut to_gate), (mut from_it, mut to_it)) =
+        (split(stream), application.into_split());
+    let there = async {
+        let mut buffer = [0; 16 * 1024];
+        while let Ok(read @ 1..) = from_gate.read(&mut buffer).await {
+            record.keep(&buffer[..read]);
+            if to_it.write_all(&buffer[..read]).await.is_err() {
+                break;
+            }
+        }
+        let _ = to_it.shutdown().await;
+    };
+    let back = async {
+        let _ = copy(&mut from_it, &mut to_gate).await;
+        let _ = to_gate.shutdown().await;
+    };
+    tokio::join!(there, back);
+}
+
+/// What came over each connection, in the order of their beginnings.
+#[derive(Clone, Debug, Default)]
+struct Connections(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// What came over one connection.
+struct ConnectionRecord {
+    connections: Connections,
+    number: usize,
+}
+
+impl Connections {
+    fn begin(&self) -> ConnectionRecord {
+        let mut connections = self.lock();
+        connections.push(Vec::new());
+        ConnectionRecord { connections: self.clone(), number: connections.len() - 1 }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ConnectionRecord {
+    /// Keeps these bytes, and says how many header blocks have come by now.
+    fn keep(&self, bytes: &[u8]) -> usize {
+        let mut connections = self.connections.lock();
+        let received = &mut connections[self.number];
+        received.extend_from_slice(bytes);
+        received.windows(4).filter(|window| window == b"\r\n\r\n").count()
+    }
 }

@@ -15,16 +15,8 @@ use super::line::one_line;
 
 /// Libraries that speak of every connection. They are heard from a warning on, unless `RUST_LOG` says
 /// otherwise.
-const TALKATIVE: [&str; 8] = [
-    "h2",
-    "hyper",
-    "hyper_util",
-    "pingora_core",
-    "pingora_pool",
-    "pingora_proxy",
-    "reqwest",
-    "rustls",
-];
+const TALKATIVE: [&str; 7] =
+    ["h2", "hyper", "hyper_util", "pingora_core", "pingora_pool", "reqwest", "rustls"];
 
 /// Begins to listen to `tracing` and `log` events. `RUST_LOG` takes the place of `level` when it is set.
 ///
@@ -53,7 +45,10 @@ fn directives(level: LogLevel) -> String {
         LogLevel::Trace => ("trace", "warn"),
     };
     let libraries = TALKATIVE.iter().map(|library| format!(",{library}={talkative}"));
-    std::iter::once(word.to_owned()).chain(libraries).collect()
+    // What the proxy library reports of a request stands in the request's own lines already, without the
+    // clients that merely went away.
+    let silent = ",pingora_proxy=off".to_owned();
+    std::iter::once(word.to_owned()).chain(libraries).chain([silent]).collect()
 }
 
 /// Standard error, one event a line.
@@ -138,7 +133,7 @@ mod tests {
     #[test]
     fn libraries_are_never_louder_than_we_are() {
         assert!(directives(LogLevel::Info).starts_with("info,h2=warn"));
-        assert!(directives(LogLevel::Error).ends_with("rustls=error"));
+        assert!(directives(LogLevel::Error).contains(",rustls=error,"));
         for level in
             [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace]
         {
