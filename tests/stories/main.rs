@@ -8,6 +8,7 @@ mod is_refused;
 mod is_seen;
 mod raw_bytes;
 mod raw_framing;
+mod reaches_applications;
 mod signs_in;
 mod signs_out;
 mod starts_and_stops;

@@ -68,7 +68,6 @@ fn each_floor_uses_what_it_may_and_no_more() {
                 "ipnet",
                 "lychgate-oidc",
                 "memchr",
-                "percent-encoding",
                 "postcard",
                 "serde",
                 "serde_json",
