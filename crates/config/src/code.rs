@@ -68,7 +68,7 @@ codes! {
     E0202 "A route or rule says in two ways who may use it."
     E0203 "An entry of `allow` or `deny` cannot be read."
     E0210 "A route lets in everybody in the world who has an account at a public provider."
-    E0220 "Two routes have the same URL."
+    E0220 "Two routes have the same URL, or one host by http and by https."
     E0221 "Two listeners have the same address."
     E0230 "A header may not be set or removed."
     E0231 "A header's value cannot be read."

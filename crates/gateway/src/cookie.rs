@@ -320,7 +320,9 @@ impl Cookies {
 
     /// Whether a `Set-Cookie` line from an upstream names one of our cookies; such a line is dropped.
     pub fn names_ours(&self, set_cookie: &HeaderValue) -> bool {
-        let line = set_cookie.as_bytes();
+        // A cookie without a name comes back as its value alone, which then reads like a name and a value.
+        let line = set_cookie.as_bytes().trim_ascii_start();
+        let line = line.strip_prefix(b"=").unwrap_or(line);
         let name = line.split(|byte| matches!(byte, b'=' | b';')).next().unwrap_or(line);
         self.is_ours(name)
     }
@@ -559,6 +561,8 @@ mod tests {
             (" lychgate =x", true),
             ("__Secure-lychgate-2=x", true),
             ("lychgate", true),
+            ("=lychgate=x", true),
+            (" = lychgate=x", true),
             ("theme=lychgate", false),
             ("lychgates=x", false),
         ] {

@@ -112,7 +112,12 @@ const FORWARDING: &[&str] = &[
     "x-client-ip",
     "x-request-id",
     "true-client-ip",
+    // A method other than the one that the rules judged.
+    "x-http-method",
     "x-http-method-override",
+    "x-method-override",
+    // CGI would make `HTTP_PROXY` of it (CVE-2016-5385).
+    "proxy",
 ];
 
 /// The names that are removed from whatever a client sends.

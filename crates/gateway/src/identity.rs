@@ -33,7 +33,7 @@ enum EmailVerified {
 
 /// A claim that the operator named as the user's is not there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the provider gave no `{claim}`, which is configured as the user name")]
+#[error("the provider gave no `{claim}` that can be trusted as the user name")]
 pub struct ClaimMissing {
     /// The claim's name.
     pub claim: String,
@@ -43,8 +43,8 @@ impl Identity {
     /// Reads the attributes out of verified claims, by the provider's claim names.
     ///
     /// # Errors
-    /// [`ClaimMissing`] when the operator chose a claim for the user name and it is absent: another one
-    /// would be another person to the application.
+    /// [`ClaimMissing`] when the operator chose a claim for the user name and it is absent, or is an e-mail
+    /// address that nobody verified: another one would be another person to the application.
     pub fn from_claims(
         claims: &VerifiedClaims,
         provider: &SignInProvider,
@@ -53,19 +53,26 @@ impl Identity {
         let text =
             |name: &str| claims.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
         let email = text(&names.email);
-        let user = match &names.user {
-            Some(claim) => text(claim).ok_or_else(|| ClaimMissing { claim: claim.clone() })?,
-            None => text("preferred_username")
-                .or_else(|| email.clone())
-                .unwrap_or_else(|| claims.subject().to_owned()),
-        };
         let email_verified = match claims.value("email_verified") {
             _ if names.assume_email_verified => EmailVerified::Yes,
+            // The standard's word is about the standard's claim, and about no other that the operator chose.
+            _ if names.email != "email" => EmailVerified::Unsaid,
             Some(serde_json::Value::Bool(true)) => EmailVerified::Yes,
             None => EmailVerified::Unsaid,
             // The text "true" is some providers' way of saying it; a gate takes the standard's (Core §5.1).
             Some(_) => EmailVerified::No,
         };
+        let verified = |email: &String| email_verified == EmailVerified::Yes && !email.is_empty();
+        // Applications know people by this name, so an address is one only if it was verified.
+        let user = match &names.user {
+            Some(claim) if *claim == names.email => email.clone().filter(verified),
+            Some(claim) => text(claim),
+            None => text("preferred_username")
+                .or_else(|| email.clone().filter(verified))
+                .or_else(|| Some(claims.subject().to_owned())),
+        };
+        let user =
+            user.ok_or_else(|| ClaimMissing { claim: names.user.clone().unwrap_or_default() })?;
         let mut groups = claims.list(&names.groups);
         groups.retain(|group| !group.is_empty());
         let kept = provider.kept_claims.iter();

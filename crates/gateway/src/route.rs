@@ -56,6 +56,8 @@ pub struct Rule {
 impl Rule {
     /// Whether the rule is about a request with `method` for `path`, one reading of its path.
     pub fn is_about(&self, method: &Method, path: &str) -> bool {
+        // `HEAD` asks what `GET` would be answered (RFC 9110 §9.3.2).
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
         (self.methods.is_empty() || self.methods.contains(method))
             && self.path.as_ref().is_none_or(|pattern| pattern.matches(path))
     }
@@ -79,7 +81,7 @@ pub struct Routes {
     own_hosts: HashMap<String, PublicOrigin>,
 }
 
-/// Two routes claim one URL.
+/// Two routes claim one URL, or one host by http and by https: requests do not say which of these they mean.
 #[derive(Debug, thiserror::Error)]
 #[error("routes `{first}` and `{second}` have the same URL")]
 pub struct SameUrl {
@@ -119,6 +121,14 @@ impl Routes {
                 table.origins.push(route.origin.clone());
             }
             for host in route.origin.authorities() {
+                if let Some(other) =
+                    table.own_hosts.get(&host).filter(|other| **other != route.origin)
+                {
+                    return Err(SameUrl {
+                        first: other.as_str().to_owned(),
+                        second: route.name.clone(),
+                    });
+                }
                 table.own_hosts.insert(host.clone(), route.origin.clone());
                 let paths = table.hosts.entry(host).or_default();
                 if let Some(first) = paths.insert(route.path.clone(), Arc::clone(&route)) {

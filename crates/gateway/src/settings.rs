@@ -65,7 +65,7 @@ pub struct SignInProvider {
 /// Where a person's attributes stand in the claims: a member's name, or a dotted path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimNames {
-    /// The user name. `None`: `preferred_username`, else `email`, else `sub`.
+    /// The user name. `None`: `preferred_username`, else a verified `email`, else `sub`.
     pub user: Option<String>,
     /// The display name.
     pub name: String,

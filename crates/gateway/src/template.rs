@@ -211,6 +211,7 @@ impl Filter {
         }
         text.strip_prefix("join('")
             .and_then(|rest| rest.strip_suffix("')"))
+            .filter(|separator| !separator.is_empty())
             .map(|separator| Self::Join(separator.to_owned()))
             .ok_or_else(|| format!("`{text}` is no filter; write `join(',')` or `base64`"))
     }
@@ -266,11 +267,16 @@ impl Hole {
     }
 }
 
-/// Appends `value` with control characters and the separator's characters percent-encoded.
+/// Appends `value` with control characters percent-encoded; in a list also `%` and what the separator is made of, so
+/// that elements are told apart and can be read back. A space is encoded only where it separates alone.
 fn push_plain(text: &mut String, value: &str, separator: &str) {
-    let ends_list = !separator.is_empty() && value.contains(separator);
+    let spaces_separate = separator.chars().all(|character| character == ' ');
+    let encoded = |character: char| {
+        let separates = separator.contains(character) && (character != ' ' || spaces_separate);
+        character.is_control() || separates || (character == '%' && !separator.is_empty())
+    };
     for character in value.chars() {
-        if character.is_control() || (ends_list && separator.contains(character)) {
+        if encoded(character) {
             let mut bytes = [0_u8; 4];
             for byte in character.encode_utf8(&mut bytes).bytes() {
                 text.push_str(&format!("%{byte:02X}"));
@@ -321,6 +327,9 @@ mod tests {
         assert_eq!(fill("{user}", &eve), "x%0D%0AX-Injected: 1");
         assert_eq!(fill("{groups}", &eve), "a%2Cb,c%00d,e");
         assert_eq!(fill("{groups | join('|')}", &eve), "a,b|c%00d|e");
+        let edges = person("eve", &["a|", "b", "100%", "c d"]);
+        assert_eq!(fill("{groups | join('||')}", &edges), "a%7C||b||100%25||c d");
+        assert_eq!(fill("{groups | join(' ')}", &edges), "a| b 100%25 c%20d");
         let zoe = person("Zoë 山田 🙂", &[]);
         assert_eq!(fill("{user}", &zoe), "Zoë 山田 🙂");
     }
@@ -345,6 +354,7 @@ mod tests {
             ("{user", 0, "not closed"),
             ("a } b", 2, "closes nothing"),
             ("{groups | jion(',')}", 0, "is no filter"),
+            ("{groups | join('')}", 0, "is no filter"),
             ("{secret.x}", 0, "has no secret `x`"),
             ("a\tb", 1, "control characters"),
         ] {

@@ -255,7 +255,10 @@ impl Gateway {
         if let Some(opened) = opened {
             record.provider = Some(opened.session.identity().provider().to_owned());
             record.session = Some(opened.session);
-            cookies = opened.cookies;
+            // What is public may be kept by caches, and must not have anybody's session in it.
+            if record.decision != DecisionWord::Public {
+                cookies = opened.cookies;
+            }
         }
         let verdict = Verdict::Admit(Box::new(Admission::new(permit, target, edits)));
         Outcome { verdict, cookies, record }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use lychgate_gateway::login_state::LoginId;
 use lychgate_gateway::session::SessionId;
 use lychgate_gateway::world::Spent;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 const LOGINS_MAX: u64 = 100_000;
@@ -28,12 +29,18 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// An empty ledger for logins that take up to `login_timeout` and sessions that last up to `lifetime`.
     pub(crate) fn new(login_timeout: Duration, lifetime: Duration) -> Self {
+        // When one is full the oldest goes, never the one that has just come.
         Self {
             spent: Cache::builder()
+                .eviction_policy(EvictionPolicy::lru())
                 .max_capacity(LOGINS_MAX)
                 .time_to_live(login_timeout * 2)
                 .build(),
-            revoked: Cache::builder().max_capacity(SESSIONS_MAX).time_to_live(lifetime).build(),
+            revoked: Cache::builder()
+                .eviction_policy(EvictionPolicy::lru())
+                .max_capacity(SESSIONS_MAX)
+                .time_to_live(lifetime)
+                .build(),
             any_revoked: AtomicBool::new(false),
         }
     }

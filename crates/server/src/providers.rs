@@ -126,7 +126,10 @@ impl Provider {
     async fn keep_fresh(self: Arc<Self>) {
         let mut retry = RETRY_FIRST;
         loop {
-            let pause = match self.fetch().await {
+            // Held, so that older keys never take the place of newer ones.
+            let asked = self.keys_asked.lock().await;
+            let fetched = self.fetch().await;
+            let pause = match fetched {
                 Ok(known) => {
                     let before = self.known.swap(Some(Arc::new(known)));
                     if before.is_none() {
@@ -153,6 +156,7 @@ impl Provider {
                     retry
                 }
             };
+            drop(asked);
             tokio::time::sleep(jittered(pause)).await;
         }
     }
@@ -209,9 +213,9 @@ impl Provider {
     }
 
     async fn newer_keys(&self) -> Arc<KeySet> {
-        let Some(known) = self.known.load_full() else { return Arc::new(KeySet::empty()) };
         let came = Instant::now();
         let mut asked = self.keys_asked.lock().await;
+        let Some(known) = self.known.load_full() else { return Arc::new(KeySet::empty()) };
         let too_soon =
             asked.is_some_and(|asked| asked >= came || came.duration_since(asked) < KEYS_INTERVAL);
         if !too_soon {

@@ -7,7 +7,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustls::ServerConfig;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, split};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinHandle;
@@ -142,6 +145,99 @@ impl Upstream {
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.accepting.abort();
+    }
+}
+
+/// Vouches for applications, before those who were given its certificate.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// When a certificate is valid.
+#[derive(Clone, Copy, Debug)]
+pub enum Validity {
+    /// It was, until years ago.
+    Past,
+    /// It is.
+    Now,
+    /// It will be, in a time that none of us sees.
+    Future,
+}
+
+impl Authority {
+    /// An authority that nobody knows yet.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        Self(CertifiedIssuer::self_signed(params, key).expect("an authority"))
+    }
+
+    /// Its certificate, PEM.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A client that believes this authority alone, and speaks one version of TLS.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn client(
+        &self,
+        version: &'static SupportedProtocolVersion,
+        alpn: &[&str],
+    ) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).expect("an authority");
+        let mut client = ClientConfig::builder_with_protocol_versions(&[version])
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        client.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        client
+    }
+
+    /// A certificate for a host name or an IP address, and its key, both PEM.
+    ///
+    /// # Panics
+    /// When that is no name.
+    #[must_use]
+    pub fn issues(&self, name: &str, validity: Validity) -> (String, String) {
+        let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
+        let (from, to) = match validity {
+            Validity::Past => (2001, 2002),
+            Validity::Now => (2001, 4001),
+            Validity::Future => (4001, 4002),
+        };
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(to, 1, 1);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// The application's side of TLS, with such a certificate.
+    ///
+    /// # Panics
+    /// As [`issues`](Self::issues).
+    #[must_use]
+    pub fn certifies(&self, name: &str, validity: Validity) -> ServerConfig {
+        let (certificate, key) = self.issues(name, validity);
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM");
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
+        ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .expect("a certificate and its key")
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

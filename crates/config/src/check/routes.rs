@@ -68,6 +68,23 @@ impl Reading<'_> {
                 );
                 continue;
             }
+            let same_host = |first: &Route| {
+                first.origin != route.origin
+                    && first
+                        .origin
+                        .authorities()
+                        .any(|host| route.origin.authorities().any(|own| own == host))
+            };
+            if let Some((first, first_place)) = routes.iter().find(|(first, _)| same_host(first)) {
+                let message = format!("{} is served by http and by https", route.origin.host());
+                top.context.add(
+                    Problem::new(Code::E0220, &place, message)
+                        .label(format!("`{}`", route.name))
+                        .also(first_place, format!("`{}`", first.name))
+                        .help("give both the address that browsers show; `redirect_to_https` serves the other"),
+                );
+                continue;
+            }
             hosts.push(ServedHost {
                 route: route.name.clone(),
                 origin: route.origin.clone(),
@@ -77,7 +94,7 @@ impl Reading<'_> {
         }
         let sign_in = self.auth.public_url.as_ref().map(|(origin, _)| origin);
         let routes = routes.into_iter().map(|(route, _)| route).collect();
-        // Equal URLs were taken out above.
+        // URLs and hosts that contradict each other were taken out above.
         let routes = Routes::new(routes, sign_in).unwrap_or_default();
         Found { routes, hosts }
     }

@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 use url::Url;
 
 use super::{Gateway, Site};
-use crate::client::Initiator;
+use crate::client::{Client, Initiator};
 use crate::cookie::Found as FoundCookie;
 use crate::endpoint::Endpoint;
 use crate::login_state::LogoutState;
@@ -32,7 +32,8 @@ impl Gateway {
     ) -> Outcome {
         let posted = request.method == Method::POST;
         let meant = match Initiator::of(request.headers, site.origin.as_str()) {
-            Initiator::Own => true,
+            // An application's page may hold what strangers wrote; a picture in it is not the person's wish.
+            Initiator::Own => posted || request.kind == Client::Browser,
             Initiator::Foreign => false,
             Initiator::Unsaid => posted,
         };

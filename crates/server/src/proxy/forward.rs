@@ -107,6 +107,7 @@ impl ResponseRules<'_> {
         for name in ours(&response.headers, self.stripped) {
             response.remove_header(&name);
         }
+        say_the_length_once(response)?;
         self.keep_our_cookies_ours(response)?;
         for (name, value) in &self.route.response_headers {
             match value {
@@ -117,9 +118,8 @@ impl ResponseRules<'_> {
         for cookie in self.ours {
             response.append_header(header::SET_COOKIE, cookie.clone())?;
         }
-        if !self.ours.is_empty() && !response.headers.contains_key(header::CACHE_CONTROL) {
-            // Otherwise a cache on the way might keep one person's session for the next.
-            response.insert_header(header::CACHE_CONTROL, "no-cache=\"set-cookie\"")?;
+        if !self.ours.is_empty() {
+            keep_from_caches(response)?;
         }
         response.insert_header("x-request-id", self.request_id)
     }
@@ -137,6 +137,34 @@ impl ResponseRules<'_> {
         theirs
             .into_iter()
             .try_for_each(|line| response.append_header(header::SET_COOKIE, line).map(drop))
+    }
+}
+
+/// Lets no cache on the way keep a response with a session in it and give it to the next person, whatever the
+/// application allows (RFC 9111 §3, §7.3).
+fn keep_from_caches(response: &mut ResponseHeader) -> Result<()> {
+    let mut lines = response.headers.get_all(header::CACHE_CONTROL).iter();
+    let private = lines.any(|line| {
+        let mut words = line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        words.any(|word| {
+            word.eq_ignore_ascii_case(b"private") || word.eq_ignore_ascii_case(b"no-store")
+        })
+    });
+    if private {
+        return Ok(());
+    }
+    for name in ["expires", "surrogate-control", "cdn-cache-control"] {
+        response.remove_header(name);
+    }
+    response.insert_header(header::CACHE_CONTROL, "private, no-cache")
+}
+
+/// A length that is repeated is passed on once (RFC 9110 §8.6). One that contradicts itself was refused before.
+fn say_the_length_once(response: &mut ResponseHeader) -> Result<()> {
+    let mut lengths = response.headers.get_all(header::CONTENT_LENGTH).iter();
+    match (lengths.next().cloned(), lengths.next()) {
+        (Some(length), Some(_)) => response.insert_header(header::CONTENT_LENGTH, length),
+        (_, _) => Ok(()),
     }
 }
 
