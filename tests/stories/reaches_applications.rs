@@ -289,6 +289,7 @@ async fn an_answer_that_is_none_is_said_to_be_none() {
         ("an endless head", endless.as_bytes()),
         ("a name with a space", b"HTTP/1.1 200 OK\r\nbad name: x\r\ncontent-length: 0\r\n\r\n"),
         ("two lengths", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok!"),
+        ("two in a list", b"HTTP/1.1 200 OK\r\ncontent-length: 2, 3\r\n\r\nok!"),
         ("a length of letters", b"HTTP/1.1 200 OK\r\ncontent-length: two\r\n\r\nok"),
         ("a negative length", b"HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\nok"),
         (

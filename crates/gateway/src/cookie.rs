@@ -299,7 +299,7 @@ impl Cookies {
         }
         let mut kept: Vec<u8> = Vec::new();
         for line in headers.get_all(header::COOKIE) {
-            for piece in line.as_bytes().split(|byte| *byte == b';') {
+            for piece in pieces(line.as_bytes()) {
                 let name = piece.split(|byte| *byte == b'=').next().unwrap_or(piece);
                 if self.is_ours(name) || piece.trim_ascii().is_empty() {
                     continue;

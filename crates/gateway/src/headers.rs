@@ -228,18 +228,23 @@ impl HeaderEdits {
                 set.push((name.clone(), template.fill(identity)));
             }
         }
-        let mut forward = |name: &'static str, value: &str| {
-            if let Ok(value) = HeaderValue::try_from(value) {
+        let mut forward = |name: &'static str, value: Result<HeaderValue, _>| {
+            if let Ok(value) = value {
                 set.push((HeaderName::from_static(name), value));
             }
         };
-        forward("x-forwarded-proto", route.origin.scheme().as_str());
-        forward("x-forwarded-host", route.origin.authority());
-        forward("x-request-id", forwarding.request_id);
+        forward("x-forwarded-proto", Ok(HeaderValue::from_static(route.origin.scheme().as_str())));
+        forward("x-forwarded-host", HeaderValue::from_str(route.origin.authority()));
+        forward("x-request-id", HeaderValue::from_str(forwarding.request_id));
         if let Some(address) = forwarding.client.address() {
-            let path: Vec<String> = forwarding.path.iter().map(ToString::to_string).collect();
-            forward("x-forwarded-for", &path.join(", "));
-            forward("x-real-ip", &address.to_string());
+            let client = HeaderValue::try_from(address.to_string());
+            if let ([_], Ok(client)) = (forwarding.path, &client) {
+                forward("x-forwarded-for", Ok(client.clone()));
+            } else {
+                let path: Vec<String> = forwarding.path.iter().map(ToString::to_string).collect();
+                forward("x-forwarded-for", HeaderValue::from_str(&path.join(", ")));
+            }
+            forward("x-real-ip", client);
         }
         let mut remove = route.identity.remove.clone();
         // Nobody: a header that a person would have filled must not be the client's either.

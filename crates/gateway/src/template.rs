@@ -275,6 +275,10 @@ fn push_plain(text: &mut String, value: &str, separator: &str) {
         let separates = separator.contains(character) && (character != ' ' || spaces_separate);
         character.is_control() || separates || (character == '%' && !separator.is_empty())
     };
+    if !value.chars().any(encoded) {
+        text.push_str(value);
+        return;
+    }
     for character in value.chars() {
         if encoded(character) {
             let mut bytes = [0_u8; 4];

@@ -58,6 +58,23 @@ struct Opened {
     cookies: Vec<HeaderValue>,
 }
 
+/// A session as it was opened, and for which cookie at which place it had been sealed. Whether it is still alive is
+/// asked every time.
+#[derive(Debug)]
+pub struct OpenSession {
+    session: Arc<Session>,
+    with_old_key: bool,
+    cookie: String,
+    place: String,
+}
+
+impl OpenSession {
+    /// What opened at one place is not to be used at another, where it would not open (H2).
+    fn was_sealed_for(&self, site: &Site) -> bool {
+        self.cookie == site.cookies.session_name() && self.place == site.cookies.place()
+    }
+}
+
 impl Gateway {
     /// A gateway for `settings`, which the configuration has checked.
     pub fn new(settings: Settings) -> Self {
@@ -344,29 +361,45 @@ impl Gateway {
             FoundCookie::Confused => return Err(NoSession::Unreadable),
             FoundCookie::Value(value) => value,
         };
-        let (name, place) = (site.cookies.session_name(), site.cookies.place());
-        let tags = self.providers.iter().map(|provider| (&provider.tag, provider));
-        let (opened, provider) = self
-            .settings
-            .keys
-            .open(Purpose::Session, name, place, tags, &value)
-            .map_err(|_| NoSession::Unreadable)?;
-        let session: Session =
-            postcard::from_bytes(&opened.text).map_err(|_| NoSession::Unreadable)?;
+        let open = match world.remembered(&value).filter(|open| open.was_sealed_for(site)) {
+            Some(open) => open,
+            None => {
+                let open = Arc::new(self.open_session(site, &value).ok_or(NoSession::Unreadable)?);
+                world.remember(&value, &open);
+                open
+            }
+        };
+        let session = &open.session;
         session.check(&self.settings.sessions, now)?;
         if world.is_revoked(session.id()) {
             return Err(NoSession::SignedOut);
         }
-        let renewed = session.renewed(&self.settings.sessions, now);
-        if renewed.is_none() && !opened.with_old_key {
-            return Ok(Opened { session: Arc::new(session), cookies: Vec::new() });
+        let renewed = session.renewed(&self.settings.sessions, now).map(Arc::new);
+        if renewed.is_none() && !open.with_old_key {
+            return Ok(Opened { session: Arc::clone(session), cookies: Vec::new() });
         }
-        let session = Arc::new(renewed.unwrap_or(session));
+        let session = renewed.unwrap_or_else(|| Arc::clone(session));
         // A session that fitted before fits now; if not, the browser keeps the one it has.
         let cookies = self
-            .session_cookies(world, site, provider, &session, request.headers, now)
+            .provider(session.identity().provider())
+            .and_then(|provider| {
+                self.session_cookies(world, site, provider, &session, request.headers, now).ok()
+            })
             .unwrap_or_default();
         Ok(Opened { session, cookies })
+    }
+
+    fn open_session(&self, site: &Site, sealed: &str) -> Option<OpenSession> {
+        let (name, place) = (site.cookies.session_name(), site.cookies.place());
+        let tags = self.providers.iter().map(|provider| (&provider.tag, ()));
+        let (opened, ()) =
+            self.settings.keys.open(Purpose::Session, name, place, tags, sealed).ok()?;
+        Some(OpenSession {
+            session: Arc::new(postcard::from_bytes(&opened.text).ok()?),
+            with_old_key: opened.with_old_key,
+            cookie: name.to_owned(),
+            place: place.to_owned(),
+        })
     }
 
     /// `Set-Cookie` lines for a session.

@@ -7,6 +7,7 @@ use lychgate_oidc::{KeySet, Metadata};
 
 use crate::login_state::LoginId;
 use crate::session::SessionId;
+use crate::visit::OpenSession;
 
 /// The world as a visit sees it. The time is read once, by the door, and is the same for the whole visit.
 pub trait World: Sync {
@@ -35,6 +36,20 @@ pub trait World: Sync {
 
     /// Where a login that was used up led.
     fn spent(&self, login: LoginId) -> Option<String>;
+
+    /// What a sealed session opened to, if it was opened here lately.
+    ///
+    /// Opening costs more than everything else that is decided about a signed-in request. The whole sealed
+    /// text is compared, never a part or a hash of it. A world that remembers nothing is right, and slower.
+    fn remembered(&self, sealed: &str) -> Option<Arc<OpenSession>> {
+        let _ = sealed;
+        None
+    }
+
+    /// Offers an opened session to be remembered.
+    fn remember(&self, sealed: &str, open: &Arc<OpenSession>) {
+        let _ = (sealed, open);
+    }
 
     /// Ends a session, so that a copy of its cookie is worth nothing here any more.
     fn revoke(&self, session: SessionId);

@@ -18,6 +18,7 @@ mod objection;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -71,6 +72,33 @@ pub(crate) struct App<W> {
     telemetry: Arc<Telemetry>,
     limits: Limits,
     drain: Drain,
+    request_ids: RequestIds,
+}
+
+/// Ids that no other request of this process has, and none of another process in practice. They are names and no
+/// secrets: a counter is enough, behind a beginning that is drawn once.
+#[derive(Debug)]
+struct RequestIds {
+    process: u64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> Self {
+        let mut bytes = [0; 16];
+        world::fill_random(&mut bytes);
+        let drawn = u128::from_be_bytes(bytes);
+        // Both halves of what was drawn; neither cast loses what the other keeps.
+        let (process, first) = ((drawn >> 64) as u64, drawn as u64);
+        Self { process, next: AtomicU64::new(first) }
+    }
+
+    /// 32 hexadecimal digits.
+    fn next(&self) -> String {
+        // An odd factor turns each step into a jump and meets every number once: ids say nothing of how many came.
+        let turn = self.next.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        format!("{:016x}{turn:016x}", self.process)
+    }
 }
 
 /// One request, from its header block to its log line.
@@ -143,7 +171,14 @@ impl<W> App<W> {
         telemetry: Arc<Telemetry>,
         limits: Limits,
     ) -> Self {
-        Self { site, world, telemetry, limits, drain: Drain::default() }
+        Self {
+            site,
+            world,
+            telemetry,
+            limits,
+            drain: Drain::default(),
+            request_ids: RequestIds::new(),
+        }
     }
 
     /// The requests under way.
@@ -274,14 +309,12 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
     type CTX = Visit;
 
     fn new_ctx(&self) -> Visit {
-        let mut id = [0; 16];
-        world::fill_random(&mut id);
         Visit {
             site: self.site.load_full(),
             came: SystemTime::now(),
             began: Instant::now(),
             now: world::now(),
-            id: format!("{:032x}", u128::from_be_bytes(id)),
+            id: self.request_ids.next(),
             client: None,
             canonical: None,
             outcome: None,

@@ -1,12 +1,15 @@
 //! The world as it is: the operating system's randomness, the providers, and what this process remembers.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ahash::RandomState;
 use lychgate_gateway::login_state::LoginId;
 use lychgate_gateway::session::SessionId;
+use lychgate_gateway::visit::OpenSession;
 use lychgate_gateway::world::{Known, Spent, Unreachable, World};
 use lychgate_oidc::{KeySet, Timestamp};
+use moka::sync::Cache;
 
 use crate::fetch::Fetcher;
 use crate::ledger::Ledger;
@@ -20,6 +23,23 @@ pub(crate) struct Live {
     pub(crate) ledger: Ledger,
     pub(crate) providers: Providers,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) opened: OpenedSessions,
+}
+
+/// Sessions that were opened lately, by their whole sealed text. The hash is keyed at random for each process.
+pub(crate) type OpenedSessions = Cache<Box<str>, Arc<OpenSession>, RandomState>;
+
+/// How many are remembered, a few KiB each.
+const OPENED_MAX: u64 = 4096;
+/// How long one is, whether it is used or not.
+const OPENED_FOR: Duration = Duration::from_secs(600);
+
+/// Nothing remembered yet.
+pub(crate) fn opened_sessions() -> OpenedSessions {
+    Cache::builder()
+        .max_capacity(OPENED_MAX)
+        .time_to_live(OPENED_FOR)
+        .build_with_hasher(RandomState::new())
 }
 
 /// The time, for one visit.
@@ -73,6 +93,14 @@ impl World for Live {
 
     fn spent(&self, login: LoginId) -> Option<String> {
         self.ledger.spent(login)
+    }
+
+    fn remembered(&self, sealed: &str) -> Option<Arc<OpenSession>> {
+        self.opened.get(sealed)
+    }
+
+    fn remember(&self, sealed: &str, open: &Arc<OpenSession>) {
+        self.opened.insert(sealed.into(), Arc::clone(open));
     }
 
     fn revoke(&self, session: SessionId) {

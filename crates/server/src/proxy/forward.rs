@@ -15,7 +15,7 @@ use lychgate_gateway::cookie::{Cookies, ForUpstream};
 use lychgate_gateway::headers::Stripped;
 use lychgate_gateway::outcome::Admission;
 use lychgate_gateway::route::Route;
-use pingora_error::Result;
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::Manner;
@@ -49,34 +49,52 @@ impl Rules<'_> {
         received: &RequestHeader,
         upstream: &mut RequestHeader,
     ) -> Result<()> {
-        upstream.set_raw_path(self.admission.target().as_bytes())?;
-        match self.cookies.map(|cookies| cookies.for_upstream(&received.headers)) {
-            None | Some(ForUpstream::AsSent) => {}
-            Some(ForUpstream::Nothing) => drop(upstream.remove_header(&header::COOKIE)),
-            Some(ForUpstream::Only(cookie)) => upstream.insert_header(header::COOKIE, cookie)?,
+        let gone: Vec<HeaderName> = named(&received.headers).collect();
+        let edits = self.admission.edits();
+        let mut headers = HeaderMap::with_capacity(upstream.headers.len() + edits.set.len() + 4);
+        let cookie = self.cookies.map(|cookies| cookies.for_upstream(&received.headers));
+        for (name, value) in &upstream.headers {
+            let cookie_as_sent =
+                *name != header::COOKIE || matches!(cookie, None | Some(ForUpstream::AsSent));
+            let passed_on = !HOP_BY_HOP.contains(name)
+                && !gone.contains(name)
+                && !edits.remove.contains(name)
+                && !self.stripped.contains(name.as_str());
+            if cookie_as_sent && passed_on {
+                headers.append(name.clone(), value.clone());
+            }
         }
-        for name in for_one_connection(&received.headers) {
-            upstream.remove_header(&name);
-        }
-        for name in ours(&upstream.headers, self.stripped) {
-            upstream.remove_header(&name);
+        if let Some(ForUpstream::Only(cookie)) = cookie
+            && !gone.contains(&header::COOKIE)
+        {
+            headers.insert(header::COOKIE, cookie);
         }
         if upstream.version == Version::HTTP_2 && takes_trailers(&received.headers) {
-            upstream.insert_header(header::TE, "trailers")?;
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
         }
         if self.manner == Manner::Handshake {
-            upstream.insert_header(header::CONNECTION, "Upgrade")?;
-            upstream.insert_header(header::UPGRADE, "websocket")?;
-        }
-        let edits = self.admission.edits();
-        for name in &edits.remove {
-            upstream.remove_header(name);
+            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
         for (name, value) in &edits.set {
-            upstream.insert_header(name.clone(), value.clone())?;
+            headers.insert(name.clone(), value.clone());
         }
         // Applications make links of it, so it is the address that browsers know.
-        upstream.insert_header(header::HOST, self.admission.route().origin.authority())
+        if let Ok(host) = HeaderValue::from_str(self.admission.route().origin.authority()) {
+            headers.insert(header::HOST, host);
+        }
+
+        // Made anew rather than edited: the library keeps the spelling of each name that it inserts or removes,
+        // which costs more than everything above.
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.method = upstream.method.clone();
+        parts.version = upstream.version;
+        parts.headers = headers;
+        let ends = upstream.send_end_stream();
+        *upstream = RequestHeader::from(parts);
+        upstream.set_raw_path(self.admission.target().as_bytes())?;
+        upstream.set_send_end_stream(ends.unwrap_or(true));
+        Ok(())
     }
 }
 
@@ -159,13 +177,22 @@ fn keep_from_caches(response: &mut ResponseHeader) -> Result<()> {
     response.insert_header(header::CACHE_CONTROL, "private, no-cache")
 }
 
-/// A length that is repeated is passed on once (RFC 9110 §8.6). One that contradicts itself was refused before.
+/// A length that is repeated, in lines or in a list, is passed on once; one that contradicts itself is an
+/// error (RFC 9110 §8.6).
 fn say_the_length_once(response: &mut ResponseHeader) -> Result<()> {
-    let mut lengths = response.headers.get_all(header::CONTENT_LENGTH).iter();
-    match (lengths.next().cloned(), lengths.next()) {
-        (Some(length), Some(_)) => response.insert_header(header::CONTENT_LENGTH, length),
-        (_, _) => Ok(()),
+    let lines = response.headers.get_all(header::CONTENT_LENGTH).iter();
+    let lengths = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let mut lengths = lengths.map(<[u8]>::trim_ascii);
+    let Some(length) = lengths.next() else { return Ok(()) };
+    let (mut alone, length) = (true, length.to_vec());
+    for other in lengths {
+        if other != length {
+            let differ = Error::explain(ErrorType::InvalidHTTPHeader, "a response has two lengths");
+            return Err(differ.into_up());
+        }
+        alone = false;
     }
+    if alone { Ok(()) } else { response.insert_header(header::CONTENT_LENGTH, length) }
 }
 
 /// Whether a request asks for a WebSocket, in the one way that HTTP/1.1 has for it (RFC 6455 §4.1).
@@ -189,10 +216,15 @@ fn is_only(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {
 
 /// The names of the headers in `headers` that end here.
 fn for_one_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let named = nominated(headers).filter_map(|token| HeaderName::from_bytes(token).ok());
-    // Where a message ends and whom it is for concerns everybody, whatever a client says.
-    let named = named.filter(|name| ![header::CONTENT_LENGTH, header::HOST].contains(name));
-    HOP_BY_HOP.iter().cloned().chain(named).filter(|name| headers.contains_key(name)).collect()
+    let ended = HOP_BY_HOP.iter().cloned().chain(named(headers));
+    ended.filter(|name| headers.contains_key(name)).collect()
+}
+
+/// What a message's `Connection` names, but for where it ends and whom it is for: that concerns everybody, whatever a
+/// client says.
+fn named(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    let names = nominated(headers).filter_map(|token| HeaderName::from_bytes(token).ok());
+    names.filter(|name| ![header::CONTENT_LENGTH, header::HOST].contains(name))
 }
 
 /// What `Connection` names.

@@ -68,21 +68,22 @@ fn exceeds(bytes: usize, most: u64) -> bool {
 /// Whether the request line has a fragment in it, which no target has (RFC 9112 §3.2). pingora cuts it off
 /// without a word, and other programs do not.
 fn names_fragment(raw: Option<&[u8]>) -> bool {
-    let line = raw.unwrap_or_default().split(|byte| *byte == b'\n').next();
-    line.is_some_and(|line| line.contains(&b'#'))
+    let raw = raw.unwrap_or_default();
+    let line = memchr::memchr(b'\n', raw).and_then(|end| raw.get(..end)).unwrap_or(raw);
+    memchr::memchr(b'#', line).is_some()
 }
 
 /// Whether the message says in one way only where it ends, and in lines that end as lines do.
 fn is_framed_once(head: &RequestHeader, raw: Option<&[u8]>) -> bool {
     let raw = raw.unwrap_or_default();
-    let mut lines = raw.split(|byte| *byte == b'\n');
-    if lines.clone().any(|line| !line.is_empty() && !line.ends_with(b"\r")) {
+    let bare = |end: usize| !raw.get(..end).is_some_and(|line| line.ends_with(b"\r"));
+    if memchr::memchr_iter(b'\n', raw).any(bare) {
         return false;
     }
     let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else { return true };
     // pingora has taken `Content-Length` away by now, so it is looked for in what was sent.
-    let has_length = lines.any(|line| {
+    let has_length = raw.split(|byte| *byte == b'\n').any(|line| {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
         name.trim_ascii().eq_ignore_ascii_case(b"content-length")
     });
