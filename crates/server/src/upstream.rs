@@ -42,6 +42,8 @@ pub(crate) struct Upstreams(BTreeMap<String, Arc<Upstream>>);
 #[derive(Debug)]
 pub(crate) struct Upstream {
     copies: Vec<Copy>,
+    /// All peers, where no name has to be looked up.
+    fixed: Option<Arc<[HttpPeer]>>,
     manner: Manner,
     next: AtomicUsize,
     /// Empty when no copy has a name to be looked up.
@@ -154,8 +156,14 @@ impl Upstream {
             http2: config.http2,
         };
         let copies = config.addresses.iter().map(|address| manner.copy(address));
+        let copies = copies.collect::<Result<Vec<_>, _>>()?;
+        let fixed = copies.iter().map(|copy| match copy {
+            Copy::Fixed(peer) => Some(peer.as_ref().clone()),
+            Copy::Named { .. } => None,
+        });
         Ok(Self {
-            copies: copies.collect::<Result<_, _>>()?,
+            fixed: fixed.collect(),
+            copies,
             manner,
             next: AtomicUsize::new(0),
             looked_up: Cache::builder().max_capacity(1).time_to_live(NAMES_KEPT).build(),
@@ -172,7 +180,10 @@ impl Upstream {
     /// # Errors
     /// [`NoAddress`] when no name of any copy has ever been found.
     pub(crate) async fn candidates(&self) -> Result<Candidates, Arc<NoAddress>> {
-        let peers = self.looked_up.try_get_with((), self.peers()).await?;
+        let peers = match &self.fixed {
+            Some(peers) => Arc::clone(peers),
+            None => self.looked_up.try_get_with((), self.peers()).await?,
+        };
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         Ok(Candidates { peers, next, tried: 0 })
     }
