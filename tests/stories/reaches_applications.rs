@@ -512,29 +512,6 @@ async fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
     assert!(!path.exists(), "nothing is left behind");
 }
 
-/// A gate that could not prove who it is does not open, and says which files are to blame.
-#[tokio::test]
-async fn a_certificate_without_its_key_is_said_at_once() {
-    let scratch = Scratch::new();
-    let (first, second) = (Authority::new(), Authority::new());
-    let (certificate, _) = first.issues("app.localhost", Validity::Now);
-    let (_, key) = second.issues("app.localhost", Validity::Now);
-    scratch.write("tls.crt", certificate);
-    scratch.write("tls.key", key);
-    let listener = secure_listener(free_port(), "");
-    let toml = configuration("addresses = [\"http://127.0.0.1:1\"]", &listener);
-    let file = scratch.write("lychgate.toml", toml);
-
-    let printed = lychgate(&scratch, ["run", "-c", file.to_str().expect("a path of text")]);
-
-    assert!(matches!(printed.code, Some(1 | 78)), "{:?}: {}", printed.code, printed.stderr);
-    assert!(
-        printed.stderr.contains("tls.crt") && printed.stderr.contains("tls.key"),
-        "{}",
-        printed.stderr
-    );
-}
-
 /// P5: old versions are refused, and HTTP/2 is spoken with those who ask for it.
 #[tokio::test]
 async fn the_version_of_tls_and_the_protocol_are_agreed_on() {

@@ -305,7 +305,7 @@ async fn a_redirect_uri_that_is_not_registered_is_the_providers_page_to_show() {
 
 /// C2: an attribute that is missing is sent empty, so nobody behind can take its place for free.
 #[tokio::test]
-async fn somebody_without_an_address_is_signed_in_and_has_an_empty_header() {
+async fn c2_somebody_without_an_address_is_signed_in_and_has_an_empty_header() {
     let house = House::open().await;
     house.provider.set(|control| control.fault = Some(Fault::MissingEmail));
     let bob = house.signed_in("bob").await;
@@ -356,7 +356,7 @@ async fn the_providers_words_are_shown_escaped() {
 
 /// L1: a code and a secret go nowhere that was not written down.
 #[tokio::test]
-async fn a_token_endpoint_that_redirects_is_not_followed() {
+async fn l1_a_token_endpoint_that_redirects_is_not_followed() {
     let trap =
         Upstream::start(Script::Answer(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")).await;
     let house = House::open().await;
@@ -449,7 +449,7 @@ async fn a_token_endpoint_that_answers_late_is_not_waited_for() {
 
 /// G1, G2, G6, G9, G11 to G14, G16: one sign-in for each way in which an ID token can be no good.
 #[tokio::test]
-async fn an_id_token_that_is_no_good_signs_nobody_in() {
+async fn g2_g11_an_id_token_that_is_no_good_signs_nobody_in() {
     let house = House::open().await;
     let far = 9_999_999_999_u64;
     let set = |name: &str, value: serde_json::Value| Tamper::set_claim(name, value);
@@ -578,7 +578,7 @@ async fn try_again_leads_to_where_the_person_wanted_to_go() {
 
 /// F9 and D8: two providers at one gate; the answer of one is no answer to a question to the other.
 #[tokio::test]
-async fn an_answer_of_another_provider_is_no_answer() {
+async fn f9_an_answer_of_another_provider_is_no_answer() {
     let other_address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let mut clients = Vec::new();
     let house_plan = |plan: &mut Plan| {

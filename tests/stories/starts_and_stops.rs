@@ -337,6 +337,38 @@ async fn a_check_says_who_does_not_answer() {
 
     assert_eq!(good.code, Some(0), "{good:?}");
     assert_eq!(bad.code, Some(69), "{bad:?}");
+    assert!(good.stdout.contains(": ok ("), "{good:?}");
+    assert!(bad.stdout.contains("but 1 of what it names does not answer"), "{bad:?}");
+    assert!(!bad.stdout.contains(": ok ("), "{bad:?}");
+    assert!(bad.stderr.contains("unreachable: providers."), "{bad:?}");
+}
+
+/// a gate that could not prove who it is does not open, and says which files are to blame.
+#[test]
+fn a_certificate_without_its_key_is_said_at_once() {
+    let scratch = Scratch::new();
+    let [first, second] = ["app.test", "other.test"]
+        .map(|name| generate_simple_self_signed([name.to_owned()]).expect("a certificate"));
+    scratch.write("tls.crt", first.cert.pem());
+    scratch.write("tls.key", second.signing_key.serialize_pem());
+    let (port, nobody) = (free_port(), SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
+    let toml = public_gate(port, nobody).replace(
+        "[routes.app]",
+        "tls = { certificate = \"tls.crt\", key = \"tls.key\" }\n[routes.app]",
+    );
+    let file = scratch.write("lychgate.toml", toml);
+    let file = file.to_str().expect("a path of text");
+
+    let run = lychgate(&scratch, ["run", "-c", file]);
+    let checked = lychgate(&scratch, ["check", "-c", file]);
+
+    assert_eq!((run.code, checked.code), (Some(78), Some(1)), "{run:?} {checked:?}");
+    assert_eq!(checked.stdout, "", "nobody was asked, and nothing is ok");
+    for printed in [run, checked] {
+        for word in ["error: ", "tls.crt", "tls.key"] {
+            assert!(printed.stderr.contains(word), "{word}: {}", printed.stderr);
+        }
+    }
 }
 
 /// K-30: a socket file, for a proxy on the same machine.
@@ -369,7 +401,7 @@ async fn a_gate_listens_on_a_socket_file() {
     assert!(!path.exists(), "nothing is left behind");
 }
 
-/// P5, J-TLS: TLS, HTTP/2 by agreement, and a door beside it that leads there.
+/// P5, P-03, J-TLS: TLS, HTTP/2 by agreement, and a door beside it that leads there.
 #[tokio::test]
 async fn a_gate_speaks_tls_and_leads_others_to_it() {
     let CertifiedKey { cert, signing_key } =
@@ -406,6 +438,15 @@ async fn a_gate_speaks_tls_and_leads_others_to_it() {
     assert!(bob.cookie("__Host-lychgate").is_some(), "{:?}", bob.cookies());
     assert!([301, 302, 307, 308].contains(&plain.statuses()[0]), "{:?}", plain.statuses());
     assert_eq!(plain.responses[0].header("location"), Some(format!("{origin}/deep?x=1").as_str()));
+    for (name, protection) in [
+        ("cache-control", "no-store"),
+        ("referrer-policy", "no-referrer"),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+    ] {
+        assert_eq!(plain.responses[0].header(name), Some(protection), "{name}");
+    }
+    assert!(plain.responses[0].header("content-security-policy").is_some(), "{plain:?}");
     assert_eq!(stranger.responses[0].header("location"), None);
     assert!(
         house

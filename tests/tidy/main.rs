@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use cargo_metadata::{DependencyKind, MetadataCommand};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Nobody finds their way in more.
 const LINES_MAX: usize = 700;
@@ -35,6 +35,11 @@ fn shown(file: &Path) -> String {
 
 fn expect_none(what: &str, found: &[String]) {
     assert!(found.is_empty(), "{what}:\n  {}", found.join("\n  "));
+}
+
+fn workspace() -> Metadata {
+    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec();
+    metadata.expect("the workspace can be read")
 }
 
 /// A floor may use what is below it and these libraries. To add one is a decision, made here.
@@ -107,9 +112,50 @@ fn each_floor_uses_what_it_may_and_no_more() {
                 "url",
             ],
         ),
+        (
+            "lychgate-server",
+            &[
+                "ahash",
+                "arc-swap",
+                "async-trait",
+                "aws-lc-rs",
+                "base64",
+                "bytes",
+                "clap",
+                "getrandom",
+                "http",
+                "http-body-util",
+                "hyper",
+                "hyper-util",
+                "lychgate-config",
+                "lychgate-demo",
+                "lychgate-gateway",
+                "lychgate-oidc",
+                "memchr",
+                "minijinja",
+                "moka",
+                "pingora-core",
+                "pingora-error",
+                "pingora-http",
+                "pingora-proxy",
+                "reqwest",
+                "rustix",
+                "rustls",
+                "rustls-pki-types",
+                "serde",
+                "serde_json",
+                "sha2",
+                "thiserror",
+                "tikv-jemallocator",
+                "tokio",
+                "tokio-rustls",
+                "tracing",
+                "tracing-subscriber",
+                "url",
+            ],
+        ),
     ]);
-    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec();
-    let metadata = metadata.expect("the workspace can be read");
+    let metadata = workspace();
     let mut wrong = Vec::new();
     for package in &metadata.packages {
         let Some(permitted) = floors.get(package.name.as_str()) else { continue };
@@ -135,6 +181,15 @@ fn each_floor_uses_what_it_may_and_no_more() {
         metadata.packages.iter().map(|package| package.name.as_str()).collect();
     assert!(floors.keys().all(|floor| names.contains(floor)), "{names:?}");
     expect_none("the list of permitted libraries and the floors differ", &wrong);
+}
+
+/// With a second one, `cargo run` at the root would ask which is meant.
+#[test]
+fn cargo_run_means_the_gateway() {
+    let metadata = workspace();
+    let meant: Vec<_> =
+        metadata.packages.iter().filter_map(|package| package.default_run.as_deref()).collect();
+    assert_eq!(meant, ["lychgate"]);
 }
 
 #[test]

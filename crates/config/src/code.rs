@@ -90,6 +90,8 @@ codes! {
     W0302 "A file with a secret can be read by others."
     W0401 "Session cookies travel in plain text."
     W0403 "E-mail addresses are believed without verification."
+    W0404 "Browsers refuse a cookie: it is for requests of other sites and travels in plain text."
+    W0510 "No session key can be kept; sessions end at restart. Said by `run`."
 }
 
 /// Every code with its meaning in one sentence, in order; the reference is made from it.

@@ -107,30 +107,6 @@ impl Files {
         }
     }
 
-    /// What cannot be judged after a syntax error at `place`: its line, and where that begins a table
-    /// everything up to the next one.
-    pub(crate) fn unreadable(&self, place: &Place) -> Place {
-        let text = self.find(place.file).map_or("", File::text);
-        let before = text.get(..place.span.start).unwrap_or(text);
-        let start = before.rfind('\n').map_or(0, |at| at + 1);
-        let mut end = start;
-        for (index, line) in text.get(start..).unwrap_or_default().split_inclusive('\n').enumerate()
-        {
-            let is_header = line.trim_start().starts_with('[');
-            let began_table =
-                text.get(start..).is_some_and(|rest| rest.trim_start().starts_with('['));
-            if index > 0 && (!began_table || is_header) {
-                break;
-            }
-            end += line.len();
-        }
-        // The end of the file belongs to its last line.
-        Place {
-            file: place.file,
-            span: start..end.max(place.span.end) + usize::from(end == text.len()),
-        }
-    }
-
     /// Stars out what stands at `place` wherever the file is shown; quotes and line ends stay.
     pub(crate) fn hide(&mut self, place: &Place) {
         let Some(file) = self.0.get_mut(place.file) else { return };

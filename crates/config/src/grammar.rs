@@ -1,6 +1,8 @@
 //! Every key there is, once. The readers refuse what is not in here, and the shipped example is
 //! tested against it.
 
+use crate::tree::{Entry, Value};
+
 /// A kind of table: what may stand in it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
@@ -273,7 +275,7 @@ pub(crate) static LIMITS: Kind = Kind {
 /// A secret that is kept elsewhere.
 pub(crate) static SECRET: Kind = kind("a secret", &["file", "env", "credential"]);
 
-/// Every kind of table.
+/// Every kind of table. The first that knows a key is the one that its readers most likely meant.
 pub(crate) static KINDS: &[&Kind] = &[
     &TOP,
     &LISTENER,
@@ -283,15 +285,15 @@ pub(crate) static KINDS: &[&Kind] = &[
     &SESSION_COOKIE,
     &PROVIDER,
     &PROVIDER_CLAIMS,
+    &ROUTE,
+    &RULE,
+    &ROUTE_HEADERS,
+    &ROUTE_LIMITS,
     &POLICY,
     &ENTRY,
     &UPSTREAM,
     &UPSTREAM_TLS,
     &UPSTREAM_TIMEOUTS,
-    &ROUTE,
-    &RULE,
-    &ROUTE_HEADERS,
-    &ROUTE_LIMITS,
     &ADMIN,
     &TELEMETRY,
     &LOG,
@@ -301,8 +303,9 @@ pub(crate) static KINDS: &[&Kind] = &[
     &SECRET,
 ];
 
-/// What to say about a key that is not known in `kind`.
-pub(crate) fn hint(kind: &Kind, key: &str) -> String {
+/// What to say about an entry whose key is not known in `kind`.
+pub(crate) fn hint(kind: &Kind, entry: &Entry) -> String {
+    let key = entry.key.as_str();
     let folded = fold(key);
     let renamed = kind.synonyms.iter().find(|(other, _)| fold(other) == folded);
     if let Some((_, ours)) = renamed {
@@ -315,18 +318,44 @@ pub(crate) fn hint(kind: &Kind, key: &str) -> String {
     {
         return format!("did you mean `{near}`?");
     }
-    if let Some(home) =
-        KINDS.iter().find(|other| other.name != SECRET.name && other.keys.contains(&key))
-    {
+    let home = home(entry);
+    // Some keys of entries are keys of other tables, too; who writes them beside `allow` means these.
+    let is_of_entries = kind.keys.contains(&"allow") && ENTRY.keys.contains(&key);
+    if is_of_entries || home == Some(&ENTRY) {
+        let example = if key == "claims" { "{ NAME = [\"…\"] }" } else { "[\"…\"]" };
+        return format!("`{key}` belongs into an entry of `allow`: {{ {key} = {example} }}");
+    }
+    if let Some(home) = home {
         return match home.name {
             "" => format!("`{key}` belongs at the top of the file"),
-            name => format!("`{key}` belongs to [{name}]"),
+            name => format!("`{key}` belongs to {}", header(name)),
         };
     }
     match near {
         Some(near) => format!("did you mean `{near}`?"),
         None => "there is no such key".to_owned(),
     }
+}
+
+/// The kind of table that an entry belongs to; among several, one that knows what is in the entry.
+fn home(entry: &Entry) -> Option<&'static Kind> {
+    let key = entry.key.as_str();
+    let knows_inside = |home: &Kind| {
+        let Value::Table(table) = &entry.node.value else { return false };
+        let name = format!("{}.{key}", home.name);
+        let inside = KINDS.iter().find(|kind| kind.name == name);
+        inside.is_some_and(|kind| table.0.iter().any(|entry| kind.keys.contains(&&*entry.key)))
+    };
+    let mut homes =
+        KINDS.iter().filter(|kind| ***kind != SECRET && kind.keys.contains(&key)).copied();
+    let first = homes.clone().next();
+    homes.find(|home| knows_inside(home)).or(first)
+}
+
+/// The head of a table as operators write it: `[routes.NAME]`.
+fn header(name: &str) -> String {
+    let name = name.replace('*', "NAME");
+    if name == "routes.NAME.rules" { format!("[[{name}]]") } else { format!("[{name}]") }
 }
 
 /// The known name that is most like `given`, if any is like it at all.
@@ -358,24 +387,40 @@ mod tests {
     use super::*;
     use crate::file::{File, Files};
     use crate::problem::Problems;
-    use crate::tree::{self, Table, Value};
+    use crate::tree::{self, Table};
 
     /// C-01 and the table of names in other products.
     #[test]
     fn an_unknown_key_is_met_with_the_one_that_was_meant() {
-        for (kind, key, expected) in [
-            (&PROVIDER, "isuer", "did you mean `issuer`?"),
-            (&PROVIDER, "clientID", "did you mean `client_id`?"),
-            (&PROVIDER, "oidc_issuer_url", "did you mean `issuer`?"),
-            (&PROVIDER, "login_url", "did you mean `authorization_endpoint`?"),
-            (&PROVIDER, "redeem_url", "did you mean `token_endpoint`?"),
-            (&PROVIDER, "allow", "`allow` belongs to [policies.*]"),
-            (&ROUTE, "alow", "did you mean `allow`?"),
-            (&ROUTE, "version", "`version` belongs at the top of the file"),
-            (&SESSIONS, "key", "did you mean `keys`?"),
-            (&LIMITS, "zebra", "there is no such key"),
+        for (kind, written, expected) in [
+            (&PROVIDER, "isuer = 1", "did you mean `issuer`?"),
+            (&PROVIDER, "clientID = 1", "did you mean `client_id`?"),
+            (&PROVIDER, "oidc_issuer_url = 1", "did you mean `issuer`?"),
+            (&PROVIDER, "login_url = 1", "did you mean `authorization_endpoint`?"),
+            (&PROVIDER, "redeem_url = 1", "did you mean `token_endpoint`?"),
+            (&PROVIDER, "allow = 1", "`allow` belongs to [routes.NAME]"),
+            (&ROUTE, "alow = 1", "did you mean `allow`?"),
+            (&ROUTE, "version = 1", "`version` belongs at the top of the file"),
+            (&ROUTE, "tls.key = 1", "`tls` belongs to [listeners.NAME]"),
+            (&ROUTE, "tls.ca = 1", "`tls` belongs to [upstreams.NAME]"),
+            (&ROUTE, "path = 1", "`path` belongs to [[routes.NAME.rules]]"),
+            (
+                &ROUTE,
+                "emails = 1",
+                "`emails` belongs into an entry of `allow`: { emails = [\"…\"] }",
+            ),
+            (
+                &RULE,
+                "claims = 1",
+                "`claims` belongs into an entry of `allow`: { claims = { NAME = [\"…\"] } }",
+            ),
+            (&SESSIONS, "key = 1", "did you mean `keys`?"),
+            (&LIMITS, "zebra = 1", "there is no such key"),
         ] {
-            assert_eq!(hint(kind, key), expected, "{key} in {}", kind.name);
+            let mut files = Files::default();
+            let file = files.add(File::new("a".to_owned(), written, PathBuf::new(), false));
+            let table = tree::parse(file, &files, &Problems::default());
+            assert_eq!(hint(kind, &table.0[0]), expected, "{written} in {}", kind.name);
         }
     }
 

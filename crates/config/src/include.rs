@@ -256,7 +256,11 @@ impl Reading<'_> {
     fn unreadable(&mut self, path: &Path, mentioned: Option<&Place>, label: &str) {
         let place = mentioned.cloned().unwrap_or_else(|| self.empty_file(path));
         let message = format!("`{}` cannot be read", path.display());
-        self.problems.add(Problem::new(Code::E0001, &place, message).label(label));
+        let problem = Problem::new(Code::E0001, &place, message).label(label);
+        self.problems.add(match mentioned {
+            Some(_) => problem,
+            None => problem.help("name another file with `-c`, or try `lychgate demo`"),
+        });
     }
 
     /// A place for what is wrong with a file as a whole.

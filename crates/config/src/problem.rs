@@ -1,6 +1,7 @@
 //! What is wrong, where, why, and what to write instead.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fmt::Write as _;
 
@@ -62,18 +63,6 @@ impl Problem {
     pub fn message(&self) -> &str {
         &self.message
     }
-
-    /// What stands at the place itself: often what was meant. May be empty.
-    #[must_use]
-    pub fn label_text(&self) -> &str {
-        &self.label
-    }
-
-    /// What to do about it.
-    #[must_use]
-    pub fn help_text(&self) -> Option<&str> {
-        self.help.as_deref()
-    }
 }
 
 /// Where problems gather while a configuration is read.
@@ -89,21 +78,20 @@ impl Problems {
         self.0.borrow().iter().any(|problem| problem.code.severity() == Severity::Error)
     }
 
-    /// All problems in the order of files and lines. Where a line could not be read as TOML, what
-    /// was then made of it is of no interest; if it began a table, neither is what follows in it.
+    /// All problems in the order of files and lines. Where a file is not TOML nothing else is said
+    /// about it: what its author wrote is not what was read. It may also hold the names that other
+    /// files refer to.
     pub(crate) fn into_report(self, files: Files) -> Report {
         let mut problems = self.0.into_inner();
-        let is_syntax = |problem: &&Problem| problem.code == Code::E0002;
-        let unreadable: Vec<Place> = problems
+        let not_toml: BTreeSet<usize> = problems
             .iter()
-            .filter(is_syntax)
-            .map(|problem| files.unreadable(&problem.place))
+            .filter(|problem| problem.code == Code::E0002)
+            .map(|problem| problem.place.file)
             .collect();
         problems.retain(|problem| {
-            let at = &problem.place;
-            let touches =
-                |place: &Place| place.file == at.file && place.span.contains(&at.span.start);
-            problem.code == Code::E0002 || !unreadable.iter().any(touches)
+            let is_doubtful = not_toml.contains(&problem.place.file)
+                || (problem.code == Code::E0130 && !not_toml.is_empty());
+            problem.code == Code::E0002 || !is_doubtful
         });
         problems.sort_by_key(|problem| {
             (problem.place.file, problem.place.span.start, problem.code.severity(), problem.code)
@@ -246,7 +234,9 @@ impl Report {
         for problem in &self.problems {
             let Position { file, line, column } = self.position(problem);
             let mut message = problem.message.clone();
-            for more in [Some(problem.label.as_str()), problem.help_text()].into_iter().flatten() {
+            for more in
+                [Some(problem.label.as_str()), problem.help.as_deref()].into_iter().flatten()
+            {
                 if !more.is_empty() {
                     message.push('\n');
                     message.push_str(more);

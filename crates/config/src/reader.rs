@@ -96,10 +96,7 @@ pub(crate) fn named<'a>(context: &Context<'_>, entry: Option<&'a Entry>) -> Vec<
 
 impl<'a> Reader<'a> {
     fn refuse_unknown(&self) {
-        for entry in &self.table.0 {
-            if self.kind.keys.contains(&entry.key.as_str()) {
-                continue;
-            }
+        for entry in self.unknown() {
             let home = match self.path {
                 "" => "at the top of the file".to_owned(),
                 path => format!("in [{path}]"),
@@ -110,7 +107,7 @@ impl<'a> Reader<'a> {
                     &entry.key_place,
                     format!("unknown key `{}` {home}", entry.key),
                 )
-                .label(grammar::hint(self.kind, &entry.key)),
+                .label(grammar::hint(self.kind, entry)),
             );
         }
     }
@@ -413,11 +410,18 @@ impl<'a> Reader<'a> {
 
     /// Whether a key is not there, not even misspelt; a misspelt one was said to be that.
     pub(crate) fn lacks(&self, key: &str) -> bool {
-        let meant = format!("did you mean `{key}`?");
-        let unknown =
-            self.table.0.iter().filter(|entry| !self.kind.keys.contains(&entry.key.as_str()));
-        !self.has(key)
-            && !unknown.into_iter().any(|entry| grammar::hint(self.kind, &entry.key) == meant)
+        !self.has(key) && !self.misspells(key)
+    }
+
+    /// Whether an unknown key was met with the advice to write `key`.
+    pub(crate) fn misspells(&self, key: &str) -> bool {
+        let meant = format!("`{key}`");
+        self.unknown().any(|entry| grammar::hint(self.kind, entry).contains(&meant))
+    }
+
+    fn unknown(&self) -> impl Iterator<Item = &'a Entry> {
+        let kind = self.kind;
+        self.table.0.iter().filter(move |entry| !kind.keys.contains(&entry.key.as_str()))
     }
 }
 

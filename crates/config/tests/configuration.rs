@@ -479,11 +479,28 @@ fn session_keys_are_read_in_order() {
 }
 
 #[test]
+fn beside_a_file_that_is_not_toml_only_what_is_certain_is_said() {
+    let text =
+        |name: &str, text: &str| Source::Text { name: name.to_owned(), text: text.to_owned() };
+    let broken = text("a.toml", "[upstreams.app\naddresses = 1\nunknown = 1\n");
+    let route = "[routes.app]\nurl = \"https://app.example.com\"\nupstream = \"app\"\nalow = []\n";
+
+    let report = refused(&[broken, text("b.toml", route)], &none());
+
+    let said: Vec<(&str, String)> = report
+        .problems()
+        .iter()
+        .map(|problem| (problem.code().as_str(), report.position(problem).file))
+        .collect();
+    assert_eq!(said, [("E0002", "a.toml".to_owned()), ("E0102", "b.toml".to_owned())]);
+}
+
+#[test]
 fn a_file_that_is_not_there_is_said_by_name() {
     let report = refused(&[Source::Path(PathBuf::from("no/such.toml"))], &none());
     assert_eq!(
         report.to_string(),
-        "error[E0001]: `no/such.toml` cannot be read\n--> no/such.toml\n = note: there is no such file\n\n1 error"
+        "error[E0001]: `no/such.toml` cannot be read\n--> no/such.toml\n = note: there is no such file\nhelp: name another file with `-c`, or try `lychgate demo`\n\n1 error"
     );
 }
 

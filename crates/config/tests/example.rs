@@ -1,8 +1,9 @@
-//! The shipped example, held to what it says.
+//! The shipped example and the README, held to what they say.
 
 use lychgate_config::{Config, Environment, Source, check, load};
 
 const EXAMPLE: &str = include_str!("../../../config.example.toml");
+const README: &str = include_str!("../../../README.md");
 
 /// What the example needs to be complete, and nothing that has a default.
 const BARE: &str = r#"
@@ -72,6 +73,18 @@ fn the_example_is_right_with_every_commented_key_in_force() {
     let checked = check(&source(&text), &NoVariables).unwrap_or_else(|report| panic!("{report}"));
     assert!(checked.warnings.is_empty(), "{}", checked.warnings);
     assert_eq!(checked.summary.to_string(), "3 routes, 1 provider, 2 listeners");
+}
+
+/// The README's file with one letter missing, and what the README says that is said about it.
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let (_, file) = README.split_once("```toml\n").expect("a file");
+    let (file, _) = file.split_once("```").expect("its end");
+    let misspelt = file.replace("allow    =", "alow     =");
+
+    let report = check(&source(&misspelt), &NoVariables).unwrap_err();
+
+    assert!(README.contains(&format!("```text\n{report}\n```")), "{report}");
 }
 
 /// C-42: what the example calls a default is the default.

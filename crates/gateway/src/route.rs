@@ -165,11 +165,6 @@ impl Routes {
         }
     }
 
-    /// The origin that `authority` belongs to.
-    pub fn origin_of(&self, authority: &str) -> Option<&PublicOrigin> {
-        self.own_hosts.get(authority)
-    }
-
     /// Every origin that is served.
     pub fn origins(&self) -> &[PublicOrigin] {
         &self.origins
@@ -293,8 +288,6 @@ pub(crate) mod tests {
 
         assert_eq!(found(&routes, "login.test", "/x"), "ours at https://login.test");
         assert_eq!(routes.origins().len(), 2);
-        assert_eq!(routes.origin_of("app.test:443").unwrap().as_str(), "https://app.test");
-        assert_eq!(routes.origin_of("elsewhere.test"), None);
     }
 
     /// C-71: a rule is about its paths and its methods, both.

@@ -141,8 +141,8 @@ impl Key {
         Self { tag: [a, b, c, d], cipher }
     }
 
-    /// Eight hexadecimal digits by which an operator can tell keys apart.
-    pub fn fingerprint(&self) -> String {
+    /// Eight hexadecimal digits by which keys can be told apart.
+    fn fingerprint(&self) -> String {
         self.tag.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
@@ -225,11 +225,6 @@ impl KeyRing {
     /// 32 bytes of the first key's, for something beside cookies.
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
         self.keys.first().map(|key| key.derive(purpose)).unwrap_or_default()
-    }
-
-    /// The keys' fingerprints, in order.
-    pub fn fingerprints(&self) -> impl Iterator<Item = String> {
-        self.keys.iter().map(Key::fingerprint)
     }
 
     /// Seals `text` for a cookie. `entropy` has to be fresh for each call.

@@ -158,19 +158,6 @@ known_errors! {
 }
 
 impl KnownError {
-    /// Whether the same person trying again may well succeed (`CB-43`).
-    #[must_use]
-    pub const fn may_pass_next_time(self) -> bool {
-        matches!(
-            self,
-            Self::AccessDenied
-                | Self::InvalidGrant
-                | Self::ServerError
-                | Self::SlowDown
-                | Self::TemporarilyUnavailable
-        )
-    }
-
     /// Whether the registration or our configuration is at fault, so that only the operator can
     /// help (`CB-46`).
     #[must_use]

@@ -1,7 +1,4 @@
-//! The command line: what each command prints, and with which code it ends.
-//!
-//! Standard output carries the result and nothing else; diagnostics go to standard error. Exit codes
-//! are few and fixed.
+//! The command line: which commands there are, and what each takes.
 
 mod check;
 mod config_print;
@@ -19,16 +16,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use lychgate_config::Source;
 
-/// Yes.
-pub(crate) const OK: u8 = 0;
-/// No: an invalid configuration, or not ready.
-pub(crate) const NO: u8 = 1;
-/// The command was called wrongly.
-pub(crate) const USAGE: u8 = 2;
-/// Something that is needed cannot be reached.
-pub(crate) const UNREACHABLE: u8 = 69;
-/// `run` refuses the configuration. A supervisor should not try again.
-pub(crate) const CONFIG: u8 = 78;
+use crate::console::{OK, USAGE};
 
 /// A gate before web applications that know nothing of single sign-on.
 #[derive(Parser)]
@@ -47,14 +35,16 @@ Examples:
 
 #[derive(Subcommand)]
 enum Command {
-    /// Checks a configuration, and says everything that is wrong with it
+    /// Checks a configuration, and says everything that is wrong with it (also `lychgate -t`)
     #[command(
-        visible_alias = "-t",
         after_help = "Examples:\n  lychgate check\n  lychgate check --offline -c lychgate.toml"
     )]
     Check(check::Options),
-    /// What the configuration says
-    #[command(subcommand)]
+    /// Shows what the configuration says
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  lychgate config print\n  lychgate config print -c conf.d/"
+    )]
     Config(ConfigCommand),
     /// Shows a whole sign-in on this machine: a provider, an application and the gateway, in one process
     #[cfg(feature = "demo")]
@@ -65,10 +55,13 @@ enum Command {
         after_help = "Examples:\n  lychgate health\n  lychgate health --address 127.0.0.1:9180"
     )]
     Health(health::Options),
-    /// Keys that seal cookies
-    #[command(subcommand)]
+    /// Makes keys that seal cookies
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  lychgate keys generate > session.key\n  lychgate keys generate --write /etc/lychgate/session.key"
+    )]
     Keys(KeysCommand),
-    /// Serves
+    /// Serves: takes requests, signs people in and forwards what the rules allow
     #[command(
         after_help = "Examples:\n  lychgate run\n  lychgate run -c /etc/lychgate/lychgate.toml"
     )]
@@ -159,16 +152,4 @@ fn source(path: &Path) -> Source {
     // Text that is not UTF-8 is no TOML either; the reader says so at the place where it stops.
     let _ = std::io::stdin().read_to_string(&mut text);
     Source::Text { name: "<stdin>".to_owned(), text }
-}
-
-/// Prints a result to standard output. A reader that went away is no reason to fail.
-pub(crate) fn say(text: &str) {
-    use std::io::Write as _;
-    let _ = std::io::stdout().write_all(text.as_bytes());
-}
-
-/// Prints a diagnostic to standard error.
-pub(crate) fn complain(text: &str) {
-    use std::io::Write as _;
-    let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -68,13 +68,5 @@ impl Fetcher {
 
 /// The error and its causes without the URL, which may hold a secret.
 fn unreachable(error: reqwest::Error) -> Unreachable {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    Unreachable(text)
+    Unreachable(crate::chain(&error.without_url()))
 }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod commands;
+mod console;
 mod drain;
 mod fetch;
 mod keys;

@@ -45,7 +45,7 @@ use self::answer::AfterAnswer;
 use self::https::HttpsHosts;
 use crate::drain::{Drain, UnderWay};
 use crate::listener::Purpose;
-use crate::respond::Responder;
+use crate::respond::{About, Responder};
 use crate::socket::Connection;
 use crate::telemetry::metrics::ActiveRequest;
 use crate::telemetry::{Finished, Telemetry};
@@ -595,11 +595,10 @@ impl<W: World + Send + Sync + 'static> App<W> {
             visit.refuse(Reason::NoSuchSite, client);
             return self.answer(session, visit, AfterAnswer::Stay).await;
         };
-        let mut response = ResponseHeader::build(StatusCode::PERMANENT_REDIRECT, Some(4))?;
-        response.insert_header(header::LOCATION, place)?;
-        response.insert_header(header::CONTENT_LENGTH, "0")?;
-        response.insert_header("x-request-id", &visit.id)?;
-        answer::write(session, response, Bytes::new(), AfterAnswer::Stay).await?;
+        let about =
+            About { request_id: &visit.id, method: &head.method, now: visit.now, route: None };
+        let response = visit.site.responder.moved(&place, &about);
+        answer::write(session, response, AfterAnswer::Stay).await?;
         Ok(true)
     }
 }

@@ -122,7 +122,11 @@ impl Responder {
     pub(crate) fn answer(&self, answer: &Answer, about: &About<'_>) -> Response<Bytes> {
         match answer {
             Answer::Redirect(redirect) => {
-                self.redirect(redirect.location(), redirect.method(), about)
+                let status = match redirect.method() {
+                    RedirectMethod::Found => StatusCode::FOUND,
+                    RedirectMethod::SeeOther => StatusCode::SEE_OTHER,
+                };
+                self.redirect(redirect.location(), status, about)
             }
             Answer::Page(page) => html(self.page(page, about), StatusCode::OK, about),
             Answer::Refusal(refusal) => self.refusal(refusal, about),
@@ -135,19 +139,15 @@ impl Responder {
         }
     }
 
-    fn redirect(
-        &self,
-        location: &str,
-        method: RedirectMethod,
-        about: &About<'_>,
-    ) -> Response<Bytes> {
+    /// The response to a request that belongs at `place`, method and body included (RFC 9110 §15.4.9).
+    pub(crate) fn moved(&self, place: &str, about: &About<'_>) -> Response<Bytes> {
+        self.redirect(place, StatusCode::PERMANENT_REDIRECT, about)
+    }
+
+    fn redirect(&self, location: &str, status: StatusCode, about: &About<'_>) -> Response<Bytes> {
         let Ok(location) = HeaderValue::from_str(location) else {
             // Every kind of target is a URL or a path of visible ASCII; a header never carries less.
             return self.refusal(&Refusal::new(Reason::RequestMalformed, Client::Program), about);
-        };
-        let status = match method {
-            RedirectMethod::Found => StatusCode::FOUND,
-            RedirectMethod::SeeOther => StatusCode::SEE_OTHER,
         };
         let mut response = negotiated(status, about);
         response.headers_mut().insert(header::LOCATION, location);
@@ -230,12 +230,14 @@ impl Responder {
         }
         let shown_at_target = matches!(*about.method, Method::GET | Method::HEAD);
         let signed_out = reason.status() == StatusCode::UNAUTHORIZED;
+        // On our own page about the account nobody was on the way to anything.
+        let knows_target = !signed_out || about.route.is_some();
         let nothing_sent = signed_out && !shown_at_target;
         let links = refusal.sign_in.is_some() || refusal.other_account.is_some();
         let content = context! {
             code,
             sentence => reason.sentence(),
-            advice => advice(*reason),
+            advice => if knows_target { advice(*reason) } else { "" },
             identity => refusal.identity.as_deref().map(|identity| context! {
                 name => identity.name().unwrap_or_else(|| identity.user()),
                 email => identity.email(),

@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin::{Admin, Readiness};
-use crate::commands::{CONFIG, NO, OK, complain};
+use crate::console::{CONFIG, NO, OK, complain};
 use crate::fetch::Fetcher;
 use crate::keys::{self, KeyError};
 use crate::ledger::Ledger;
@@ -28,7 +28,7 @@ use crate::world::{self, Live};
 
 /// After a signal to stop, requests are still taken for as long as this, because whoever sends them has to learn of
 /// it first (K-21). Nobody is waited for who cannot be there: without a request in that time it ends early.
-const FAREWELL: Duration = Duration::from_secs(5);
+const NOTICE: Duration = Duration::from_secs(5);
 /// How long the logs may take at the end.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -49,6 +49,14 @@ pub(crate) enum StartError {
     Telemetry(#[source] io::Error),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+}
+
+impl StartError {
+    /// A certificate or a key that cannot be used is as wrong as a line of the configuration; what else is
+    /// missing may be there the next time.
+    pub(crate) fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Bind(BindError::Tls { .. })) { CONFIG } else { NO }
+    }
 }
 
 /// `lychgate run`: serves until a signal says otherwise.
@@ -72,7 +80,7 @@ pub(crate) fn run(sources: &[Source]) -> u8 {
             }
             Err(error) => {
                 complain(&format!("error: {}\n", crate::chain(&error)));
-                NO
+                error.exit_code()
             }
         }
     })
@@ -223,7 +231,7 @@ impl Running {
             () = told => {
                 tokio::select! {
                     _ = &mut serving => {}
-                    () = tokio::time::sleep(FAREWELL) => {}
+                    () = tokio::time::sleep(NOTICE) => {}
                     () = drain.finished() => {}
                 }
                 let _ = stop.send(true);

@@ -83,20 +83,22 @@ pub(super) fn read(
         }
         Some((_, entry)) => {
             policies::lists(reader, names);
-            context.add(
-                Problem::new(
-                    Code::E0201,
-                    &entry.key_place,
-                    format!("{who} says who may not use it, but not who may"),
-                )
-                .label("no `allow`")
-                .help("allow = [\"authenticated\"] lets in everybody else who is signed in"),
-            );
+            if !is_misspelt(reader) {
+                context.add(
+                    Problem::new(
+                        Code::E0201,
+                        &entry.key_place,
+                        format!("{who} says who may not use it, but not who may"),
+                    )
+                    .label("no `allow`")
+                    .help("allow = [\"authenticated\"] lets in everybody else who is signed in"),
+                );
+            }
             None
         }
         None => {
             // A `public` that cannot be read was an answer, and was said to be wrong.
-            if !reader.has("public") || public == Some(false) {
+            if (!reader.has("public") || public == Some(false)) && !is_misspelt(reader) {
                 context.add(
                     Problem::new(
                         Code::E0201,
@@ -110,4 +112,10 @@ pub(super) fn read(
             None
         }
     }
+}
+
+/// Whether an answer was meant and misspelt. That was said; the help for those who gave none would
+/// open what its author meant to close.
+fn is_misspelt(reader: &Reader<'_>) -> bool {
+    ["allow", "policy", "public"].into_iter().any(|key| reader.misspells(key))
 }

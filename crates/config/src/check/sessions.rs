@@ -5,8 +5,11 @@ use std::time::Duration;
 use lychgate_gateway::cookie::{CookieNames, SameSitePolicy};
 use lychgate_gateway::settings::SessionLimits;
 
+use super::auth::ServedHost;
 use crate::code::Code;
 use crate::config::SessionKeys;
+use crate::context::Context;
+use crate::file::Place;
 use crate::grammar::SESSION_COOKIE;
 use crate::problem::Problem;
 use crate::reader::Reader;
@@ -22,6 +25,7 @@ pub(super) struct Sessions {
     pub(super) keys: SessionKeys,
     cookie_name: String,
     same_site: SameSitePolicy,
+    same_site_place: Option<Place>,
 }
 
 impl Sessions {
@@ -48,7 +52,23 @@ pub(super) fn read(reader: &Reader<'_>) -> Sessions {
         keys: keys(reader),
         cookie_name: cookie_name(&cookie),
         same_site,
+        same_site_place: cookie.entry("same_site").map(|entry| entry.node.place.clone()),
     }
+}
+
+/// Browsers take `SameSite=None` only together with `Secure`, and that not over http.
+/// Source: RFC 6265bis, section 5.7.
+pub(super) fn check_hosts(context: &Context<'_>, sessions: &Sessions, hosts: &[ServedHost]) {
+    let SameSitePolicy::None = sessions.same_site else { return };
+    let Some(place) = &sessions.same_site_place else { return };
+    let Some(plain) = hosts.iter().find(|host| !host.origin.is_secure()) else { return };
+    let message = format!("browsers refuse the session cookie of {}", plain.origin);
+    context.add(
+        Problem::new(Code::W0404, place, message)
+            .label("only with https")
+            .also(&plain.place, format!("`{}` is served by http", plain.route))
+            .help("give the route an https:// URL, or write same_site = \"lax\""),
+    );
 }
 
 fn limits(reader: &Reader<'_>) -> SessionLimits {
@@ -67,7 +87,7 @@ fn limits(reader: &Reader<'_>) -> SessionLimits {
         );
         let problem = problem
             .label(duration_in_words(idle_timeout))
-            .help(format!("every session ends after {all}, so none can be idle for longer"));
+            .help(format!("set idle_timeout to \"{all}\" or less: every session ends after {all}"));
         reader.context.add(match reader.entry("lifetime") {
             Some(lifetime) => problem.also(&lifetime.node.place, all),
             None => problem,

@@ -1,6 +1,7 @@
 //! Beginning a sign-in: where, as whom, and back to what.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lychgate_oidc::{LoginEntropy, LoginRequest, Timestamp, login};
 
@@ -21,6 +22,9 @@ use crate::world::World;
 
 /// What a person may ask of the provider through our own links.
 const PROMPTS: [&str; 2] = ["login", "select_account"];
+
+/// When to come back to a provider whose metadata is not there yet.
+const METADATA_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Gateway {
     /// Sends the visitor of an application to sign in.
@@ -135,7 +139,7 @@ impl Gateway {
             let sign_in = Some(self.choice(provider, return_to, prompt.as_deref()).link);
             let refusal = Refusal {
                 sign_in,
-                retry_after: Some(std::time::Duration::from_secs(10)),
+                retry_after: Some(METADATA_PATIENCE),
                 ..Refusal::new(Reason::ProviderUnavailable, request.kind)
             };
             let mut outcome = Outcome::refuse(refusal);

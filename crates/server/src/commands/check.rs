@@ -1,6 +1,7 @@
 //! `lychgate check`: everything that can be said about a configuration without serving it.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +9,8 @@ use clap::Args;
 use lychgate_config::ProcessEnvironment;
 use lychgate_config::config::{Config, Upstream, UpstreamAddress};
 
-use super::{Files, NO, OK, UNREACHABLE, complain, say};
+use super::Files;
+use crate::console::{NO, OK, UNREACHABLE, complain, say};
 use crate::fetch::Fetcher;
 use crate::telemetry::metrics::Metrics;
 use crate::{providers, tls};
@@ -50,19 +52,37 @@ pub(super) fn run(options: &Options) -> u8 {
     if !warnings.is_empty() {
         complain(&format!("{warnings}\n"));
         if options.deny.is_some() {
+            complain("error: warnings count as errors (--deny warnings)\n");
             return NO;
         }
+    }
+    if config.as_ref().is_some_and(|config| !certificates_are_good(config)) {
+        return NO;
     }
     for redirect in &redirect_uris {
         say(&format!("{}: redirect URI to register → {}\n", redirect.provider, redirect.url));
     }
-    let reached = config.is_none_or(|config| ask_everybody(&config));
+    let silent = match config.map_or(Ok(0), |config| ask_everybody(&config)) {
+        Ok(silent) => silent,
+        Err(error) => {
+            complain(&format!("error: nobody can be asked: {}\n", crate::chain(&*error)));
+            return UNREACHABLE;
+        }
+    };
+    let files = summary.files.join(", ");
     let warnings = match warnings.warnings() {
         1 => "1 warning".to_owned(),
         count => format!("{count} warnings"),
     };
-    say(&format!("{}: ok ({summary}, {warnings})\n", summary.files.join(", ")));
-    if reached { OK } else { UNREACHABLE }
+    if silent == 0 {
+        say(&format!("{files}: ok ({summary}, {warnings})\n"));
+        return OK;
+    }
+    let answer = if silent == 1 { "does" } else { "do" };
+    say(&format!(
+        "{files}: valid ({summary}, {warnings}), but {silent} of what it names {answer} not answer\n"
+    ));
+    UNREACHABLE
 }
 
 fn refuse(report: &lychgate_config::Report) -> u8 {
@@ -70,51 +90,49 @@ fn refuse(report: &lychgate_config::Report) -> u8 {
     NO
 }
 
-/// Asks each provider for its metadata and each upstream for a connection; a line each. Also makes whatever
-/// else `run` would make before it listens.
-fn ask_everybody(config: &Config) -> bool {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-        return false;
+/// Whether every listener has a certificate and a key that `run` could serve with. Says which have not.
+fn certificates_are_good(config: &Config) -> bool {
+    let mut good = true;
+    for listener in &config.listeners {
+        let Some(tls) = &listener.tls else { continue };
+        if let Err(error) = tls::server_config(tls, tls::Http2::Offered) {
+            good = false;
+            complain(&format!("error: listeners.{}: {}\n", listener.name, crate::chain(&error)));
+        }
+    }
+    good
+}
+
+/// Asks each provider for its metadata and each upstream for a connection; a line each. Returns how many do
+/// not answer.
+fn ask_everybody(config: &Config) -> Result<usize, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let fetcher = Fetcher::new()?;
+    let names = config.providers.iter().map(|provider| provider.sign_in.registration.name.as_str());
+    let metrics = Arc::new(Metrics::new(&config.gateway.routes, names, "", SystemTime::now()));
+    let readiness = Arc::default();
+    let mut silent = 0;
+    let mut line = |what: &str, outcome: Result<(), String>| match outcome {
+        Ok(()) => say(&format!("{what}: answers\n")),
+        Err(error) => {
+            silent += 1;
+            complain(&format!("unreachable: {what}: {error}\n"));
+        }
     };
     runtime.block_on(async {
-        let mut all = true;
-        let mut line = |what: String, outcome: Result<(), String>| match outcome {
-            Ok(()) => say(&format!("{what}: answers\n")),
-            Err(error) => {
-                all = false;
-                complain(&format!("warning: {what}: {error}\n"));
-            }
-        };
-        for listener in &config.listeners {
-            let made = listener
-                .tls
-                .as_ref()
-                .map(|tls| tls::server_config(tls, tls::Http2::Offered))
-                .transpose();
-            if let Err(error) = made {
-                line(format!("listeners.{}", listener.name), Err(crate::chain(&error)));
-            }
-        }
-        if let Ok(fetcher) = Fetcher::new() {
-            let names =
-                config.providers.iter().map(|provider| provider.sign_in.registration.name.as_str());
-            let metrics =
-                Arc::new(Metrics::new(&config.gateway.routes, names, "", SystemTime::now()));
-            let readiness = Arc::default();
-            for provider in &config.providers {
-                let asked = providers::ask_once(provider, &fetcher, &metrics, &readiness);
-                let outcome = match tokio::time::timeout(PATIENCE, asked).await {
-                    Ok(outcome) => outcome.map_err(|error| crate::chain(&error)),
-                    Err(_) => Err("no answer within 3 s".to_owned()),
-                };
-                line(format!("providers.{}", provider.sign_in.registration.name), outcome);
-            }
+        for provider in &config.providers {
+            let asked = providers::ask_once(provider, &fetcher, &metrics, &readiness);
+            let outcome = match tokio::time::timeout(PATIENCE, asked).await {
+                Ok(outcome) => outcome.map_err(|error| crate::chain(&error)),
+                Err(_) => Err("no answer within 3 s".to_owned()),
+            };
+            line(&format!("providers.{}", provider.sign_in.registration.name), outcome);
         }
         for (name, outcome) in upstreams(&config.upstreams).await {
-            line(name, outcome);
+            line(&name, outcome);
         }
-        all
-    })
+    });
+    Ok(silent)
 }
 
 async fn upstreams(upstreams: &BTreeMap<String, Upstream>) -> Vec<(String, Result<(), String>)> {

@@ -2,7 +2,8 @@
 
 use lychgate_config::ProcessEnvironment;
 
-use super::{Files, NO, OK, complain, say};
+use super::Files;
+use crate::console::{NO, OK, complain, say};
 
 /// Prints the configuration as written.
 pub(super) fn run(files: &Files) -> u8 {

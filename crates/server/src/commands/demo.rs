@@ -13,7 +13,7 @@ use lychgate_demo::echo::Echo;
 use lychgate_demo::provider::{Client, Host, Provider, ProviderOptions};
 use lychgate_demo::{Fault, personas};
 
-use super::{CONFIG, NO, OK, UNREACHABLE, complain, say};
+use crate::console::{CONFIG, OK, UNREACHABLE, complain, say};
 use crate::{keys, run};
 
 /// How the demonstration runs.
@@ -94,7 +94,7 @@ pub(super) fn run(options: &Options) -> u8 {
             }
             Err(error) => {
                 complain(&format!("error: {}\n", crate::chain(&error)));
-                NO
+                error.exit_code()
             }
         }
     })

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use clap::Args;
 use lychgate_config::ProcessEnvironment;
 
-use super::{Files, NO, OK, UNREACHABLE, complain, say};
+use super::Files;
+use crate::console::{NO, OK, UNREACHABLE, complain, say};
 
 /// Whom to ask.
 #[derive(Args)]
@@ -30,8 +31,12 @@ pub(super) fn run(options: &Options) -> u8 {
             }
         },
     };
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-        return UNREACHABLE;
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("error: there is no runtime: {error}\n"));
+            return UNREACHABLE;
+        }
     };
     match runtime.block_on(ask(reachable(address))) {
         Ok(true) => {

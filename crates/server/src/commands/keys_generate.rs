@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{NO, OK, complain, say};
+use crate::console::{NO, OK, complain, say};
 use crate::keys;
 
 /// Where the key goes.

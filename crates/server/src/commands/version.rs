@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{OK, say};
+use crate::console::{OK, say};
 
 /// How to say it.
 #[derive(Args)]
@@ -25,14 +25,16 @@ pub(super) fn run(options: &Options) -> u8 {
     match options.format {
         Format::Text => say(&format!("{name} {version}\n")),
         Format::Json => {
-            let answer = serde_json::json!({
+            let mut answer = serde_json::json!({
                 "name": name,
                 "version": version,
-                "commit": option_env!("LYCHGATE_COMMIT"),
                 "tls": "rustls with aws-lc-rs",
                 "features": features,
                 "config_version": 1,
             });
+            if let Some(commit) = option_env!("LYCHGATE_COMMIT") {
+                answer["commit"] = commit.into();
+            }
             say(&format!("{answer}\n"));
         }
     }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header;
+use http::{Response, header};
 use lychgate_gateway::outcome::Verdict;
 use lychgate_gateway::world::World;
 use pingora_error::{Error, ErrorType, Result};
@@ -51,16 +51,11 @@ impl<W: World + Send + Sync + 'static> App<W> {
             now: visit.now,
             route: outcome.record.route.as_deref(),
         };
-        let (parts, body) = visit.site.responder.answer(answer, &about).into_parts();
-        let mut response =
-            ResponseHeader::build(parts.status, Some(parts.headers.len() + outcome.cookies.len()))?;
-        for (name, value) in &parts.headers {
-            response.append_header(name.clone(), value.clone())?;
-        }
+        let mut response = visit.site.responder.answer(answer, &about);
         for cookie in &outcome.cookies {
-            response.append_header(header::SET_COOKIE, cookie.clone())?;
+            response.headers_mut().append(header::SET_COOKIE, cookie.clone());
         }
-        write(session, response, body, after).await?;
+        write(session, response, after).await?;
         Ok(true)
     }
 }
@@ -68,10 +63,14 @@ impl<W: World + Send + Sync + 'static> App<W> {
 /// Writes a whole response.
 pub(super) async fn write(
     session: &mut Session,
-    response: ResponseHeader,
-    body: Bytes,
+    response: Response<Bytes>,
     after: AfterAnswer,
 ) -> Result<()> {
+    let (parts, body) = response.into_parts();
+    let mut head = ResponseHeader::build(parts.status, Some(parts.headers.len()))?;
+    for (name, value) in &parts.headers {
+        head.append_header(name.clone(), value.clone())?;
+    }
     if !session.is_http2() {
         let read_whole = after == AfterAnswer::Stay && unwanted_body_is_read(session).await;
         if !read_whole {
@@ -83,7 +82,7 @@ pub(super) async fn write(
             session.set_keepalive(None);
         }
     }
-    session.write_response_header(Box::new(response), false).await?;
+    session.write_response_header(Box::new(head), false).await?;
     // Empty or not, this ends the stream of HTTP/2.
     session.write_response_body(Some(body), true).await
 }

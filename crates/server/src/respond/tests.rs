@@ -393,12 +393,27 @@ fn me_is_refused_to_whoever_is_not_signed_in() {
 }
 
 #[test]
+fn a_way_back_is_promised_only_where_somebody_was_on_the_way() {
+    let about =
+        About { request_id: "0123456789abcdef", method: &Method::GET, now: NOW, route: None };
+    for (reason, promised) in [(Reason::SessionRequired, false), (Reason::LoginExpired, true)] {
+        let sign_in = Some("/.gate/login".to_owned());
+        let refusal = Refusal { sign_in, ..Refusal::new(reason, Client::Navigation) };
+
+        let response = Responder::new("/.gate").answer(&Answer::Refusal(refusal), &about);
+
+        let page = String::from_utf8_lossy(response.body());
+        assert_eq!(page.contains("where you wanted to go"), promised, "{reason:?}: {page}");
+    }
+}
+
+#[test]
 fn a_redirect_has_the_headers_of_a_page_and_no_body() {
-    for (method, status) in [(RedirectMethod::Found, 302), (RedirectMethod::SeeOther, 303)] {
+    for status in [StatusCode::FOUND, StatusCode::SEE_OTHER, StatusCode::PERMANENT_REDIRECT] {
         let about =
             About { request_id: "0123456789abcdef", method: &Method::GET, now: NOW, route: None };
         let response =
-            Responder::new("/.gate").redirect("https://id.test/authorize?state=x", method, &about);
+            Responder::new("/.gate").redirect("https://id.test/authorize?state=x", status, &about);
 
         assert_eq!(response.status(), status);
         assert_eq!(header(&response, "location"), Some("https://id.test/authorize?state=x"));
@@ -412,8 +427,7 @@ fn a_redirect_has_the_headers_of_a_page_and_no_body() {
 fn a_target_that_would_break_its_header_is_not_followed() {
     let about =
         About { request_id: "0123456789abcdef", method: &Method::GET, now: NOW, route: None };
-    let response =
-        Responder::new("/.gate").redirect("/a\r\nX-Evil: 1", RedirectMethod::Found, &about);
+    let response = Responder::new("/.gate").redirect("/a\r\nX-Evil: 1", StatusCode::FOUND, &about);
 
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     assert_secured(&response, "redirect");
