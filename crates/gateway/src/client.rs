@@ -3,7 +3,13 @@
 //! A page may be answered with a redirect to sign-in. A program's request must not be: the redirect would
 //! leave its origin and die as a CORS error, or hand it the provider's login page as data.
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, Method, header};
+
+const PURPOSE: HeaderName = HeaderName::from_static("purpose");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
+const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// Who will read the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,18 +26,18 @@ pub enum Client {
 impl Client {
     /// Tells them apart by method and headers.
     pub fn of(method: &Method, headers: &HeaderMap) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         if is_prefetch(headers) || headers.contains_key(header::UPGRADE) {
             return Self::Program;
         }
-        match text("sec-fetch-mode") {
+        match text(SEC_FETCH_MODE) {
             Some("navigate") => return Self::Browser,
             Some(_) => return Self::Program,
             None => {}
         }
         let page = matches!(*method, Method::GET | Method::HEAD | Method::POST)
-            && !headers.contains_key("x-requested-with")
-            && text("accept").is_some_and(|accept| accept.contains("text/html"));
+            && !headers.contains_key(X_REQUESTED_WITH)
+            && text(header::ACCEPT).is_some_and(|accept| accept.contains("text/html"));
         if page { Self::Navigation } else { Self::Program }
     }
 
@@ -43,9 +49,9 @@ impl Client {
 
 /// Whether a browser only looks ahead: such a request must use nothing up.
 pub fn is_prefetch(headers: &HeaderMap) -> bool {
-    ["sec-purpose", "purpose", "x-moz"]
-        .iter()
-        .filter_map(|name| headers.get(*name)?.to_str().ok())
+    [SEC_PURPOSE, PURPOSE, X_MOZ]
+        .into_iter()
+        .filter_map(|name| headers.get(name)?.to_str().ok())
         .any(|purpose| purpose.to_ascii_lowercase().contains("prefetch"))
 }
 

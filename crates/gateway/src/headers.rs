@@ -216,48 +216,64 @@ pub struct Forwarding<'a> {
     pub request_id: &'a str,
 }
 
-impl HeaderEdits {
-    /// The edits for a request to `route` by `identity`, or by nobody on a public rule.
+impl IdentityHeaders {
+    /// The headers for `identity`, or for nobody on a public rule.
     ///
     /// A template about a person sets nothing for nobody; the client's own header of that name is gone all
     /// the same.
-    pub fn new(route: &Route, identity: Option<&Identity>, forwarding: &Forwarding<'_>) -> Self {
-        let mut set = Vec::with_capacity(route.identity.set.len() + 5);
-        for (name, template) in &route.identity.set {
-            if identity.is_some() || !template.is_about_a_person() {
-                set.push((name.clone(), template.fill(identity)));
-            }
-        }
-        let mut forward = |name: &'static str, value: Result<HeaderValue, _>| {
+    pub fn fill(&self, identity: Option<&Identity>) -> Vec<(HeaderName, HeaderValue)> {
+        self.set
+            .iter()
+            .filter(|(_, template)| identity.is_some() || !template.is_about_a_person())
+            .map(|(name, template)| (name.clone(), template.fill(identity)))
+            .collect()
+    }
+}
+
+impl HeaderEdits {
+    /// The edits for a request to `route`, with what [`IdentityHeaders::fill`] made of its identity headers.
+    pub fn new(
+        route: &Route,
+        identity: &[(HeaderName, HeaderValue)],
+        forwarding: &Forwarding<'_>,
+    ) -> Self {
+        let mut set = Vec::with_capacity(identity.len() + 5);
+        set.extend_from_slice(identity);
+        let mut forward = |name: HeaderName, value: Result<HeaderValue, _>| {
             if let Ok(value) = value {
-                set.push((HeaderName::from_static(name), value));
+                set.push((name, value));
             }
         };
-        forward("x-forwarded-proto", Ok(HeaderValue::from_static(route.origin.scheme().as_str())));
-        forward("x-forwarded-host", HeaderValue::from_str(route.origin.authority()));
-        forward("x-request-id", HeaderValue::from_str(forwarding.request_id));
+        let scheme = HeaderValue::from_static(route.origin.scheme().as_str());
+        forward(X_FORWARDED_PROTO, Ok(scheme));
+        forward(X_FORWARDED_HOST, HeaderValue::from_str(route.origin.authority()));
+        forward(X_REQUEST_ID, HeaderValue::from_str(forwarding.request_id));
         if let Some(address) = forwarding.client.address() {
             let client = HeaderValue::try_from(address.to_string());
             if let ([_], Ok(client)) = (forwarding.path, &client) {
-                forward("x-forwarded-for", Ok(client.clone()));
+                forward(X_FORWARDED_FOR, Ok(client.clone()));
             } else {
                 let path: Vec<String> = forwarding.path.iter().map(ToString::to_string).collect();
-                forward("x-forwarded-for", HeaderValue::from_str(&path.join(", ")));
+                forward(X_FORWARDED_FOR, HeaderValue::from_str(&path.join(", ")));
             }
-            forward("x-real-ip", client);
+            forward(X_REAL_IP, client);
         }
         let mut remove = route.identity.remove.clone();
-        // Nobody: a header that a person would have filled must not be the client's either.
-        let unset = route
-            .identity
-            .set
-            .iter()
-            .map(|(name, _)| name)
-            .filter(|name| !set.iter().any(|(is_set, _)| is_set == *name));
-        remove.extend(unset.cloned());
+        if identity.len() < route.identity.set.len() {
+            // Nobody: a header that a person would have filled must not be the client's either.
+            let names = route.identity.set.iter().map(|(name, _)| name);
+            let unset = names.filter(|name| !set.iter().any(|(is_set, _)| is_set == *name));
+            remove.extend(unset.cloned());
+        }
         Self { remove, set }
     }
 }
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 #[cfg(test)]
 mod tests {
@@ -336,7 +352,7 @@ mod tests {
         let request = Request::read(received).unwrap();
         let forwarding =
             Forwarding { client: request.client, path: &request.via, request_id: &request.id };
-        HeaderEdits::new(&route, identity, &forwarding)
+        HeaderEdits::new(&route, &route.identity.fill(identity), &forwarding)
     }
 
     /// What a door makes of a client's headers.

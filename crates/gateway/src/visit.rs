@@ -7,10 +7,11 @@ mod callback;
 mod sign_in;
 mod sign_out;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use lychgate_oidc::Timestamp;
 
 use crate::client::Client;
@@ -55,6 +56,7 @@ struct Provider {
 /// A session that counts, and what the browser has to be told about it.
 struct Opened {
     session: Arc<Session>,
+    open: Arc<OpenSession>,
     cookies: Vec<HeaderValue>,
 }
 
@@ -66,9 +68,18 @@ pub struct OpenSession {
     with_old_key: bool,
     cookie: String,
     place: String,
+    /// The identity headers of the route that was asked for first, by the route's name: most people use one.
+    headers: OnceLock<(String, Vec<(HeaderName, HeaderValue)>)>,
 }
 
 impl OpenSession {
+    /// The identity headers for `route`.
+    fn headers(&self, route: &Route) -> Cow<'_, [(HeaderName, HeaderValue)]> {
+        let fill = || route.identity.fill(Some(self.session.identity()));
+        let (of, headers) = self.headers.get_or_init(|| (route.name.clone(), fill()));
+        if *of == route.name { Cow::Borrowed(headers) } else { Cow::Owned(fill()) }
+    }
+
     /// What opened at one place is not to be used at another, where it would not open (H2).
     fn was_sealed_for(&self, site: &Site) -> bool {
         self.cookie == site.cookies.session_name() && self.place == site.cookies.place()
@@ -254,10 +265,13 @@ impl Gateway {
 
     fn admit(&self, request: &Request<'_>, permit: Permit, opened: Option<Opened>) -> Outcome {
         let route = permit.rule().route();
-        let identity = opened.as_ref().map(|opened| opened.session.identity());
+        let identity = match &opened {
+            Some(opened) => opened.open.headers(route),
+            None => Cow::Owned(route.identity.fill(None)),
+        };
         let forwarding =
             Forwarding { client: request.client, path: &request.via, request_id: &request.id };
-        let edits = HeaderEdits::new(route, identity, &forwarding);
+        let edits = HeaderEdits::new(route, &identity, &forwarding);
         let target = upstream_target(route, request);
         let mut record = Record {
             route: Some(Arc::clone(route)),
@@ -376,7 +390,8 @@ impl Gateway {
         }
         let renewed = session.renewed(&self.settings.sessions, now).map(Arc::new);
         if renewed.is_none() && !open.with_old_key {
-            return Ok(Opened { session: Arc::clone(session), cookies: Vec::new() });
+            let session = Arc::clone(session);
+            return Ok(Opened { session, open, cookies: Vec::new() });
         }
         let session = renewed.unwrap_or_else(|| Arc::clone(session));
         // A session that fitted before fits now; if not, the browser keeps the one it has.
@@ -386,7 +401,7 @@ impl Gateway {
                 self.session_cookies(world, site, provider, &session, request.headers, now).ok()
             })
             .unwrap_or_default();
-        Ok(Opened { session, cookies })
+        Ok(Opened { session, open, cookies })
     }
 
     fn open_session(&self, site: &Site, sealed: &str) -> Option<OpenSession> {
@@ -399,6 +414,7 @@ impl Gateway {
             with_old_key: opened.with_old_key,
             cookie: name.to_owned(),
             place: place.to_owned(),
+            headers: OnceLock::new(),
         })
     }
 

@@ -49,15 +49,14 @@ impl Rules<'_> {
         received: &RequestHeader,
         upstream: &mut RequestHeader,
     ) -> Result<()> {
-        let gone: Vec<HeaderName> = named(&received.headers).collect();
+        let named: Vec<HeaderName> = named(&received.headers).collect();
         let edits = self.admission.edits();
         let mut headers = HeaderMap::with_capacity(upstream.headers.len() + edits.set.len() + 4);
         let cookie = self.cookies.map(|cookies| cookies.for_upstream(&received.headers));
         for (name, value) in &upstream.headers {
             let cookie_as_sent =
                 *name != header::COOKIE || matches!(cookie, None | Some(ForUpstream::AsSent));
-            let passed_on = !HOP_BY_HOP.contains(name)
-                && !gone.contains(name)
+            let passed_on = !ends_here(name, &named)
                 && !edits.remove.contains(name)
                 && !self.stripped.contains(name.as_str());
             if cookie_as_sent && passed_on {
@@ -65,7 +64,7 @@ impl Rules<'_> {
             }
         }
         if let Some(ForUpstream::Only(cookie)) = cookie
-            && !gone.contains(&header::COOKIE)
+            && !named.contains(&header::COOKIE)
         {
             headers.insert(header::COOKIE, cookie);
         }
@@ -116,14 +115,14 @@ impl ResponseRules<'_> {
         let framing =
             |name: &HeaderName| *name == header::TRANSFER_ENCODING || *name == header::TRAILER;
         let upgrade = |name: &HeaderName| *name == header::UPGRADE || *name == header::CONNECTION;
-        for name in for_one_connection(&response.headers) {
-            let stays = framing(&name) || (switches && upgrade(&name));
-            if !stays {
-                response.remove_header(&name);
-            }
-        }
-        for name in ours(&response.headers, self.stripped) {
-            response.remove_header(&name);
+        let named: Vec<HeaderName> = named(&response.headers).collect();
+        let gone = |name: &HeaderName| {
+            let stays = framing(name) || (switches && upgrade(name));
+            (ends_here(name, &named) && !stays) || self.stripped.contains(name.as_str())
+        };
+        let gone: Vec<_> = response.headers.keys().filter(|name| gone(name)).cloned().collect();
+        for name in &gone {
+            response.remove_header(name);
         }
         say_the_length_once(response)?;
         self.keep_our_cookies_ours(response)?;
@@ -214,10 +213,9 @@ fn is_only(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {
     lines.next().is_some_and(is_value) && lines.next().is_none()
 }
 
-/// The names of the headers in `headers` that end here.
-fn for_one_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let ended = HOP_BY_HOP.iter().cloned().chain(named(headers));
-    ended.filter(|name| headers.contains_key(name)).collect()
+/// Whether a header concerns one connection only; `named` is what `Connection` names.
+fn ends_here(name: &HeaderName, named: &[HeaderName]) -> bool {
+    HOP_BY_HOP.contains(name) || named.contains(name)
 }
 
 /// What a message's `Connection` names, but for where it ends and whom it is for: that concerns everybody, whatever a
@@ -232,11 +230,6 @@ fn nominated(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let lines = headers.get_all(header::CONNECTION).iter();
     let tokens = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     tokens.map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
-}
-
-/// The names of the headers in `headers` that only we may write.
-fn ours(headers: &HeaderMap, stripped: &Stripped) -> Vec<HeaderName> {
-    headers.keys().filter(|name| stripped.contains(name.as_str())).cloned().collect()
 }
 
 fn takes_trailers(headers: &HeaderMap) -> bool {
@@ -274,8 +267,9 @@ mod tests {
             ("http2-settings", "AAMAAABk"),
             ("accept", "text/html"),
         ]);
-        let mut ended: Vec<_> =
-            for_one_connection(&headers).iter().map(ToString::to_string).collect();
+        let named: Vec<_> = named(&headers).collect();
+        let ended = headers.keys().filter(|name| ends_here(name, &named));
+        let mut ended: Vec<_> = ended.map(ToString::to_string).collect();
         ended.sort_unstable();
         assert_eq!(
             ended,
