@@ -61,6 +61,8 @@ async fn another_site_cannot_sign_anybody_out() {
         (Method::POST, &[("origin", "https://evil.test"), ("accept", "text/html")]),
         (Method::POST, &[("origin", "null"), ("accept", "text/html")]),
         (Method::GET, &[("sec-fetch-site", "same-site"), ("accept", "text/html")]),
+        // A picture that a stranger put on a page of the application.
+        (Method::GET, &[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "no-cors")]),
     ] {
         let page = alice.asks(method.clone(), "/.lychgate/logout", headers).await;
 
@@ -75,8 +77,8 @@ async fn another_site_cannot_sign_anybody_out() {
         assert_eq!(alice.fetches("/").await.status, 200, "{method} {headers:?}: still signed in");
     }
 
-    let own =
-        alice.asks(Method::GET, "/.lychgate/logout", &[("sec-fetch-site", "same-origin")]).await;
+    let link = [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate")];
+    let own = alice.asks(Method::GET, "/.lychgate/logout", &link).await;
     assert_eq!(own.status, 303, "our own link signs out");
 }
 
