@@ -45,7 +45,7 @@ fn all(steps: &mut Steps) -> Result<()> {
 
 /// Licences, forbidden crates and sources, as `deny.toml` has them.
 ///
-/// Not a part of [`test`]: to build the tool takes minutes of a fresh clone's time.
+/// Not a part of [`test()`]: to build the tool takes minutes of a fresh clone's time.
 pub(crate) fn deny() -> Result<()> {
     let tools = root().join("target/tools");
     let tool = tools.join("bin/cargo-deny");

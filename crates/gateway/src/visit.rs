@@ -194,7 +194,8 @@ impl Gateway {
         }
         match endpoint {
             Endpoint::Account => self.account(world, request, site, now),
-            Endpoint::Callback => self.come_back(world, request, site, now).await,
+            // Apart, because every visit would carry the room that a callback needs.
+            Endpoint::Callback => Box::pin(self.come_back(world, request, site, now)).await,
             Endpoint::Login => self.sign_in(world, request, site, now),
             Endpoint::Logout => self.sign_out(world, request, site, now),
             Endpoint::Me => match self.session(world, request, site, now) {

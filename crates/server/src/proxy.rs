@@ -349,7 +349,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
         if let Some(reason) = objection::to(head, raw.as_deref(), &self.limits) {
             visit.refuse(reason, client);
-            return self.answer(session, visit, AfterAnswer::Close).await;
+            return Box::pin(self.answer(session, visit, AfterAnswer::Close)).await;
         }
         let Some(connection) = session.digest().and_then(Connection::of) else {
             return Error::e_explain(
@@ -358,14 +358,14 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
             );
         };
         if connection.entrance.purpose == Purpose::RedirectToHttps {
-            return self.redirect_to_https(session, visit).await;
+            return Box::pin(self.redirect_to_https(session, visit)).await;
         }
         let outcome = self.outcome(head, connection, visit).await;
         visit.active = Some(self.telemetry.metrics().active(outcome.record.route.as_deref()));
         visit.outcome = Some(outcome);
         let head = session.req_header();
         let Some(admission) = visit.admission() else {
-            return self.answer(session, visit, AfterAnswer::Stay).await;
+            return Box::pin(self.answer(session, visit, AfterAnswer::Stay)).await;
         };
         let announced = head.headers.get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -375,7 +375,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
             .is_some_and(|most| announced.is_some_and(|sent| sent > most))
         {
             visit.refuse(Reason::BodyTooLarge, client);
-            return self.answer(session, visit, AfterAnswer::Close).await;
+            return Box::pin(self.answer(session, visit, AfterAnswer::Close)).await;
         }
         if forward::asks_for_websocket(head) {
             visit.manner = Manner::Handshake;
@@ -593,7 +593,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
         let client = Client::of(&head.method, &head.headers);
         let Some(place) = place else {
             visit.refuse(Reason::NoSuchSite, client);
-            return self.answer(session, visit, AfterAnswer::Stay).await;
+            return Box::pin(self.answer(session, visit, AfterAnswer::Stay)).await;
         };
         let about =
             About { request_id: &visit.id, method: &head.method, now: visit.now, route: None };

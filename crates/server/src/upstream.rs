@@ -182,7 +182,8 @@ impl Upstream {
     pub(crate) async fn candidates(&self) -> Result<Candidates, Arc<NoAddress>> {
         let peers = match &self.fixed {
             Some(peers) => Arc::clone(peers),
-            None => self.looked_up.try_get_with((), self.peers()).await?,
+            // Apart, because most requests need none of the room that a look-up takes.
+            None => Box::pin(self.looked_up.try_get_with((), self.peers())).await?,
         };
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         Ok(Candidates { peers, next, tried: 0 })
