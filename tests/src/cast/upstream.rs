@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
@@ -193,7 +194,9 @@ impl Authority {
     ) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).expect("an authority");
-        let mut client = ClientConfig::builder_with_protocol_versions(&[version])
+        let mut client = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[version])
+            .expect("the provider speaks this version")
             .with_root_certificates(roots)
             .with_no_client_auth();
         client.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
@@ -228,7 +231,9 @@ impl Authority {
         let (certificate, key) = self.issues(name, validity);
         let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM");
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
-        ServerConfig::builder()
+        ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("the provider speaks TLS")
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
             .expect("a certificate and its key")
@@ -332,4 +337,9 @@ impl ConnectionRecord {
         received.extend_from_slice(bytes);
         received.windows(4).filter(|window| window == b"\r\n\r\n").count()
     }
+}
+
+/// Named, because in a build of the whole workspace there are two to choose from.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
