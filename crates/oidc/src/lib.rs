@@ -9,7 +9,7 @@
 //! ```no_run
 //! # use std::sync::Arc;
 //! # use lychgate_oidc::*;
-//! # fn fetch(_: http::Request<Vec<u8>>) -> http::Response<Vec<u8>> { unimplemented!() }
+//! # fn fetch(_: http::Request<Vec<u8>>) -> http::Response<Vec<u8>> { http::Response::default() }
 //! # fn newer_keys() -> KeySet { KeySet::empty() }
 //! # fn story(
 //! #     provider: Arc<Provider>, metadata: Arc<Metadata>, keys: KeySet, entropy: LoginEntropy,
