@@ -287,6 +287,9 @@ mod tests {
         let stripped = Stripped::new([]);
         for name in [
             "X-Forwarded-User",
+            "Proxy",
+            "X-HTTP-Method",
+            "X_Method_Override",
             "x_forwarded_user",
             "X.Forwarded.User",
             "XForwardedUser",
