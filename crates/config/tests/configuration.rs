@@ -101,7 +101,7 @@ fn eight_lines_are_a_whole_configuration() {
     assert_eq!(config.listeners[0].address, ListenAddress::Tcp("127.0.0.1:8080".parse().unwrap()));
     assert!(matches!(config.session_keys, SessionKeys::StateDirectory));
     let provider = &config.providers[0];
-    assert_eq!(provider.sign_in.registration.client_secret.as_ref().unwrap().expose(), "hunter2");
+    assert_eq!(provider.sign_in.registration.client_secret().unwrap().expose(), "hunter2");
     assert_eq!(provider.sign_in.registration.scopes, ["openid", "profile", "email"]);
     assert!(provider.sign_in.groups_scope_if_offered);
     assert!(matches!(provider.endpoints, ProviderEndpoints::Discovery));
@@ -286,7 +286,7 @@ fn an_endpoint_list_replaces_discovery() {
     let provider = &loaded.config.providers[0];
     let ProviderEndpoints::Static(metadata) = &provider.endpoints else { panic!("{provider:?}") };
     assert_eq!(metadata.token_endpoint.as_str(), "http://127.0.0.1:5556/token");
-    assert_eq!(provider.sign_in.registration.id_token_signed_response_algs, [Algorithm::ES256]);
+    assert_eq!(provider.sign_in.registration.id_token.signed_response_algs, [Algorithm::ES256]);
 }
 
 /// C-76: nothing that could not be read lets anybody in, and rules keep their order.
@@ -452,7 +452,8 @@ fn secrets_come_from_files_variables_and_credentials() {
             write(&here, "lychgate.toml", &format!("{PROVIDER}client_secret = {reference}\n"));
         let (found, report) = match load(&[Source::Path(path)], &environment) {
             Ok(loaded) => {
-                let secret = loaded.config.providers[0].sign_in.registration.client_secret.clone();
+                let secret =
+                    loaded.config.providers[0].sign_in.registration.client_secret().cloned();
                 (secret.unwrap().expose().to_owned(), loaded.warnings)
             }
             Err(report) => (String::new(), report),

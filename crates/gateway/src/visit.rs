@@ -4,6 +4,7 @@
 //! Signing in and out have chapters of their own.
 
 mod callback;
+mod failure;
 mod sign_in;
 mod sign_out;
 
@@ -12,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use lychgate_oidc::Timestamp;
+use lychgate_oidc::{Moment, Timestamp};
 
 use crate::client::Client;
 use crate::cookie::{Cookies, Found as FoundCookie};
@@ -130,7 +131,7 @@ impl Gateway {
         match self.endpoint(request, site) {
             Some(endpoint) => self.own_page(world, request, site, endpoint, now).await,
             None => match self.settings.routes.find(&request.authority, &request.path) {
-                Found::Route(route) => self.application(world, request, site, route, now),
+                Found::Route(route) => self.application(world, request, site, route, now).await,
                 Found::Ambiguous => {
                     Outcome::refuse(Refusal::new(Reason::RequestMalformed, request.kind))
                 }
@@ -196,7 +197,7 @@ impl Gateway {
             Endpoint::Account => self.account(world, request, site, now),
             // Apart, because every visit would carry the room that a callback needs.
             Endpoint::Callback => Box::pin(self.come_back(world, request, site, now)).await,
-            Endpoint::Login => self.sign_in(world, request, site, now),
+            Endpoint::Login => Box::pin(self.sign_in(world, request, site, now)).await,
             Endpoint::Logout => self.sign_out(world, request, site, now),
             Endpoint::Me => match self.session(world, request, site, now) {
                 Ok(opened) => {
@@ -236,7 +237,7 @@ impl Gateway {
         }
     }
 
-    fn application<W: World>(
+    async fn application<W: World>(
         &self,
         world: &W,
         request: &Request<'_>,
@@ -259,7 +260,9 @@ impl Gateway {
         );
         match decision {
             Decision::Allow(permit) => self.admit(request, permit, opened.ok()),
-            Decision::Challenge(challenge) => self.challenge(world, request, site, challenge, now),
+            Decision::Challenge(challenge) => {
+                Box::pin(self.challenge(world, request, site, challenge, now)).await
+            }
             Decision::Refuse(denial) => self.refuse(request, site, denial, opened.ok()),
         }
     }
@@ -296,7 +299,7 @@ impl Gateway {
         Outcome { verdict, cookies, record }
     }
 
-    fn challenge<W: World>(
+    async fn challenge<W: World>(
         &self,
         world: &W,
         request: &Request<'_>,
@@ -307,7 +310,7 @@ impl Gateway {
         let reason = challenge.because.reason();
         let page = matches!(*request.method, Method::GET | Method::HEAD);
         let mut outcome = if request.kind.wants_page() && page {
-            self.send_to_sign_in(world, request, site, &challenge, now)
+            self.send_to_sign_in(world, request, site, &challenge, now).await
         } else {
             // Nothing that was written is thrown away silently, and no program is sent to a login page.
             let back = if page { request.target() } else { "/".to_owned() };
@@ -517,6 +520,13 @@ fn upstream_target(route: &Route, request: &Request<'_>) -> String {
         target.push_str(query);
     }
     target
+}
+
+/// The moment of one step with a provider, with entropy of its own.
+fn moment<W: World>(world: &W, now: Timestamp) -> Moment {
+    let mut entropy = [0; 32];
+    world.fill_random(&mut entropy);
+    Moment::new(now, entropy)
 }
 
 #[cfg(test)]

@@ -14,6 +14,15 @@ pub trait World: Sync {
     /// Fills `bytes` from the operating system's random number generator.
     fn fill_random(&self, bytes: &mut [u8]);
 
+    /// Runs `work`, which may take milliseconds of a processor (a signature with a private key, say), where it
+    /// holds up nobody else's visit.
+    fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + Send {
+        async move { work() }
+    }
+
     /// What is known of a provider today, without asking it; `None` while it has never answered.
     fn provider(&self, name: &str) -> Option<Known>;
 

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use url::form_urlencoded;
 
 use crate::discovery::Metadata;
-use crate::exchange::Step;
+use crate::exchange::{ExchangeError, Step};
 use crate::login::PendingLogin;
+use crate::moment::Moment;
 use crate::provider::Provider;
 use crate::refusal::{KnownError, ProviderRefusal};
 use crate::secret::{self, Secret};
@@ -166,9 +167,10 @@ impl MatchedCallback {
     /// # use lychgate_oidc::*;
     /// # fn story(
     /// #     pending: PendingLogin, provider: Arc<Provider>, metadata: Arc<Metadata>,
+    /// #     moment: Moment,
     /// # ) -> Result<(), CallbackError> {
     /// let callback = Callback::parse("state=s&code=c")?;
-    /// let step = callback.matching(pending, &provider, &metadata)?.redeem(provider, metadata);
+    /// let step = callback.matching(pending, &provider, &metadata)?.redeem(provider, metadata, moment);
     /// # Ok(())
     /// # }
     /// ```
@@ -180,14 +182,23 @@ impl MatchedCallback {
     /// # use lychgate_oidc::*;
     /// # fn story(
     /// #     pending: PendingLogin, provider: Arc<Provider>, metadata: Arc<Metadata>,
+    /// #     moment: Moment,
     /// # ) -> Result<(), CallbackError> {
     /// let callback = Callback::parse("state=s&code=c")?;
-    /// let step = callback.redeem(provider, metadata);
+    /// let step = callback.redeem(provider, metadata, moment);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn redeem(self, provider: Arc<Provider>, metadata: Arc<Metadata>) -> Step {
-        Step::redeem(self, provider, metadata)
+    ///
+    /// # Errors
+    /// See [`ExchangeError`].
+    pub fn redeem(
+        self,
+        provider: Arc<Provider>,
+        metadata: Arc<Metadata>,
+        moment: Moment,
+    ) -> Result<Step, ExchangeError> {
+        Step::redeem(self, provider, metadata, moment)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::id_token::{self, Expected, IdTokenError};
 use crate::json::MalformedJson;
 use crate::jwks::KeySet;
 use crate::login::PendingLogin;
+use crate::moment::Moment;
 use crate::provider::Provider;
 use crate::refusal::ProviderRefusal;
 use crate::secret::Secret;
@@ -78,11 +79,12 @@ impl Step {
         callback: MatchedCallback,
         provider: Arc<Provider>,
         metadata: Arc<Metadata>,
-    ) -> Self {
+        _moment: Moment,
+    ) -> Result<Self, ExchangeError> {
         let request = tokens::code_request(&callback, &provider, &metadata);
         let parties = Parties { provider, metadata };
         let question = Question::Tokens(Box::new(callback.login));
-        Self::Ask(request, Exchange { parties, question })
+        Ok(Self::Ask(request, Exchange { parties, question }))
     }
 }
 
@@ -98,7 +100,7 @@ impl Exchange {
 
     /// Reads the answer.
     ///
-    /// `now` is when the answer came; `keys` are the provider's, as fetched last.
+    /// `moment` is when the answer came; `keys` are the provider's, as fetched last.
     ///
     /// # Errors
     /// See [`ExchangeError`]. There is no second try: the code is spent, and a new login must begin.
@@ -106,8 +108,9 @@ impl Exchange {
         self,
         response: Response<Vec<u8>>,
         keys: &KeySet,
-        now: Timestamp,
+        moment: Moment,
     ) -> Result<Step, ExchangeError> {
+        let now = moment.now;
         match self.question {
             Question::Tokens(login) => {
                 let tokens = Tokens::read(&response)?;
@@ -134,8 +137,8 @@ impl AwaitingKeys {
     ///
     /// # Errors
     /// As [`Exchange::receive`]; a key that is still unknown is an error now.
-    pub fn with_keys(self, keys: &KeySet, now: Timestamp) -> Result<Step, ExchangeError> {
-        let claims = self.answer.verify(&self.parties, keys, now)?;
+    pub fn with_keys(self, keys: &KeySet, moment: Moment) -> Result<Step, ExchangeError> {
+        let claims = self.answer.verify(&self.parties, keys, moment.now)?;
         self.parties.believe_or_ask(claims, self.answer.tokens)
     }
 }

@@ -168,7 +168,7 @@ fn algorithm(header: &Header, provider: &Provider) -> Result<Algorithm, IdTokenE
         .algorithm
         .parse()
         .ok()
-        .filter(|algorithm| provider.id_token_signed_response_algs.contains(algorithm))
+        .filter(|algorithm| provider.id_token.signed_response_algs.contains(algorithm))
         .ok_or(IdTokenError::Algorithm)
 }
 
@@ -188,7 +188,7 @@ fn check_signature(
 ) -> Result<(), IdTokenError> {
     if algorithm == Algorithm::HS256 {
         // An empty secret would be a key that everyone knows.
-        let secret = provider.client_secret.as_ref().filter(|secret| !secret.expose().is_empty());
+        let secret = provider.client_secret().filter(|secret| !secret.expose().is_empty());
         let key = secret.map(|secret| DecodingKey::from_secret(secret.expose().as_bytes()));
         return if key.is_some_and(|key| verifies(jws, algorithm, &key)) {
             Ok(())
@@ -315,7 +315,7 @@ impl Claims {
         provider: &Provider,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, IdTokenError> {
-        let Some(max_age) = provider.max_age else {
+        let Some(max_age) = provider.authorization.max_age else {
             return Ok(self.date("auth_time").ok().flatten());
         };
         let auth_time = self.required_date("auth_time")?;

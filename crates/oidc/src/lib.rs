@@ -11,21 +11,22 @@
 //! # use lychgate_oidc::*;
 //! # fn fetch(_: http::Request<Vec<u8>>) -> http::Response<Vec<u8>> { http::Response::default() }
 //! # fn newer_keys() -> KeySet { KeySet::empty() }
+//! # fn moment() -> Moment { Moment::new(Timestamp::new(0), [0; 32]) }
 //! # fn story(
 //! #     provider: Arc<Provider>, metadata: Arc<Metadata>, keys: KeySet, entropy: LoginEntropy,
-//! #     now: Timestamp, query: &str,
+//! #     query: &str,
 //! # ) -> Result<Box<SignedIn>, Box<dyn std::error::Error>> {
-//! let (url, pending) = login::begin(
-//!     &provider, &metadata, "https://wiki.example.com/callback", &LoginRequest::default(),
-//!     entropy, now,
-//! );
+//! let callback = "https://wiki.example.com/callback";
+//! let wish = LoginRequest::default();
+//! let beginning = login::begin(&provider, &metadata, callback, &wish, entropy, moment())?;
+//! let Beginning::Go(url, pending) = beginning;
 //! // … the browser goes to `url`, signs in, and comes back with `query` …
 //! let matched = Callback::parse(query)?.matching(pending, &provider, &metadata)?;
-//! let mut step = matched.redeem(provider, metadata);
+//! let mut step = matched.redeem(provider, metadata, moment())?;
 //! loop {
 //!     step = match step {
-//!         Step::Ask(request, exchange) => exchange.receive(fetch(request), &keys, now)?,
-//!         Step::NewerKeys(exchange) => exchange.with_keys(&newer_keys(), now)?,
+//!         Step::Ask(request, exchange) => exchange.receive(fetch(request), &keys, moment())?,
+//!         Step::NewerKeys(exchange) => exchange.with_keys(&newer_keys(), moment())?,
 //!         Step::Believe(signed_in) => break Ok(signed_in),
 //!     };
 //! }
@@ -56,6 +57,7 @@ mod jwks;
 mod jws;
 pub mod login;
 pub mod logout;
+mod moment;
 mod provider;
 mod refusal;
 mod secret;
@@ -71,9 +73,15 @@ pub use id_token::IdTokenError;
 pub use json::MalformedJson;
 pub use jwks::{JwksError, KeySet};
 pub use jws::JwsError;
-pub use login::{AuthorizationUrl, LoginEntropy, LoginRequest, PendingLogin};
+pub use login::{
+    AuthorizationUrl, Beginning, LoginEntropy, LoginError, LoginRequest, PendingLogin,
+};
 pub use logout::EndSessionUrl;
-pub use provider::{Algorithm, ClientAuth, Provider, UnknownName, Userinfo};
+pub use moment::Moment;
+pub use provider::{
+    Algorithm, AuthorizationRequest, ClientAuth, IdTokenRules, Provider, SecretMethod, UnknownName,
+    Userinfo,
+};
 pub use refusal::{KnownError, ProviderRefusal, RefusalCode};
 pub use secret::Secret;
 pub use time::Timestamp;

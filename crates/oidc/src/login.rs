@@ -8,6 +8,7 @@
 //! Sources: OIDC Core §3.1.2.1; RFC 7636; RFC 9700 §2.1.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,6 +18,7 @@ use url::Url;
 use zeroize::ZeroizeOnDrop;
 
 use crate::discovery::Metadata;
+use crate::moment::Moment;
 use crate::provider::Provider;
 use crate::secret::{self, Secret};
 use crate::time::Timestamp;
@@ -26,15 +28,17 @@ use crate::time::Timestamp;
 /// `redirect_uri` is where the provider sends the browser back; it is one of those registered, and
 /// is kept to be repeated byte for byte when the code is redeemed. `entropy` must be fresh.
 /// The query that the authorization endpoint already has is kept.
-#[must_use]
+///
+/// # Errors
+/// See [`LoginError`].
 pub fn begin(
-    provider: &Provider,
-    metadata: &Metadata,
+    provider: &Arc<Provider>,
+    metadata: &Arc<Metadata>,
     redirect_uri: &str,
     request: &LoginRequest,
     entropy: LoginEntropy,
-    now: Timestamp,
-) -> (AuthorizationUrl, PendingLogin) {
+    moment: Moment,
+) -> Result<Beginning, LoginError> {
     let LoginValues { state, nonce, verifier } = entropy.into_values();
 
     let mut url = metadata.authorization_endpoint.clone();
@@ -49,7 +53,7 @@ pub fn begin(
             .append_pair("nonce", nonce.expose())
             .append_pair("code_challenge", &challenge(verifier.expose()))
             .append_pair("code_challenge_method", "S256");
-        if let Some(seconds) = provider.max_age {
+        if let Some(seconds) = provider.authorization.max_age {
             query.append_pair("max_age", &seconds.to_string());
         }
         for (name, value) in [
@@ -71,10 +75,22 @@ pub fn begin(
         state,
         nonce,
         verifier,
-        begun_at: now,
+        begun_at: moment.now,
     };
-    (AuthorizationUrl(url), pending)
+    Ok(Beginning::Go(AuthorizationUrl(url), pending))
 }
+
+/// What the beginning of a login needs next.
+#[derive(Debug)]
+#[must_use = "a login has not begun until it says `Go`"]
+pub enum Beginning {
+    /// Nothing: send the browser there, and remember the login.
+    Go(AuthorizationUrl, PendingLogin),
+}
+
+/// Why a login cannot begin. Carries no secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoginError {}
 
 /// What a login may ask of the provider beyond the ordinary.
 #[derive(Clone, Debug, Default)]

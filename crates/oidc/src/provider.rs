@@ -14,6 +14,9 @@ use crate::Secret;
 use crate::discovery::Metadata;
 
 /// A provider as the operator wrote it down, and our registration with it.
+///
+/// [`new`](Self::new) fills in what is right for an ordinary OpenID Connect provider; whoever builds
+/// one changes what is different.
 #[derive(Clone, Debug)]
 pub struct Provider {
     /// The operator's own name for it; unique among the configured ones.
@@ -22,41 +25,109 @@ pub struct Provider {
     pub issuer: String,
     /// Who we are at this provider.
     pub client_id: String,
-    /// How we prove it; `None` for a public client.
-    pub client_secret: Option<Secret>,
-    /// How the secret is sent; `None` leaves the choice to the provider's metadata.
-    pub token_endpoint_auth_method: Option<ClientAuth>,
+    /// How we prove it.
+    pub client_auth: ClientAuth,
     /// What to ask for. `openid` is added when it is not among them.
     pub scopes: Vec<String>,
-    /// The algorithms an ID token may be signed with; no other is ever tried.
-    pub id_token_signed_response_algs: Vec<Algorithm>,
-    /// How far the provider's clock may be from ours, either way.
-    pub clock_tolerance: Duration,
+    /// What the authorization request asks for beyond that, and how it is sent.
+    pub authorization: AuthorizationRequest,
+    /// What an ID token must be.
+    pub id_token: IdTokenRules,
     /// When to ask the userinfo endpoint for more claims.
     pub userinfo: Userinfo,
+    /// How far the provider's clock may be from ours, either way.
+    pub clock_tolerance: Duration,
+}
+
+/// The authorization request of one registration.
+#[derive(Clone, Debug, Default)]
+pub struct AuthorizationRequest {
     /// If given: how many seconds ago the person may have last proven who they are.
     pub max_age: Option<u64>,
 }
 
+/// What an ID token must be.
+#[derive(Clone, Debug)]
+pub struct IdTokenRules {
+    /// The algorithms it may be signed with; no other is ever tried.
+    pub signed_response_algs: Vec<Algorithm>,
+}
+
 impl Provider {
-    /// How we authenticate at the token endpoint.
-    ///
-    /// Without a secret there is nothing to prove. Otherwise the operator's word stands; without
-    /// one, `client_secret_basic` if `metadata` lists it or lists nothing (its default by
-    /// OIDC Discovery §3), else `client_secret_post`.
+    /// The registration `client_id` at `issuer`: a public client, with every other setting as it is
+    /// when the operator says nothing.
     #[must_use]
-    pub fn client_auth(&self, metadata: &Metadata) -> ClientAuth {
-        if self.client_secret.is_none() {
-            return ClientAuth::None;
+    pub fn new(
+        name: impl Into<String>,
+        issuer: impl Into<String>,
+        client_id: impl Into<String>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            issuer: issuer.into(),
+            client_id: client_id.into(),
+            client_auth: ClientAuth::None,
+            scopes: vec!["openid".to_owned()],
+            authorization: AuthorizationRequest::default(),
+            id_token: IdTokenRules { signed_response_algs: Algorithm::DEFAULT.to_vec() },
+            userinfo: Userinfo::Never,
+            clock_tolerance: Duration::from_secs(60),
         }
-        self.token_endpoint_auth_method.unwrap_or_else(|| {
-            let listed = &metadata.token_endpoint_auth_methods_supported;
-            if listed.is_empty() || listed.iter().any(|name| name == ClientAuth::Basic.as_str()) {
-                ClientAuth::Basic
-            } else {
-                ClientAuth::Post
-            }
-        })
+    }
+
+    /// The secret that we share with the provider, if we do.
+    #[must_use]
+    pub const fn client_secret(&self) -> Option<&Secret> {
+        match &self.client_auth {
+            ClientAuth::Secret { secret, .. } => Some(secret),
+            ClientAuth::None => None,
+        }
+    }
+}
+
+/// How a client authenticates at the token endpoint, and wherever else it is asked to (OIDC Core §9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// `none`: a public client, which only names itself.
+    None,
+    /// A secret that both sides know.
+    Secret {
+        /// The secret.
+        secret: Secret,
+        /// How it is sent; `None` leaves the choice to the provider's metadata.
+        method: Option<SecretMethod>,
+    },
+}
+
+/// How a shared secret is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretMethod {
+    /// `client_secret_basic`: in the `Authorization` header.
+    Basic,
+    /// `client_secret_post`: in the body.
+    Post,
+}
+
+impl SecretMethod {
+    /// The registered name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Basic => "client_secret_basic",
+            Self::Post => "client_secret_post",
+        }
+    }
+
+    /// The method when the operator names none: `client_secret_basic` if `metadata` lists it or lists
+    /// nothing (its default by OIDC Discovery §3), else `client_secret_post`.
+    #[must_use]
+    pub fn by_metadata(metadata: &Metadata) -> Self {
+        let listed = &metadata.token_endpoint_auth_methods_supported;
+        if listed.is_empty() || listed.iter().any(|name| name == Self::Basic.as_str()) {
+            Self::Basic
+        } else {
+            Self::Post
+        }
     }
 }
 
@@ -70,46 +141,6 @@ pub enum Userinfo {
     /// When the ID token lacks one of these claims (names, or dotted paths as in
     /// [`VerifiedClaims::value`](crate::VerifiedClaims::value)).
     WhenMissing(Vec<String>),
-}
-
-/// How a client authenticates at the token endpoint (OIDC Core §9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// `client_secret_basic`: in the `Authorization` header.
-    Basic,
-    /// `client_secret_post`: in the body.
-    Post,
-    /// `none`: a public client, which only names itself.
-    None,
-}
-
-impl ClientAuth {
-    /// The registered name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Basic => "client_secret_basic",
-            Self::Post => "client_secret_post",
-            Self::None => "none",
-        }
-    }
-}
-
-impl fmt::Display for ClientAuth {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-impl FromStr for ClientAuth {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        [Self::Basic, Self::Post, Self::None]
-            .into_iter()
-            .find(|method| method.as_str() == name)
-            .ok_or(UnknownName)
-    }
 }
 
 /// A signature algorithm that an ID token may use.
@@ -184,9 +215,6 @@ mod tests {
     fn names_are_read_back_as_they_are_written() {
         for algorithm in Algorithm::ALL {
             assert_eq!(algorithm.to_string().parse(), Ok(algorithm));
-        }
-        for method in [ClientAuth::Basic, ClientAuth::Post, ClientAuth::None] {
-            assert_eq!(method.to_string().parse(), Ok(method));
         }
         assert_eq!("Ed25519".parse(), Ok(Algorithm::EdDSA));
     }

@@ -17,7 +17,7 @@ use crate::callback::MatchedCallback;
 use crate::discovery::Metadata;
 use crate::exchange::{Endpoint, ExchangeError};
 use crate::json::{self, Object};
-use crate::provider::{ClientAuth, Provider};
+use crate::provider::{ClientAuth, Provider, SecretMethod};
 use crate::refusal::{KnownError, ProviderRefusal};
 use crate::secret::Secret;
 
@@ -41,18 +41,19 @@ pub(crate) fn code_request(
         .append_pair("redirect_uri", callback.login.redirect_uri())
         .append_pair("code_verifier", callback.login.verifier().expose());
 
-    let secret = provider.client_secret.as_ref();
     let mut authorization = None;
-    match (provider.client_auth(metadata), secret) {
-        (ClientAuth::Basic, Some(secret)) => {
-            authorization = basic(&provider.client_id, secret);
-        }
-        (ClientAuth::Post, Some(secret)) => {
-            form.append_pair("client_id", &provider.client_id)
-                .append_pair("client_secret", secret.expose());
-        }
-        (ClientAuth::None, _) | (ClientAuth::Basic | ClientAuth::Post, None) => {
+    match &provider.client_auth {
+        ClientAuth::None => {
             form.append_pair("client_id", &provider.client_id);
+        }
+        ClientAuth::Secret { secret, method } => {
+            match method.unwrap_or_else(|| SecretMethod::by_metadata(metadata)) {
+                SecretMethod::Basic => authorization = basic(&provider.client_id, secret),
+                SecretMethod::Post => {
+                    form.append_pair("client_id", &provider.client_id)
+                        .append_pair("client_secret", secret.expose());
+                }
+            }
         }
     }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_gateway::settings::{ClaimNames, SignInProvider};
 use lychgate_oidc::{
-    Algorithm, ClientAuth, DiscoveryError, Metadata, Provider, Userinfo, discovery,
+    Algorithm, ClientAuth, DiscoveryError, IdTokenRules, Metadata, Provider, SecretMethod,
+    Userinfo, discovery,
 };
 use serde_json::{Map, Value as Json};
 use url::Url;
@@ -174,16 +175,14 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
     let (issuer, client_id) = (issuer?, client_id?);
     Some(Draft {
         registration: Provider {
-            name: name.to_owned(),
-            issuer: issuer.value,
-            client_id: client_id.value,
-            client_secret,
-            token_endpoint_auth_method: method,
+            client_auth: match client_secret {
+                Some(secret) => ClientAuth::Secret { secret, method },
+                None => ClientAuth::None,
+            },
             scopes,
-            id_token_signed_response_algs: algorithms,
+            id_token: IdTokenRules { signed_response_algs: algorithms },
             clock_tolerance: tolerance,
-            userinfo: Userinfo::Never,
-            max_age: None,
+            ..Provider::new(name, issuer.value, client_id.value)
         },
         label,
         claims,
@@ -274,22 +273,23 @@ fn algorithms(reader: &Reader<'_>) -> Vec<Algorithm> {
     algorithms
 }
 
-fn auth_method(reader: &Reader<'_>) -> Option<ClientAuth> {
+fn auth_method(reader: &Reader<'_>) -> Option<SecretMethod> {
+    const NONE: &str = "none";
     let key = "token_endpoint_auth_method";
     let text = reader.text(key)?;
-    let Ok(method) = text.value.parse::<ClientAuth>() else {
-        let known = [ClientAuth::Basic, ClientAuth::Post, ClientAuth::None];
-        reader.none_of(&text, &reader.name(key), known.iter().map(|method| method.as_str()));
+    let methods = [SecretMethod::Basic, SecretMethod::Post];
+    let method = methods.into_iter().find(|method| method.as_str() == text.value);
+    if method.is_none() && text.value != NONE {
+        let known = methods.iter().map(|method| method.as_str()).chain([NONE]);
+        reader.none_of(&text, &reader.name(key), known);
         return None;
-    };
+    }
     let label = match (method, reader.has("client_secret")) {
-        (ClientAuth::None, true) => "there is a `client_secret`, which would not be used",
-        (ClientAuth::Basic | ClientAuth::Post, false) => "there is no `client_secret` to send",
-        (ClientAuth::None, false) | (ClientAuth::Basic | ClientAuth::Post, true) => {
-            return Some(method);
-        }
+        (None, true) => "there is a `client_secret`, which would not be used",
+        (Some(_), false) => "there is no `client_secret` to send",
+        (None, false) | (Some(_), true) => return method,
     };
-    let message = format!("`{}` cannot be \"{method}\"", reader.name(key));
+    let message = format!("`{}` cannot be \"{}\"", reader.name(key), text.value);
     reader.context.add(Problem::new(Code::E0123, &text.place, message).label(label));
     None
 }

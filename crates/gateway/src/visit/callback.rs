@@ -1,36 +1,20 @@
 //! Coming back from the provider: matched, redeemed, verified, and only then signed in.
 
-use std::error::Error;
 use std::sync::Arc;
 
-use lychgate_oidc::{
-    Callback, CallbackError, ExchangeError, IdTokenError, JwsError, KnownError, ProviderRefusal,
-    SignedIn, Step, Timestamp,
-};
+use lychgate_oidc::{Callback, MatchedCallback, SignedIn, Step, Timestamp};
 
-use super::{Gateway, Provider, Site};
+use super::failure::Failure;
+use super::{Gateway, Provider, Site, moment};
 use crate::client;
 use crate::identity::Identity;
 use crate::login_state::LoginId;
 use crate::origin::ReturnTo;
-use crate::outcome::{Answer, Event, Outcome, Redirect, Refusal, Words};
+use crate::outcome::{Answer, Event, Outcome, Redirect, Refusal};
 use crate::reason::Reason;
 use crate::request::Request;
 use crate::session::{Session, SessionId};
 use crate::world::{Known, Spent, World};
-
-/// A sign-in that ended without a session: what the visitor may know, and what the log must.
-struct Failure {
-    reason: Reason,
-    words: Words,
-    cause: String,
-}
-
-impl Failure {
-    fn new(reason: Reason, cause: impl Into<String>) -> Self {
-        Self { reason, words: Words::default(), cause: cause.into() }
-    }
-}
 
 impl Gateway {
     /// The callback. Whatever goes wrong, there is no session afterwards that was not there before, and no
@@ -89,8 +73,7 @@ impl Gateway {
             Ok(matched) => matched,
             Err(error) => return self.failed(request, site, Some(id), about, error.into()),
         };
-        let first_step = matched.redeem(Arc::clone(registration), Arc::clone(&known.metadata));
-        match redeem(world, &registration.name, &known, first_step, now).await {
+        match redeem(world, registration, &known, matched, now).await {
             Ok(signed_in) => self
                 .signed_in(world, request, site, provider, id, &signed_in, return_to, &known, now),
             Err(failure) => self.failed(request, site, Some(id), about, failure),
@@ -223,158 +206,35 @@ impl Gateway {
 /// Asks the provider until it can be believed, or cannot.
 async fn redeem<W: World>(
     world: &W,
-    provider: &str,
+    registration: &Arc<lychgate_oidc::Provider>,
     known: &Known,
-    mut step: Step,
+    matched: MatchedCallback,
     now: Timestamp,
 ) -> Result<Box<SignedIn>, Failure> {
     let mut keys = Arc::clone(&known.keys);
+    let mut step = {
+        let (registration, metadata) = (Arc::clone(registration), Arc::clone(&known.metadata));
+        let moment = moment(world, now);
+        world.compute(move || matched.redeem(registration, metadata, moment)).await?
+    };
     loop {
+        let moment = moment(world, now);
         step = match step {
             Step::Ask(question, exchange) => {
-                let answer = world.fetch(provider, question).await;
+                let answer = world.fetch(&registration.name, question).await;
                 let answer = answer.map_err(|error| {
                     let cause = format!("{} endpoint: {error}", exchange.endpoint());
                     Failure::new(Reason::ProviderUnavailable, cause)
                 })?;
-                exchange.receive(answer, &keys, now)?
+                let keys = Arc::clone(&keys);
+                world.compute(move || exchange.receive(answer, &keys, moment)).await?
             }
             Step::NewerKeys(exchange) => {
-                keys = world.newer_keys(provider).await;
-                exchange.with_keys(&keys, now)?
+                keys = world.newer_keys(&registration.name).await;
+                let keys = Arc::clone(&keys);
+                world.compute(move || exchange.with_keys(&keys, moment)).await?
             }
             Step::Believe(signed_in) => return Ok(signed_in),
         };
     }
-}
-
-impl From<CallbackError> for Failure {
-    fn from(error: CallbackError) -> Self {
-        let reason = match &error {
-            CallbackError::IssuerDiffers | CallbackError::IssuerMissing => Reason::IssuerMismatch,
-            CallbackError::MalformedCode
-            | CallbackError::NothingGiven
-            | CallbackError::Repeated { .. }
-            | CallbackError::SignedResponse
-            | CallbackError::TooLarge { .. } => Reason::LoginMalformed,
-            CallbackError::Provider(refusal) => refused(refusal),
-            CallbackError::OtherProvider
-            | CallbackError::StateDiffers
-            | CallbackError::StateMissing
-            | CallbackError::StateUnknown
-            | CallbackError::UnsolicitedRefusal { .. } => Reason::LoginNotOurs,
-        };
-        let words = match &error {
-            CallbackError::Provider(refusal) => Words {
-                provider_code: refusal.error.known().map(|error| error.as_str().to_owned()),
-                provider_text: refusal.description.clone(),
-                ..Words::default()
-            },
-            CallbackError::UnsolicitedRefusal { error } => Words {
-                provider_code: error.map(|error| error.as_str().to_owned()),
-                ..Words::default()
-            },
-            CallbackError::IssuerDiffers
-            | CallbackError::IssuerMissing
-            | CallbackError::MalformedCode
-            | CallbackError::NothingGiven
-            | CallbackError::OtherProvider
-            | CallbackError::Repeated { .. }
-            | CallbackError::SignedResponse
-            | CallbackError::StateDiffers
-            | CallbackError::StateMissing
-            | CallbackError::StateUnknown
-            | CallbackError::TooLarge { .. } => Words::default(),
-        };
-        let unsolicited = matches!(error, CallbackError::UnsolicitedRefusal { .. });
-        let cause =
-            format!("{}{}", if unsolicited { "unsolicited_error: " } else { "" }, chain(&error));
-        Self { reason, words, cause }
-    }
-}
-
-/// What an error of the authorization endpoint means for the visitor (CB-39, CB-40, CB-46).
-fn refused(refusal: &ProviderRefusal) -> Reason {
-    match refusal.error.known() {
-        Some(
-            KnownError::AccessDenied
-            | KnownError::AccountSelectionRequired
-            | KnownError::ConsentRequired
-            | KnownError::InteractionRequired
-            | KnownError::LoginRequired,
-        ) => Reason::ProviderDenied,
-        Some(
-            KnownError::ServerError | KnownError::SlowDown | KnownError::TemporarilyUnavailable,
-        ) => Reason::ProviderUnavailable,
-        Some(_) | None => Reason::ProviderRefused,
-    }
-}
-
-impl From<ExchangeError> for Failure {
-    fn from(error: ExchangeError) -> Self {
-        let reason = match &error {
-            ExchangeError::IdToken(error) => distrusted(error),
-            ExchangeError::UserinfoSigned | ExchangeError::UserinfoSubject => {
-                Reason::UserinfoInvalid
-            }
-            ExchangeError::TokenClientRefused(_) => Reason::ProviderRefused,
-            ExchangeError::TokenGrantRefused(_) => Reason::LoginExpired,
-            ExchangeError::Json { .. }
-            | ExchangeError::MemberMalformed { .. }
-            | ExchangeError::MemberMissing { .. }
-            | ExchangeError::NotDeclaredJson { .. }
-            | ExchangeError::Redirected { .. }
-            | ExchangeError::Status { .. }
-            | ExchangeError::TokenRefused(_)
-            | ExchangeError::TokenType
-            | ExchangeError::TooLarge { .. } => Reason::TokenExchangeFailed,
-        };
-        Self::new(reason, chain(&error))
-    }
-}
-
-fn distrusted(error: &IdTokenError) -> Reason {
-    match error {
-        IdTokenError::Audience
-        | IdTokenError::AudienceNotOursAlone
-        | IdTokenError::AuthorizedParty => Reason::AudienceMismatch,
-        IdTokenError::Expired { .. }
-        | IdTokenError::IssuedInTheFuture { .. }
-        | IdTokenError::IssuedTooLongAgo { .. }
-        | IdTokenError::NotYetValid { .. } => Reason::ClockSkew,
-        // Nobody puts this much into a token but about somebody in thousands of groups.
-        IdTokenError::Form(JwsError::TooLarge) => Reason::SessionTooLarge,
-        IdTokenError::Issuer => Reason::IssuerMismatch,
-        IdTokenError::Nonce => Reason::NonceMismatch,
-        IdTokenError::Algorithm
-        | IdTokenError::NoKeyVerifies
-        | IdTokenError::Signature
-        | IdTokenError::UnknownKey { .. } => Reason::SignatureInvalid,
-        IdTokenError::AccessTokenHash
-        | IdTokenError::AuthenticatedTooLongAgo { .. }
-        | IdTokenError::ClaimMalformed { .. }
-        | IdTokenError::ClaimMissing { .. }
-        | IdTokenError::Claims(_)
-        | IdTokenError::Form(
-            JwsError::Critical
-            | JwsError::Encrypted
-            | JwsError::Header(_)
-            | JwsError::HeaderMember { .. }
-            | JwsError::NotBase64Url
-            | JwsError::NotThreeParts,
-        )
-        | IdTokenError::Kind => Reason::TokenInvalid,
-    }
-}
-
-/// The error and its causes, for one line of a log.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

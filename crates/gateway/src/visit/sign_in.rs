@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lychgate_oidc::{LoginEntropy, LoginRequest, Timestamp, login};
+use lychgate_oidc::{Beginning, LoginEntropy, LoginRequest, Timestamp, login};
 
-use super::{Gateway, Provider, Site};
+use super::failure::Failure;
+use super::{Gateway, Provider, Site, moment};
 use crate::client::{self, Client};
 use crate::cookie::Found as FoundCookie;
 use crate::endpoint::{self, Endpoint};
@@ -31,7 +32,7 @@ impl Gateway {
     ///
     /// A browser goes by way of our own page, where the fragment can be kept and a provider chosen. A tool
     /// that follows redirects goes straight to the provider, if there is one to go to.
-    pub(super) fn send_to_sign_in<W: World>(
+    pub(super) async fn send_to_sign_in<W: World>(
         &self,
         world: &W,
         request: &Request<'_>,
@@ -45,14 +46,14 @@ impl Gateway {
             && let Some(provider) = self.provider(only)
         {
             let return_to = self.return_to(&request.target(), site);
-            return self.begin(world, request, site, provider, &return_to, None, now);
+            return self.begin(world, request, site, provider, &return_to, None, now).await;
         }
         let link = self.login_link(site, &request.target(), &[]);
         Outcome::answer(Answer::Redirect(Redirect::to_ours(link, RedirectMethod::Found)))
     }
 
     /// Our own page to sign in at.
-    pub(super) fn sign_in<W: World>(
+    pub(super) async fn sign_in<W: World>(
         &self,
         world: &W,
         request: &Request<'_>,
@@ -97,12 +98,12 @@ impl Gateway {
         });
         match (chosen, &*providers) {
             (Some(provider), _) => {
-                self.begin(world, request, site, provider, &return_to, prompt, now)
+                self.begin(world, request, site, provider, &return_to, prompt, now).await
             }
             (None, [only])
                 if request.kind != Client::Browser || request.method == http::Method::HEAD =>
             {
-                self.begin(world, request, site, only, &return_to, prompt, now)
+                self.begin(world, request, site, only, &return_to, prompt, now).await
             }
             (None, [only]) => {
                 let link = self.choice(only, &return_to, prompt.as_deref()).link;
@@ -124,7 +125,7 @@ impl Gateway {
         clippy::too_many_arguments,
         reason = "a login is made of these, and nothing else shares them"
     )]
-    fn begin<W: World>(
+    async fn begin<W: World>(
         &self,
         world: &W,
         request: &Request<'_>,
@@ -135,19 +136,25 @@ impl Gateway {
         now: Timestamp,
     ) -> Outcome {
         let mut registration = Arc::clone(&provider.settings.registration);
-        let Some(known) = world.provider(&registration.name) else {
-            let sign_in = Some(self.choice(provider, return_to, prompt.as_deref()).link);
-            let refusal = Refusal {
-                sign_in,
-                retry_after: Some(METADATA_PATIENCE),
-                ..Refusal::new(Reason::ProviderUnavailable, request.kind)
-            };
-            let mut outcome = Outcome::refuse(refusal);
-            outcome.record.provider = Some(registration.name.clone());
+        let again = self.choice(provider, return_to, prompt.as_deref()).link;
+        let failed = |failure: Failure| {
+            let unavailable = failure.reason == Reason::ProviderUnavailable;
+            let mut outcome = Outcome::refuse(Refusal {
+                sign_in: Some(again.clone()),
+                retry_after: unavailable.then_some(METADATA_PATIENCE),
+                words: failure.words,
+                ..Refusal::new(failure.reason, request.kind)
+            });
+            outcome.record.provider = Some(provider.settings.registration.name.clone());
             outcome.record.event = Some(Event::LoginFailed { flow: None });
-            outcome.record.cause =
-                Some("the provider's metadata has not been fetched yet".to_owned());
-            return outcome;
+            outcome.record.cause = Some(failure.cause);
+            outcome
+        };
+        let Some(known) = world.provider(&registration.name) else {
+            return failed(Failure::new(
+                Reason::ProviderUnavailable,
+                "the provider's metadata has not been fetched yet",
+            ));
         };
         let offered = known.metadata.scopes_supported.iter().any(|scope| scope == "groups");
         if provider.settings.groups_scope_if_offered && offered {
@@ -157,14 +164,19 @@ impl Gateway {
         world.fill_random(&mut entropy);
         let wish = LoginRequest { prompt, ..LoginRequest::default() };
         let redirect_uri = self.redirect_uri(site, provider);
-        let (url, pending) = login::begin(
-            &registration,
-            &known.metadata,
-            &redirect_uri,
-            &wish,
-            LoginEntropy::from(entropy),
-            now,
-        );
+        let beginning = world.compute({
+            let (registration, moment) = (Arc::clone(&registration), moment(world, now));
+            move || {
+                let entropy = LoginEntropy::from(entropy);
+                login::begin(&registration, &known.metadata, &redirect_uri, &wish, entropy, moment)
+            }
+        });
+        let (url, pending) = match beginning.await {
+            Ok(Beginning::Go(url, pending)) => (url, pending),
+            Err(error) => {
+                return failed(error.into());
+            }
+        };
 
         let id = LoginId::of(pending.state());
         let name = site.cookies.login_name(&id.text());

@@ -14,7 +14,7 @@ use lychgate_gateway::route::{Access, Route, Routes, Rule};
 use lychgate_gateway::seal::{Key, KeyRing};
 use lychgate_gateway::settings::{ClaimNames, SessionLimits, SignInProvider};
 use lychgate_gateway::template::Template;
-use lychgate_oidc::Secret;
+use lychgate_oidc::{ClientAuth, Secret};
 use url::Url;
 
 use super::hours;
@@ -170,16 +170,12 @@ impl Plan {
     fn provider(&self, name: &str) -> SignInProvider {
         SignInProvider {
             registration: Arc::new(lychgate_oidc::Provider {
-                name: name.to_owned(),
-                issuer: provider::issuer(name),
-                client_id: provider::CLIENT.to_owned(),
-                client_secret: Some(Secret::new(provider::CLIENT_SECRET)),
-                token_endpoint_auth_method: None,
-                scopes: vec!["openid".to_owned()],
-                id_token_signed_response_algs: lychgate_oidc::Algorithm::DEFAULT.to_vec(),
+                client_auth: ClientAuth::Secret {
+                    secret: Secret::new(provider::CLIENT_SECRET),
+                    method: None,
+                },
                 clock_tolerance: Duration::from_secs(30),
-                userinfo: lychgate_oidc::Userinfo::Never,
-                max_age: None,
+                ..lychgate_oidc::Provider::new(name, provider::issuer(name), provider::CLIENT)
             }),
             label: format!("The {name} provider"),
             claims: ClaimNames::default(),

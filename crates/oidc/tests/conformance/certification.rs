@@ -2,8 +2,7 @@
 //! the full and FAPI plans that concern the code flow), each under its own name.
 
 use lychgate_oidc::{
-    ClientAuth, DiscoveryError, ExchangeError, IdTokenError, Metadata, Step, Timestamp, Userinfo,
-    discovery,
+    DiscoveryError, ExchangeError, IdTokenError, Metadata, SecretMethod, Step, Userinfo, discovery,
 };
 use serde_json::json;
 
@@ -139,7 +138,7 @@ fn a_signature_does_not_fit_another_payload() {
 #[test]
 fn oidcc_client_test_invalid_sig_hs256() {
     let mut stage = Stage::new();
-    stage.provider.id_token_signed_response_algs = vec!["HS256".parse().unwrap()];
+    stage.provider.id_token.signed_response_algs = vec!["HS256".parse().unwrap()];
     let outcome = stage.sign_in_with(|login| {
         let mut token = Draft::new(login);
         token.header["alg"] = "HS256".into();
@@ -182,7 +181,7 @@ fn oidcc_client_test_scope_userinfo_claims() {
 #[test]
 fn oidcc_client_test_client_secret_basic() {
     let mut stage = Stage::new();
-    stage.provider.token_endpoint_auth_method = Some(ClientAuth::Basic);
+    stage.send_secret(SecretMethod::Basic);
 
     let (_, request, _) = stage.redeem();
 
@@ -288,7 +287,7 @@ fn fapi2_client_test_invalid_secondary_aud() {
 #[test]
 fn fapi2_client_test_invalid_alternate_alg() {
     let mut stage = Stage::new();
-    stage.provider.id_token_signed_response_algs = vec!["PS256".parse().unwrap()];
+    stage.provider.id_token.signed_response_algs = vec!["PS256".parse().unwrap()];
     assert_eq!(stage.sign_in(|_| {}).refusal(), IdTokenError::Algorithm);
 }
 
@@ -312,7 +311,7 @@ fn fapi2_client_test_token_type_case_insensitivity_and_no_expires_in() {
         "id_token": Draft::new(&login).to_text(), "access_token": "a", "token_type": "bEARER",
     });
 
-    let step = exchange.receive(stage::json(&body), &keys(&stage.keys), Timestamp::new(NOW));
+    let step = exchange.receive(stage::json(&body), &keys(&stage.keys), stage::moment());
 
     assert!(matches!(step, Ok(Step::Believe(_))), "{step:?}");
 }

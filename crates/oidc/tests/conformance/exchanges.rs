@@ -3,12 +3,12 @@
 use http::{HeaderMap, Response};
 use lychgate_oidc::{
     ClientAuth, Endpoint, ExchangeError, IdTokenError, KeySet, KnownError, MalformedJson,
-    RefusalCode, Secret, SignedIn, Step, Timestamp, Userinfo,
+    RefusalCode, Secret, SecretMethod, SignedIn, Step, Userinfo,
 };
 use serde_json::{Value, json};
 
 use crate::signer::KEYS;
-use crate::stage::{self, CLIENT, Draft, ISSUER, NOW, REDIRECT_URI, Stage, answer, keys};
+use crate::stage::{self, CLIENT, Draft, ISSUER, NOW, REDIRECT_URI, Stage, answer, keys, moment};
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
@@ -27,7 +27,7 @@ fn answer_with(make: impl FnOnce(&str) -> Response<Vec<u8>>) -> Result<Step, Exc
     let stage = Stage::new();
     let (login, _, exchange) = stage.redeem();
     let token = Draft::new(&login).to_text();
-    exchange.receive(make(&token), &keys(&stage.keys), Timestamp::new(NOW))
+    exchange.receive(make(&token), &keys(&stage.keys), moment())
 }
 
 fn refused(response: Response<Vec<u8>>) -> ExchangeError {
@@ -67,38 +67,37 @@ fn the_code_is_redeemed_with_basic_authentication_by_default() {
 
 #[test]
 fn client_authentication_is_the_operators_choice_or_what_the_provider_lists() {
-    let basic = |listed: Value, chosen: Option<ClientAuth>, secret: bool| {
+    let in_header = |listed: Value, chosen: Option<SecretMethod>| {
         let mut stage = Stage::new();
         stage.metadata["token_endpoint_auth_methods_supported"] = listed;
-        stage.provider.token_endpoint_auth_method = chosen;
-        if !secret {
-            stage.provider.client_secret = None;
+        if let Some(method) = chosen {
+            stage.send_secret(method);
         }
-        stage.provider.client_auth(&stage.metadata())
+        let (_, request, _) = stage.redeem();
+        request.headers().contains_key("authorization")
     };
     let post_only = json!(["client_secret_post", "private_key_jwt"]);
     let both = json!(["client_secret_post", "client_secret_basic"]);
 
-    assert_eq!(basic(Value::Null, None, true), ClientAuth::Basic);
-    assert_eq!(basic(both, None, true), ClientAuth::Basic);
-    assert_eq!(basic(post_only.clone(), None, true), ClientAuth::Post);
-    assert_eq!(basic(post_only, Some(ClientAuth::Basic), true), ClientAuth::Basic);
-    assert_eq!(basic(Value::Null, Some(ClientAuth::None), true), ClientAuth::None);
-    assert_eq!(basic(Value::Null, Some(ClientAuth::Post), false), ClientAuth::None);
+    assert!(in_header(Value::Null, None));
+    assert!(in_header(both.clone(), None));
+    assert!(!in_header(post_only.clone(), None));
+    assert!(in_header(post_only, Some(SecretMethod::Basic)));
+    assert!(!in_header(both, Some(SecretMethod::Post)));
 }
 
 #[test]
 fn with_post_the_secret_is_in_the_body_and_a_public_client_sends_none() {
     let code = ["grant_type", "code", "redirect_uri", "code_verifier"];
     let mut stage = Stage::new();
-    stage.provider.token_endpoint_auth_method = Some(ClientAuth::Post);
+    stage.send_secret(SecretMethod::Post);
     let (_, request, _) = stage.redeem();
     let sent = form(request.body());
     assert_eq!(header(request.headers(), "authorization"), None);
     assert_eq!(names(&sent), [&code[..], &["client_id", "client_secret"]].concat());
     assert_eq!(sent[5].1, stage::CLIENT_SECRET);
 
-    stage.provider.token_endpoint_auth_method = Some(ClientAuth::None);
+    stage.provider.client_auth = ClientAuth::None;
     let (_, request, _) = stage.redeem();
     let sent = form(request.body());
     assert_eq!(header(request.headers(), "authorization"), None);
@@ -243,8 +242,7 @@ fn userinfo_answers(response: Response<Vec<u8>>) -> Result<Box<SignedIn>, Exchan
     let stage = with_userinfo(Userinfo::Always, Value::Null);
     let (login, _, exchange) = stage.redeem();
     let token = Draft::new(&login).to_text();
-    let (keys, now) = (keys(&stage.keys), Timestamp::new(NOW));
-    let step = exchange.receive(stage::token_answer(&token), &keys, now)?;
+    let step = exchange.receive(stage::token_answer(&token), &keys(&stage.keys), moment())?;
     let Step::Ask(request, exchange) = step else { panic!("{step:?}") };
 
     assert_eq!(exchange.endpoint(), Endpoint::Userinfo);
@@ -255,7 +253,7 @@ fn userinfo_answers(response: Response<Vec<u8>>) -> Result<Box<SignedIn>, Exchan
     assert!(request.headers()["authorization"].is_sensitive());
     assert!(request.body().is_empty());
 
-    match exchange.receive(response, &KeySet::empty(), now)? {
+    match exchange.receive(response, &KeySet::empty(), moment())? {
         Step::Believe(signed_in) => Ok(signed_in),
         step @ (Step::Ask(..) | Step::NewerKeys(_)) => panic!("{step:?}"),
     }
@@ -333,7 +331,7 @@ fn without_an_access_token_userinfo_cannot_be_asked() {
     let (login, _, exchange) = stage.redeem();
     let body = json!({ "id_token": Draft::new(&login).to_text() });
 
-    let result = exchange.receive(stage::json(&body), &keys(&stage.keys), Timestamp::new(NOW));
+    let result = exchange.receive(stage::json(&body), &keys(&stage.keys), moment());
 
     assert_eq!(result.err(), Some(ExchangeError::MemberMissing { member: "access_token" }));
 }

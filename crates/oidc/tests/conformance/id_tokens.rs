@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lychgate_oidc::{Algorithm, IdTokenError, JwsError, MalformedJson, Secret};
+use lychgate_oidc::{Algorithm, ClientAuth, IdTokenError, JwsError, MalformedJson, Secret};
 use serde_json::{Value, json};
 
 use crate::signer::{self, KEYS};
@@ -87,7 +87,7 @@ fn a_public_key_is_never_an_hmac_key() {
         (Algorithm::DEFAULT.to_vec(), IdTokenError::Algorithm),
         (vec![Algorithm::RS256, Algorithm::HS256], IdTokenError::Signature),
     ] {
-        stage.provider.id_token_signed_response_algs = allowed;
+        stage.provider.id_token.signed_response_algs = allowed;
         for key in &spellings {
             let outcome = stage.sign_in_with(|login| {
                 let mut token = Draft::new(login);
@@ -103,7 +103,7 @@ fn a_public_key_is_never_an_hmac_key() {
 #[test]
 fn longer_hmacs_are_no_way_around_the_list() {
     let mut stage = Stage::new();
-    stage.provider.id_token_signed_response_algs = Algorithm::ALL.to_vec();
+    stage.provider.id_token.signed_response_algs = Algorithm::ALL.to_vec();
     for algorithm in ["HS384", "HS512"] {
         let outcome = stage.sign_in_with(|login| {
             let mut token = Draft::new(login);
@@ -119,7 +119,7 @@ fn longer_hmacs_are_no_way_around_the_list() {
 #[test]
 fn hs256_is_verified_with_the_client_secret_where_the_operator_allows_it() {
     let mut stage = Stage::new();
-    stage.provider.id_token_signed_response_algs = vec![Algorithm::HS256];
+    stage.provider.id_token.signed_response_algs = vec![Algorithm::HS256];
     let with_hmac = |stage: &Stage, key: &[u8]| {
         stage.sign_in_with(|login| {
             let mut token = Draft::new(login);
@@ -131,9 +131,9 @@ fn hs256_is_verified_with_the_client_secret_where_the_operator_allows_it() {
     assert!(with_hmac(&stage, CLIENT_SECRET.as_bytes()).result.is_ok());
     assert_eq!(with_hmac(&stage, b"guess").refusal(), IdTokenError::Signature);
 
-    stage.provider.client_secret = Some(Secret::new(""));
+    stage.provider.client_auth = ClientAuth::Secret { secret: Secret::new(""), method: None };
     assert_eq!(with_hmac(&stage, b"").refusal(), IdTokenError::Signature);
-    stage.provider.client_secret = None;
+    stage.provider.client_auth = ClientAuth::None;
     assert_eq!(with_hmac(&stage, b"").refusal(), IdTokenError::Signature);
 }
 
@@ -141,11 +141,11 @@ fn hs256_is_verified_with_the_client_secret_where_the_operator_allows_it() {
 #[test]
 fn an_algorithm_fits_its_own_keys_only() {
     let mut only_es256 = Stage::new();
-    only_es256.provider.id_token_signed_response_algs = vec![Algorithm::ES256];
+    only_es256.provider.id_token.signed_response_algs = vec![Algorithm::ES256];
     assert_eq!(only_es256.sign_in(|_| {}).refusal(), IdTokenError::Algorithm);
 
     let mut only_rs256 = Stage::new();
-    only_rs256.provider.id_token_signed_response_algs = vec![Algorithm::RS256];
+    only_rs256.provider.id_token.signed_response_algs = vec![Algorithm::RS256];
     let pss = only_rs256.sign_in(|token| token.signed_by(&KEYS.rsa, "PS256", "rsa"));
     assert_eq!(pss.refusal(), IdTokenError::Algorithm);
 
@@ -504,7 +504,7 @@ fn a_token_that_came_with_another_access_token_is_refused() {
 #[test]
 fn with_max_age_the_time_of_signing_in_is_required_and_measured() {
     let mut stage = Stage::new();
-    stage.provider.max_age = Some(3600);
+    stage.provider.authorization.max_age = Some(3600);
     let at = |auth_time: Value| {
         stage.sign_in(|token| {
             token.claims["auth_time"] = auth_time;

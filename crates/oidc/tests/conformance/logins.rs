@@ -1,6 +1,6 @@
 //! Where a browser is sent to sign in and to sign out.
 
-use lychgate_oidc::{LoginRequest, PendingLogin, Secret, Timestamp, login, logout};
+use lychgate_oidc::{LoginRequest, PendingLogin, Secret, Timestamp, logout};
 use serde_json::Value;
 use url::Url;
 
@@ -20,14 +20,7 @@ fn a_login_asks_for_a_code_and_binds_it_three_times() {
         ui_locales: Some("pt-BR en".to_owned()),
     };
 
-    let (url, pending) = login::begin(
-        &stage.provider,
-        &stage.metadata(),
-        REDIRECT_URI,
-        &request,
-        [7; 96].into(),
-        Timestamp::new(NOW),
-    );
+    let (url, pending) = stage.begin_with(&request, [7; 96].into());
 
     let state = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
     let expected = [

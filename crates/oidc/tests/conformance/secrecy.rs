@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use lychgate_oidc::{Callback, LoginEntropy, LoginRequest, Secret, Timestamp, login, logout};
+use lychgate_oidc::{Callback, LoginEntropy, LoginRequest, Secret, logout};
 
-use crate::stage::{ACCESS_TOKEN, CLIENT_SECRET, Draft, NOW, REDIRECT_URI, Stage};
+use crate::stage::{ACCESS_TOKEN, CLIENT_SECRET, Draft, Stage, moment};
 
 #[test]
 fn nothing_that_is_printed_along_a_sign_in_shows_a_secret() {
@@ -13,21 +13,15 @@ fn nothing_that_is_printed_along_a_sign_in_shows_a_secret() {
 
     let entropy = LoginEntropy::from([0x41; 96]);
     printed.push(format!("{entropy:?}"));
-    let (url, pending) = login::begin(
-        &stage.provider,
-        &stage.metadata(),
-        REDIRECT_URI,
-        &LoginRequest::default(),
-        entropy,
-        Timestamp::new(NOW),
-    );
+    let (url, pending) = stage.begin_with(&LoginRequest::default(), entropy);
     printed.push(format!("{url:?} {pending:?} {:?}", stage.provider));
     let query = format!("code=the-code&state={}", pending.state());
     let callback = Callback::parse(&query).unwrap();
     printed.push(format!("{callback:?}"));
     let matched = callback.matching(pending, &stage.provider, &stage.metadata()).unwrap();
     printed.push(format!("{matched:?}"));
-    let step = matched.redeem(Arc::new(stage.provider.clone()), Arc::new(stage.metadata()));
+    let (provider, metadata) = (Arc::new(stage.provider.clone()), Arc::new(stage.metadata()));
+    let step = matched.redeem(provider, metadata, moment()).unwrap();
     printed.push(format!("{step:?}"));
     let signed_in = stage.sign_in(|_| {}).signed_in();
     printed.push(format!("{signed_in:?}"));

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use lychgate_oidc::{
-    Algorithm, Callback, Endpoint, Exchange, ExchangeError, IdTokenError, KeySet, LoginRequest,
-    MatchedCallback, Metadata, PendingLogin, Provider, Secret, SignedIn, Step, Timestamp, Userinfo,
-    login,
+    AuthorizationUrl, Beginning, Callback, ClientAuth, Endpoint, Exchange, ExchangeError,
+    IdTokenError, KeySet, LoginEntropy, LoginRequest, MatchedCallback, Metadata, Moment,
+    PendingLogin, Provider, Secret, SecretMethod, SignedIn, Step, Timestamp, login,
 };
 use serde_json::{Value, json};
 
@@ -22,6 +22,11 @@ pub(crate) const ACCESS_TOKEN: &str = "access-token";
 /// 2030-01-01T09:00:00Z.
 pub(crate) const NOW: i64 = 1_893_488_400;
 pub(crate) const TOLERANCE: i64 = 30;
+
+/// [`NOW`], always with the same entropy.
+pub(crate) fn moment() -> Moment {
+    Moment::new(Timestamp::new(NOW), [7; 32])
+}
 
 /// Both sides of a sign-in, before it begins.
 pub(crate) struct Stage {
@@ -39,16 +44,13 @@ impl Stage {
     pub(crate) fn new() -> Self {
         Self {
             provider: Provider {
-                name: "idp".to_owned(),
-                issuer: ISSUER.to_owned(),
-                client_id: CLIENT.to_owned(),
-                client_secret: Some(Secret::new(CLIENT_SECRET)),
-                token_endpoint_auth_method: None,
+                client_auth: ClientAuth::Secret {
+                    secret: Secret::new(CLIENT_SECRET),
+                    method: None,
+                },
                 scopes: vec!["openid".to_owned(), "email".to_owned()],
-                id_token_signed_response_algs: Algorithm::DEFAULT.to_vec(),
                 clock_tolerance: Duration::from_secs(TOLERANCE.unsigned_abs()),
-                userinfo: Userinfo::Never,
-                max_age: None,
+                ..Provider::new("idp", ISSUER, CLIENT)
             },
             metadata: json!({
                 "issuer": ISSUER,
@@ -68,20 +70,32 @@ impl Stage {
         Metadata::parse(self.metadata.to_string().as_bytes(), ISSUER).unwrap()
     }
 
+    /// Has the secret sent in one way, whatever the metadata lists.
+    pub(crate) fn send_secret(&mut self, method: SecretMethod) {
+        let secret = Secret::new(CLIENT_SECRET);
+        self.provider.client_auth = ClientAuth::Secret { secret, method: Some(method) };
+    }
+
+    /// Begins a login with what is asked for and the entropy given.
+    pub(crate) fn begin_with(
+        &self,
+        request: &LoginRequest,
+        entropy: LoginEntropy,
+    ) -> (AuthorizationUrl, PendingLogin) {
+        let (provider, metadata) = (Arc::new(self.provider.clone()), Arc::new(self.metadata()));
+        let beginning =
+            login::begin(&provider, &metadata, REDIRECT_URI, request, entropy, moment());
+        let Beginning::Go(url, pending) = beginning.unwrap();
+        (url, pending)
+    }
+
     /// Begins a login, always with the same entropy.
     pub(crate) fn begin(&self) -> Login {
         let mut entropy = [0; 96];
         for (at, byte) in (0_u8..).zip(&mut entropy) {
             *byte = at;
         }
-        let (url, pending) = login::begin(
-            &self.provider,
-            &self.metadata(),
-            REDIRECT_URI,
-            &LoginRequest::default(),
-            entropy.into(),
-            Timestamp::new(NOW),
-        );
+        let (url, pending) = self.begin_with(&LoginRequest::default(), entropy.into());
         let url = url::Url::parse(url.as_str()).unwrap();
         Login { query: url.query_pairs().into_owned().collect(), pending }
     }
@@ -100,7 +114,8 @@ impl Stage {
     /// Comes as far as the question to the token endpoint.
     pub(crate) fn redeem(&self) -> (Login, Request<Vec<u8>>, Exchange) {
         let (login, matched) = self.come_back();
-        let step = matched.redeem(Arc::new(self.provider.clone()), Arc::new(self.metadata()));
+        let (provider, metadata) = (Arc::new(self.provider.clone()), Arc::new(self.metadata()));
+        let step = matched.redeem(provider, metadata, moment()).unwrap();
         let Step::Ask(request, exchange) = step else { panic!("{step:?}") };
         (login, request, exchange)
     }
@@ -129,11 +144,11 @@ impl Stage {
                         Endpoint::Token => token_answer(&token),
                         Endpoint::Userinfo => json(&self.userinfo),
                     };
-                    exchange.receive(answer, &keys(&self.keys), Timestamp::new(NOW))
+                    exchange.receive(answer, &keys(&self.keys), moment())
                 }
                 Ok(Step::NewerKeys(waiting)) => {
                     outcome.key_fetches += 1;
-                    waiting.with_keys(&keys(&self.newer_keys), Timestamp::new(NOW))
+                    waiting.with_keys(&keys(&self.newer_keys), moment())
                 }
                 Ok(Step::Believe(signed_in)) => {
                     outcome.result = Ok(signed_in);
