@@ -49,6 +49,8 @@ pub struct Metadata {
     pub jwks_uri: Option<Url>,
     /// Where a browser is sent to sign out at the provider, if anywhere.
     pub end_session_endpoint: Option<Url>,
+    /// Where a grant is given back, if anywhere (RFC 7009).
+    pub revocation_endpoint: Option<Url>,
     /// The scopes that the provider admits to; empty when it does not say.
     pub scopes_supported: Vec<String>,
     /// How clients may authenticate; empty when it does not say.
@@ -92,6 +94,7 @@ impl Metadata {
             userinfo_endpoint: optional_endpoint(&document, "userinfo_endpoint")?,
             jwks_uri: optional_endpoint(&document, "jwks_uri")?,
             end_session_endpoint: optional_endpoint(&document, "end_session_endpoint")?,
+            revocation_endpoint: optional_endpoint(&document, "revocation_endpoint")?,
             scopes_supported: texts(&document, "scopes_supported")?,
             token_endpoint_auth_methods_supported: texts(
                 &document,

@@ -15,14 +15,15 @@ use http::{Request, Response, StatusCode};
 use crate::callback::MatchedCallback;
 use crate::claims::VerifiedClaims;
 use crate::discovery::Metadata;
-use crate::id_token::{self, Expected, IdTokenError};
+use crate::grant::{Grant, Held};
+use crate::id_token::{self, Expected, IdTokenError, Occasion};
 use crate::json::MalformedJson;
 use crate::jwks::KeySet;
 use crate::login::PendingLogin;
 use crate::moment::Moment;
 use crate::provider::Provider;
 use crate::refusal::ProviderRefusal;
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
 use crate::time::Timestamp;
 use crate::tokens::{self, Tokens};
 use crate::userinfo;
@@ -44,13 +45,18 @@ pub enum Step {
     Believe(Box<SignedIn>),
 }
 
-/// Someone signed in.
+/// Someone signed in, or is signed in still.
 #[derive(Clone, Debug)]
 pub struct SignedIn {
     /// What the provider asserts about them.
     pub claims: VerifiedClaims,
-    /// The ID token itself, which the provider wants back as a hint when they sign out.
-    pub id_token: Secret,
+    /// Whether these are all their claims. After a refresh that brought no ID token they are only those that
+    /// were asked for again.
+    pub complete: bool,
+    /// The ID token itself, which the provider wants back as a hint when they sign out. A refresh may bring none.
+    pub id_token: Option<Secret>,
+    /// What we may do for them, and for how long.
+    pub grant: Grant,
 }
 
 /// A question that is out at the provider.
@@ -83,7 +89,21 @@ impl Step {
     ) -> Result<Self, ExchangeError> {
         let request = tokens::code_request(&callback, &provider, &metadata);
         let parties = Parties { provider, metadata };
-        let question = Question::Tokens(Box::new(callback.login));
+        let question = Question::Tokens(Box::new(Origin::Login(callback.login)));
+        Ok(Self::Ask(request, Exchange { parties, question }))
+    }
+}
+
+impl Step {
+    pub(crate) fn refresh(
+        held: Held,
+        provider: Arc<Provider>,
+        metadata: Arc<Metadata>,
+        _moment: Moment,
+    ) -> Result<Self, ExchangeError> {
+        let request = tokens::refresh_request(&held.refresh_token, &provider, &metadata);
+        let parties = Parties { provider, metadata };
+        let question = Question::Tokens(Box::new(Origin::Refresh(held)));
         Ok(Self::Ask(request, Exchange { parties, question }))
     }
 }
@@ -112,16 +132,20 @@ impl Exchange {
     ) -> Result<Step, ExchangeError> {
         let now = moment.now;
         match self.question {
-            Question::Tokens(login) => {
-                let tokens = Tokens::read(&response)?;
-                let answer = TokenAnswer { login: *login, tokens };
+            Question::Tokens(origin) => {
+                let tokens = Tokens::read(&response, now)?;
+                let refreshes = matches!(*origin, Origin::Refresh(_));
+                if refreshes && tokens.grant.access_token().is_none() {
+                    return Err(ExchangeError::MemberMissing { member: "access_token" });
+                }
+                let answer = TokenAnswer { origin: *origin, tokens };
                 match answer.verify(&self.parties, keys, now) {
-                    Ok(claims) => self.parties.believe_or_ask(claims, answer.tokens),
-                    Err(error) if error.may_pass_with_newer_keys() => {
+                    Ok(claims) => self.parties.believe_or_ask(claims, answer),
+                    Err(ExchangeError::IdToken(error)) if error.may_pass_with_newer_keys() => {
                         let (parties, answer) = (self.parties, Box::new(answer));
                         Ok(Step::NewerKeys(AwaitingKeys { parties, answer }))
                     }
-                    Err(error) => Err(error.into()),
+                    Err(error) => Err(error),
                 }
             }
             Question::Claims(mut signed_in) => {
@@ -139,7 +163,7 @@ impl AwaitingKeys {
     /// As [`Exchange::receive`]; a key that is still unknown is an error now.
     pub fn with_keys(self, keys: &KeySet, moment: Moment) -> Result<Step, ExchangeError> {
         let claims = self.answer.verify(&self.parties, keys, moment.now)?;
-        self.parties.believe_or_ask(claims, self.answer.tokens)
+        self.parties.believe_or_ask(claims, *self.answer)
     }
 }
 
@@ -157,6 +181,9 @@ pub enum ExchangeError {
         /// What is wrong with it.
         source: MalformedJson,
     },
+    /// A refresh brought somebody else's ID token.
+    #[error("the refreshed ID token is about another person")]
+    OtherPerson,
     /// A member of the token endpoint's answer is of the wrong type or form.
     #[error("`{member}` in the answer of the token endpoint is malformed")]
     MemberMalformed {
@@ -233,13 +260,19 @@ struct Parties {
 }
 
 enum Question {
-    Tokens(Box<PendingLogin>),
+    Tokens(Box<Origin>),
     Claims(Box<SignedIn>),
 }
 
-/// Tokens, and the login they must belong to.
+/// What a token answer is the answer to.
+enum Origin {
+    Login(PendingLogin),
+    Refresh(Held),
+}
+
+/// Tokens, and what they must agree with.
 struct TokenAnswer {
-    login: PendingLogin,
+    origin: Origin,
     tokens: Tokens,
 }
 
@@ -249,26 +282,52 @@ impl TokenAnswer {
         parties: &Parties,
         keys: &KeySet,
         now: Timestamp,
-    ) -> Result<VerifiedClaims, IdTokenError> {
-        let expected = Expected {
-            provider: &parties.provider,
-            nonce: self.login.nonce(),
-            access_token: self.tokens.access_token.as_ref(),
+    ) -> Result<VerifiedClaims, ExchangeError> {
+        let provider = &parties.provider;
+        let verify = |id_token: &Secret, occasion| {
+            let access_token = self.tokens.grant.access_token();
+            let expected = Expected { provider, occasion, access_token };
+            id_token::verify(id_token, &expected, keys, now).map_err(ExchangeError::from)
         };
-        id_token::verify(&self.tokens.id_token, &expected, keys, now)
+        match (&self.origin, &self.tokens.id_token) {
+            (Origin::Login(login), Some(id_token)) => {
+                verify(id_token, Occasion::Login { nonce: login.nonce() })
+            }
+            (Origin::Login(_), None) => Err(ExchangeError::MemberMissing { member: "id_token" }),
+            (Origin::Refresh(held), Some(id_token)) => {
+                let claims = verify(id_token, Occasion::Refresh)?;
+                let same_person = secret::same(claims.subject(), &held.subject);
+                if same_person { Ok(claims) } else { Err(ExchangeError::OtherPerson) }
+            }
+            (Origin::Refresh(held), None) => {
+                Ok(VerifiedClaims::of_refreshed(&provider.issuer, &held.subject))
+            }
+        }
     }
 }
 
 impl Parties {
     /// The end, or one more question.
-    fn believe_or_ask(self, claims: VerifiedClaims, tokens: Tokens) -> Result<Step, ExchangeError> {
+    fn believe_or_ask(
+        self,
+        claims: VerifiedClaims,
+        answer: TokenAnswer,
+    ) -> Result<Step, ExchangeError> {
         let wanted = userinfo::is_wanted(&self.provider.userinfo, &claims);
-        let signed_in = Box::new(SignedIn { claims, id_token: tokens.id_token });
+        let Tokens { id_token, grant } = answer.tokens;
+        let access_token = grant.access_token().cloned();
+        let (complete, grant) = match answer.origin {
+            Origin::Login(_) => (true, grant),
+            Origin::Refresh(held) => {
+                (id_token.is_some(), grant.or_refresh_token(held.refresh_token))
+            }
+        };
+        let signed_in = Box::new(SignedIn { claims, complete, id_token, grant });
         let Some(url) = self.metadata.userinfo_endpoint.as_ref().filter(|_| wanted) else {
             return Ok(Step::Believe(signed_in));
         };
         let access_token =
-            tokens.access_token.ok_or(ExchangeError::MemberMissing { member: "access_token" })?;
+            access_token.ok_or(ExchangeError::MemberMissing { member: "access_token" })?;
         let request = userinfo::request(url, &access_token)?;
         let question = Question::Claims(signed_in);
         Ok(Step::Ask(request, Exchange { parties: self, question }))

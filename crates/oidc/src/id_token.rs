@@ -38,8 +38,21 @@ const EXACT_NUMBER_MAX: f64 = 9_007_199_254_740_992.0;
 /// What an ID token must agree with.
 pub(crate) struct Expected<'a> {
     pub(crate) provider: &'a Provider,
-    pub(crate) nonce: &'a Secret,
+    pub(crate) occasion: Occasion<'a>,
     pub(crate) access_token: Option<&'a Secret>,
+}
+
+/// What brought the token here.
+#[derive(Clone, Copy)]
+pub(crate) enum Occasion<'a> {
+    /// A browser did, which began a login with this nonce.
+    Login {
+        /// The login's.
+        nonce: &'a Secret,
+    },
+    /// A refresh did: no browser took part, so the token has no nonce of ours, and the person proved who they are
+    /// when they signed in (OIDC Core §12.2).
+    Refresh,
 }
 
 /// Takes every step, or stops at the first that fails.
@@ -59,10 +72,17 @@ pub(crate) fn verify(
     let issuer = claims.check_issuer(provider)?;
     claims.check_audience(provider)?;
     claims.check_times(provider.clock_tolerance, now)?;
-    claims.check_nonce(expected.nonce)?;
+    if let Occasion::Login { nonce } = expected.occasion {
+        claims.check_nonce(nonce)?;
+    }
     claims.check_access_token(algorithm, expected.access_token)?;
     let subject = claims.subject()?;
-    let auth_time = claims.auth_time(provider, now)?;
+    let auth_time = match expected.occasion {
+        Occasion::Login { .. } => {
+            claims.auth_time(provider.authorization.max_age, provider, now)?
+        }
+        Occasion::Refresh => claims.auth_time(None, provider, now)?,
+    };
     Ok(VerifiedClaims { issuer, subject, auth_time, members: claims.0 })
 }
 
@@ -312,10 +332,11 @@ impl Claims {
     /// Required and measured when `max_age` was asked for; otherwise taken if it is a date.
     fn auth_time(
         &self,
+        max_age: Option<u64>,
         provider: &Provider,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, IdTokenError> {
-        let Some(max_age) = provider.authorization.max_age else {
+        let Some(max_age) = max_age else {
             return Ok(self.date("auth_time").ok().flatten());
         };
         let auth_time = self.required_date("auth_time")?;

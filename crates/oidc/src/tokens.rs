@@ -1,9 +1,11 @@
-//! The token endpoint's wire form: the one request, and how its answer is read.
+//! The token endpoint's wire form: the requests, and how their answers are read.
 //!
 //! An answer is a success only if it is all that a success must be; everything else is one clean
 //! failure. A code is sent once and never again, whatever came back.
 //!
-//! Sources: RFC 6749 §2.3.1, §4.1.3, §5; RFC 7636 §4.5; OIDC Core §3.1.3, §9.
+//! Sources: RFC 6749 §2.3.1, §4.1.3, §5, §6; RFC 7009 §2.1; RFC 7636 §4.5; OIDC Core §3.1.3, §9.
+
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,10 +18,12 @@ use url::{Url, form_urlencoded};
 use crate::callback::MatchedCallback;
 use crate::discovery::Metadata;
 use crate::exchange::{Endpoint, ExchangeError};
+use crate::grant::Grant;
 use crate::json::{self, Object};
 use crate::provider::{ClientAuth, Provider, SecretMethod};
 use crate::refusal::{KnownError, ProviderRefusal};
 use crate::secret::Secret;
+use crate::time::Timestamp;
 
 /// How long an answer may be.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -35,12 +39,46 @@ pub(crate) fn code_request(
     provider: &Provider,
     metadata: &Metadata,
 ) -> Request<Vec<u8>> {
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("grant_type", "authorization_code")
-        .append_pair("code", callback.code.expose())
-        .append_pair("redirect_uri", callback.login.redirect_uri())
-        .append_pair("code_verifier", callback.login.verifier().expose());
+    let parameters = [
+        ("grant_type", "authorization_code"),
+        ("code", callback.code.expose()),
+        ("redirect_uri", callback.login.redirect_uri()),
+        ("code_verifier", callback.login.verifier().expose()),
+    ];
+    authenticated(&metadata.token_endpoint, &parameters, provider, metadata)
+}
 
+/// The request that trades a refresh token for newer tokens (RFC 6749 §6). The scopes are those of the grant.
+pub(crate) fn refresh_request(
+    refresh_token: &Secret,
+    provider: &Provider,
+    metadata: &Metadata,
+) -> Request<Vec<u8>> {
+    let parameters = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
+    authenticated(&metadata.token_endpoint, &parameters, provider, metadata)
+}
+
+/// The request that gives a token back (RFC 7009 §2.1).
+pub(crate) fn revocation_request(
+    endpoint: &Url,
+    token: &Secret,
+    hint: &str,
+    provider: &Provider,
+    metadata: &Metadata,
+) -> Request<Vec<u8>> {
+    let parameters = [("token", token.expose()), ("token_type_hint", hint)];
+    authenticated(endpoint, &parameters, provider, metadata)
+}
+
+/// A form with our client authentication in it.
+fn authenticated(
+    endpoint: &Url,
+    parameters: &[(&str, &str)],
+    provider: &Provider,
+    metadata: &Metadata,
+) -> Request<Vec<u8>> {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.extend_pairs(parameters);
     let mut authorization = None;
     match &provider.client_auth {
         ClientAuth::None => {
@@ -57,7 +95,7 @@ pub(crate) fn code_request(
         }
     }
 
-    let mut request = request(Method::POST, &metadata.token_endpoint, authorization);
+    let mut request = request(Method::POST, endpoint, authorization);
     request
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
@@ -93,8 +131,8 @@ fn basic(client_id: &str, secret: &Secret) -> Option<HeaderValue> {
 
 /// The tokens of one sign-in.
 pub(crate) struct Tokens {
-    pub(crate) id_token: Secret,
-    pub(crate) access_token: Option<Secret>,
+    pub(crate) id_token: Option<Secret>,
+    pub(crate) grant: Grant,
 }
 
 impl Tokens {
@@ -102,7 +140,10 @@ impl Tokens {
     ///
     /// An access token must be of type `Bearer`, in any case; there may be none, since some
     /// providers give one only for scopes beyond `openid`. Unknown members are ignored.
-    pub(crate) fn read(response: &Response<Vec<u8>>) -> Result<Self, ExchangeError> {
+    pub(crate) fn read(
+        response: &Response<Vec<u8>>,
+        now: Timestamp,
+    ) -> Result<Self, ExchangeError> {
         let endpoint = Endpoint::Token;
         if let Some(refused) = refusal(response) {
             return Err(refused);
@@ -110,7 +151,7 @@ impl Tokens {
         check_status(endpoint, response.status())?;
         let answer = object(endpoint, response)?;
 
-        let id_token = required_text(&answer, "id_token")?;
+        let id_token = text(&answer, "id_token")?;
         let access_token = text(&answer, "access_token")?;
         if let Some(access_token) = access_token {
             if !required_text(&answer, "token_type")?.eq_ignore_ascii_case("Bearer") {
@@ -121,7 +162,14 @@ impl Tokens {
                 return Err(ExchangeError::MemberMalformed { member: "access_token" });
             }
         }
-        Ok(Self { id_token: Secret::new(id_token), access_token: access_token.map(Secret::new) })
+        let refresh_token = text(&answer, "refresh_token")?.filter(|token| !token.is_empty());
+        let grant = Grant::new(
+            access_token.map(Secret::new),
+            refresh_token.map(Secret::new),
+            lifetime(&answer),
+            now,
+        );
+        Ok(Self { id_token: id_token.map(Secret::new), grant })
     }
 }
 
@@ -175,6 +223,17 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
 fn is_json(media_type: &str) -> bool {
     media_type == "application/json"
         || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+}
+
+/// `expires_in`: a number of seconds, or the text of one, as some providers write it. What cannot be read is not
+/// said: it is advice (RFC 6749 §5.1).
+fn lifetime(answer: &Object) -> Option<Duration> {
+    let seconds = match answer.get("expires_in")? {
+        Value::Number(number) => number.as_u64()?,
+        Value::String(text) => text.parse().ok()?,
+        Value::Array(_) | Value::Bool(_) | Value::Null | Value::Object(_) => return None,
+    };
+    Some(Duration::from_secs(seconds))
 }
 
 fn text<'a>(answer: &'a Object, member: &'static str) -> Result<Option<&'a str>, ExchangeError> {

@@ -7,6 +7,7 @@ mod exchanges;
 mod id_tokens;
 mod logins;
 mod metadata;
+mod refreshes;
 mod secrecy;
 mod signer;
 mod stage;

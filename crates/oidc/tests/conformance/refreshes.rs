@@ -1,0 +1,220 @@
+//! Staying signed in: a refresh token is traded once, and only the same person comes out.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use lychgate_oidc::grant::{self, Held};
+use lychgate_oidc::{
+    ExchangeError, Grant, IdTokenError, KnownError, RefusalCode, Secret, SignedIn, Step, Timestamp,
+    Userinfo,
+};
+use serde_json::{Value, json};
+
+use crate::signer::KEYS;
+use crate::stage::{self, Draft, NOW, Stage, keys, moment};
+
+const HELD: &str = "held-refresh-token";
+
+/// Asks for a newer grant, as the person `ada`.
+fn ask(stage: &Stage) -> (Request<Vec<u8>>, lychgate_oidc::Exchange) {
+    let held = Held { refresh_token: Secret::new(HELD), subject: "ada".to_owned() };
+    let (provider, metadata) = (Arc::new(stage.provider.clone()), Arc::new(stage.metadata()));
+    let step = grant::refresh(provider, metadata, held, moment()).unwrap();
+    let Step::Ask(request, exchange) = step else { panic!("{step:?}") };
+    (request, exchange)
+}
+
+/// Refreshes at `stage`, whose token endpoint answers with `body`.
+fn refresh(stage: &Stage, body: &Value) -> Result<Box<SignedIn>, ExchangeError> {
+    refresh_answered(stage, stage::json(body))
+}
+
+fn refresh_answered(
+    stage: &Stage,
+    response: Response<Vec<u8>>,
+) -> Result<Box<SignedIn>, ExchangeError> {
+    let (_, exchange) = ask(stage);
+    match exchange.receive(response, &keys(&stage.keys), moment())? {
+        Step::Believe(signed_in) => Ok(signed_in),
+        Step::Ask(_, exchange) => {
+            let answer = stage::json(&stage.userinfo);
+            match exchange.receive(answer, &keys(&stage.keys), moment())? {
+                Step::Believe(signed_in) => Ok(signed_in),
+                step @ (Step::Ask(..) | Step::NewerKeys(_)) => panic!("{step:?}"),
+            }
+        }
+        Step::NewerKeys(waiting) => match waiting.with_keys(&keys(&stage.newer_keys), moment())? {
+            Step::Believe(signed_in) => Ok(signed_in),
+            step @ (Step::Ask(..) | Step::NewerKeys(_)) => panic!("{step:?}"),
+        },
+    }
+}
+
+/// An ID token as a refresh brings it: without a nonce.
+fn id_token(stage: &Stage, change: impl FnOnce(&mut Draft)) -> String {
+    let (login, _) = stage.come_back();
+    let mut draft = Draft::new(&login);
+    draft.without("nonce");
+    change(&mut draft);
+    draft.to_text()
+}
+
+fn with_id_token(stage: &Stage, change: impl FnOnce(&mut Draft)) -> Value {
+    let id_token = id_token(stage, change);
+    json!({ "access_token": "newer", "token_type": "Bearer", "expires_in": 300, "id_token": id_token })
+}
+
+fn without_id_token() -> Value {
+    json!({ "access_token": "newer", "token_type": "Bearer" })
+}
+
+/// RFC 6749 §6: the same client authentication as for a code.
+#[test]
+fn a_refresh_token_is_sent_with_our_client_authentication() {
+    let (request, _) = ask(&Stage::new());
+
+    assert_eq!(request.uri(), "https://idp.example/token");
+    assert!(request.headers()["authorization"].to_str().unwrap().starts_with("Basic "));
+    let body = String::from_utf8(request.into_body()).unwrap();
+    assert_eq!(body, format!("grant_type=refresh_token&refresh_token={HELD}"));
+}
+
+/// `oidcc-client-test-refresh-token`; RFC 6749 §6: the newest refresh token counts, and the old one where there is
+/// no newer (`A-D15`).
+#[test]
+fn the_newest_refresh_token_is_kept() {
+    let stage = Stage::new();
+    let rotated = json!({
+        "access_token": "newer", "token_type": "bEARER", "refresh_token": "rotated",
+    });
+    for (body, expected) in [(rotated, "rotated"), (without_id_token(), HELD)] {
+        let signed_in = refresh(&stage, &body).unwrap();
+        assert_eq!(signed_in.grant.refresh_token(), Some(&Secret::new(expected)));
+        assert_eq!(signed_in.grant.access_token(), Some(&Secret::new("newer")));
+    }
+}
+
+/// `CB-50`: the lifetime is advice, and may be absent or odd.
+#[test]
+fn an_access_token_lasts_as_long_as_the_provider_says() {
+    for (expires_in, expected) in [
+        (json!(300), 300),
+        (json!("300"), 300),
+        (json!(0), 0),
+        (Value::Null, 3600),
+        (json!("soon"), 3600),
+        (json!(-5), 3600),
+        (json!(1e300), 3600),
+    ] {
+        let mut body = without_id_token();
+        body["expires_in"] = expires_in.clone();
+        let signed_in = refresh(&Stage::new(), &body).unwrap();
+        assert_eq!(signed_in.grant.expires_at(), Timestamp::new(NOW + expected), "{expires_in}");
+    }
+}
+
+/// `H13`, `OC-05`, `oidcc-client-test-refresh-token-invalid-issuer`, `-invalid-sub`; OIDC Core §12.2.
+#[test]
+fn a_refreshed_id_token_is_measured_like_the_first() {
+    let stage = Stage::new();
+    let right = refresh(&stage, &with_id_token(&stage, |_| {})).unwrap();
+    assert!(right.complete);
+    assert_eq!(right.claims.subject(), "ada");
+
+    let other = |draft: &mut Draft| draft.claims["sub"] = "eve".into();
+    assert_eq!(
+        refresh(&stage, &with_id_token(&stage, other)).unwrap_err(),
+        ExchangeError::OtherPerson
+    );
+    let cases: [(fn(&mut Draft), IdTokenError); 4] = [
+        (|draft| draft.claims["iss"] = "https://evil.example".into(), IdTokenError::Issuer),
+        (|draft| draft.claims["aud"] = "other".into(), IdTokenError::Audience),
+        (|draft| draft.key = &KEYS.stranger, IdTokenError::Signature),
+        (
+            |draft| draft.claims["iat"] = (NOW - 86_400).into(),
+            IdTokenError::IssuedTooLongAgo { by: std::time::Duration::from_secs(86_400 - 630) },
+        ),
+    ];
+    for (change, expected) in cases {
+        let error = refresh(&stage, &with_id_token(&stage, change)).unwrap_err();
+        assert_eq!(error, ExchangeError::IdToken(expected));
+    }
+}
+
+/// Whoever signed in an hour ago may have their session refreshed: `max_age` is about signing in.
+#[test]
+fn a_refresh_does_not_ask_when_the_person_last_proved_who_they_are() {
+    let mut stage = Stage::new();
+    stage.provider.authorization.max_age = Some(60);
+    let body = with_id_token(&stage, |draft| draft.claims["auth_time"] = (NOW - 3600).into());
+    assert!(refresh(&stage, &body).is_ok());
+}
+
+/// `H13`: without an ID token the claims of before are still the person's.
+#[test]
+fn a_refresh_without_an_id_token_says_who_and_nothing_else() {
+    let signed_in = refresh(&Stage::new(), &without_id_token()).unwrap();
+    assert!(!signed_in.complete);
+    assert_eq!(signed_in.claims.subject(), "ada");
+    assert_eq!(signed_in.claims.value("email"), None);
+    assert_eq!(signed_in.id_token, None);
+}
+
+/// `H12`: what was asked of userinfo at sign-in is asked again, and it speaks of the same person.
+#[test]
+fn userinfo_is_read_again() {
+    let mut stage = Stage::new();
+    stage.provider.userinfo = Userinfo::WhenMissing(vec!["groups".to_owned()]);
+    stage.userinfo = json!({ "sub": "ada", "groups": ["newer"] });
+    let signed_in = refresh(&stage, &without_id_token()).unwrap();
+    assert_eq!(signed_in.claims.list("groups"), ["newer"]);
+
+    stage.userinfo = json!({ "sub": "eve", "groups": ["newer"] });
+    let error = refresh(&stage, &without_id_token()).unwrap_err();
+    assert_eq!(error, ExchangeError::UserinfoSubject);
+}
+
+/// `R3`: a refusal and a failure are different things.
+#[test]
+fn a_refused_refresh_is_told_from_one_that_failed() {
+    let stage = Stage::new();
+    let mut refused = stage::json(&json!({ "error": "invalid_grant" }));
+    *refused.status_mut() = http::StatusCode::BAD_REQUEST;
+    let error = refresh_answered(&stage, refused).unwrap_err();
+    let ExchangeError::TokenGrantRefused(refusal) = error else { panic!("{error:?}") };
+    assert_eq!(refusal.error, RefusalCode::Known(KnownError::InvalidGrant));
+
+    let mut failed = stage::json(&json!({}));
+    *failed.status_mut() = http::StatusCode::BAD_GATEWAY;
+    let error = refresh_answered(&stage, failed).unwrap_err();
+    assert!(matches!(error, ExchangeError::Status { .. }), "{error:?}");
+
+    let nothing = refresh(&stage, &json!({ "token_type": "Bearer" })).unwrap_err();
+    assert_eq!(nothing, ExchangeError::MemberMissing { member: "access_token" });
+}
+
+/// RFC 7009 §2.1; RFC 9700 §4.14.
+#[test]
+fn a_grant_is_given_back_where_the_provider_takes_it() {
+    let mut stage = Stage::new();
+    let grant = refresh(&stage, &without_id_token()).unwrap().grant;
+    let revoke =
+        |stage: &Stage, grant: &Grant| grant::revocation(&stage.provider, &stage.metadata(), grant);
+    assert!(revoke(&stage, &grant).is_none());
+
+    stage.metadata["revocation_endpoint"] = "https://idp.example/revoke".into();
+    let request = revoke(&stage, &grant).unwrap();
+    assert_eq!(request.uri(), "https://idp.example/revoke");
+    assert!(request.headers().contains_key("authorization"));
+    let body = String::from_utf8(request.into_body()).unwrap();
+    assert_eq!(body, format!("token={HELD}&token_type_hint=refresh_token"));
+}
+
+#[test]
+fn a_grant_is_written_down_whole_and_printed_not_at_all() {
+    let grant = refresh(&Stage::new(), &without_id_token()).unwrap().grant;
+    let written = serde_json::to_string(&grant).unwrap();
+    assert_eq!(serde_json::from_str::<Grant>(&written).unwrap(), grant);
+    let shown = format!("{grant:?}");
+    assert!(!shown.contains("newer") && !shown.contains(HELD), "{shown}");
+}
