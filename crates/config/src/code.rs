@@ -86,6 +86,7 @@ codes! {
     W0200 "Nothing is served: there are no routes."
     W0202 "A rule can never match, because one before it covers it."
     W0231 "A denial does not reach people who lack the attribute."
+    W0240 "A setting changes nothing, because of another one."
     W0301 "A secret is written into the configuration."
     W0302 "A file with a secret can be read by others."
     W0401 "Session cookies travel in plain text."

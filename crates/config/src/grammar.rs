@@ -89,7 +89,16 @@ pub(crate) static AUTH: Kind = Kind {
 
 pub(crate) static SESSIONS: Kind = Kind {
     name: "sessions",
-    keys: &["store", "lifetime", "idle_timeout", "keys", "cookie"],
+    keys: &[
+        "store",
+        "lifetime",
+        "idle_timeout",
+        "refresh",
+        "refresh_margin",
+        "refresh_grace",
+        "keys",
+        "cookie",
+    ],
     synonyms: &[
         ("cookie_expire", "lifetime"),
         ("expiry", "lifetime"),
@@ -97,6 +106,7 @@ pub(crate) static SESSIONS: Kind = Kind {
         ("secret", "keys"),
         ("session_store_type", "store"),
         ("inactivity", "idle_timeout"),
+        ("cookie_refresh", "refresh_margin"),
     ],
 };
 

@@ -13,10 +13,9 @@ use std::net::IpAddr;
 
 use http::{HeaderName, HeaderValue, header};
 
-use crate::identity::Identity;
 use crate::request::ClientAddress;
 use crate::route::Route;
-use crate::template::Template;
+use crate::template::{Person, Template};
 
 /// What a route tells its upstream about a person: headers with templates, in order, and headers to remove.
 #[derive(Clone, Debug, Default)]
@@ -217,15 +216,19 @@ pub struct Forwarding<'a> {
 }
 
 impl IdentityHeaders {
-    /// The headers for `identity`, or for nobody on a public rule.
+    /// The headers for `person`, or for nobody on a public rule.
     ///
-    /// A template about a person sets nothing for nobody; the client's own header of that name is gone all
-    /// the same.
-    pub fn fill(&self, identity: Option<&Identity>) -> Vec<(HeaderName, HeaderValue)> {
+    /// A template about a person sets nothing for nobody, nor one about an access token where there is none; the
+    /// client's own header of that name is gone all the same.
+    pub fn fill(&self, person: Option<Person<'_>>) -> Vec<(HeaderName, HeaderValue)> {
+        let is_said = |template: &Template| match person {
+            Some(person) => person.access_token.is_some() || !template.has_access_token(),
+            None => !template.is_about_a_person(),
+        };
         self.set
             .iter()
-            .filter(|(_, template)| identity.is_some() || !template.is_about_a_person())
-            .map(|(name, template)| (name.clone(), template.fill(identity)))
+            .filter(|(_, template)| is_said(template))
+            .map(|(name, template)| (name.clone(), template.fill(person)))
             .collect()
     }
 }
@@ -279,6 +282,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 mod tests {
     use super::*;
     use crate::forwarded::{Peer, TrustedProxies};
+    use crate::identity::Identity;
     use crate::request::{Received, Request, Transport};
 
     /// C1: every spelling that some application layer would read as ours.
@@ -355,7 +359,7 @@ mod tests {
         let request = Request::read(received).unwrap();
         let forwarding =
             Forwarding { client: request.client, path: &request.via, request_id: &request.id };
-        HeaderEdits::new(&route, &route.identity.fill(identity), &forwarding)
+        HeaderEdits::new(&route, &route.identity.fill(identity.map(Into::into)), &forwarding)
     }
 
     /// What a door makes of a client's headers.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use lychgate_oidc::VerifiedClaims;
+use lychgate_oidc::{SignedIn, VerifiedClaims};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::SignInProvider;
@@ -90,6 +90,43 @@ impl Identity {
             groups,
             claims: claims_kept.collect(),
         })
+    }
+
+    /// This person after a refresh, of whom the provider may have said only a part again.
+    ///
+    /// # Errors
+    /// As [`from_claims`](Self::from_claims).
+    pub fn refreshed(
+        &self,
+        signed_in: &SignedIn,
+        provider: &SignInProvider,
+    ) -> Result<Self, ClaimMissing> {
+        let claims = &signed_in.claims;
+        if signed_in.complete {
+            return Self::from_claims(claims, provider);
+        }
+        let said = |name: &str| claims.value(name).is_some();
+        let names = &provider.claims;
+        let mut newer = self.clone();
+        if let Ok(now) = Self::from_claims(claims, provider) {
+            // A user name that follows from another claim than before would be another person to applications.
+            if names.user.as_deref().map_or_else(|| said("preferred_username"), said) {
+                newer.user = now.user;
+            }
+            if said(&names.email) {
+                (newer.email, newer.email_verified) = (now.email, now.email_verified);
+            }
+            if said(&names.name) {
+                newer.name = now.name;
+            }
+            if said(&names.groups) {
+                newer.groups = now.groups;
+            }
+            for name in provider.kept_claims.iter().filter(|name| said(name)) {
+                newer.claims.insert(name.clone(), claims.list(name));
+            }
+        }
+        Ok(newer)
     }
 
     /// The provider's name in the configuration.

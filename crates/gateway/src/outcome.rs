@@ -378,6 +378,10 @@ pub enum Event {
     },
     /// A session was ended by its person.
     Logout,
+    /// The provider was asked again, and gave a newer grant.
+    Refreshed,
+    /// The provider was asked again, and gave none.
+    RefreshFailed,
 }
 
 impl Event {
@@ -390,6 +394,7 @@ impl Event {
             Self::LoginReplayed { .. } => "login-replay",
             Self::LoginSucceeded { .. } => "login",
             Self::Logout => "logout",
+            Self::Refreshed | Self::RefreshFailed => "token-refresh",
         }
     }
 }

@@ -266,7 +266,7 @@ mod tests {
 
     fn session(identity: Identity) -> Session {
         let limit = Duration::from_secs(60);
-        let limits = SessionLimits { lifetime: limit, idle_timeout: limit };
+        let limits = SessionLimits { lifetime: limit, idle_timeout: limit, refresh: None };
         let login = LoginId::of("state");
         let now = Timestamp::new(0);
         Session::begin(SessionId::new([0; 16]), login, identity, None, &limits, now)
@@ -498,11 +498,13 @@ mod tests {
     #[test]
     fn no_kind_of_missing_session_passes() {
         for because in [
+            NoSession::Ended,
             NoSession::Expired,
             NoSession::Idle,
             NoSession::NoCookie,
             NoSession::OtherProvider,
             NoSession::SignedOut,
+            NoSession::Unconfirmed,
             NoSession::Unreadable,
         ] {
             let path = CanonicalPath::parse("/").unwrap();

@@ -108,6 +108,8 @@ reasons! {
     ProviderUnavailable, "provider_unavailable", SERVICE_UNAVAILABLE, TryAgain, "The identity provider is not available", "The identity provider cannot be reached at the moment. People who are signed in are not affected.";
     /// The request could be read in two ways, or is not HTTP.
     RequestMalformed, "request_malformed", BAD_REQUEST, OtherAddress, "Bad request", "The request could not be understood.";
+    /// The provider was asked whether the person may go on, and said no.
+    SessionEnded, "session_ended", UNAUTHORIZED, SignIn, "Your session has ended", "The identity provider ended your sign-in. Please sign in again.";
     /// The session ended at its lifetime.
     SessionExpired, "session_expired", UNAUTHORIZED, SignIn, "Your session has ended", "Sessions end after a while, even when they are used. Please sign in again.";
     /// The session was not used for too long.
@@ -120,6 +122,8 @@ reasons! {
     SessionSignedOut, "session_signed_out", UNAUTHORIZED, SignIn, "You have signed out", "Please sign in again.";
     /// The session does not fit into cookies.
     SessionTooLarge, "session_too_large", FORBIDDEN, Operator, "Sign-in failed", "The identity provider said more about you than can be kept in a browser.";
+    /// The provider has to be asked whether the person may go on, and does not answer.
+    SessionUnconfirmed, "session_unconfirmed", SERVICE_UNAVAILABLE, TryAgain, "The identity provider is not available", "Your sign-in cannot be confirmed at the moment, because the identity provider cannot be reached. You are not signed out.";
     /// The session cookie does not open.
     SessionUnreadable, "session_unreadable", UNAUTHORIZED, SignIn, "Sign-in required", "Please sign in to open this page.";
     /// A signature does not verify, or is not of an accepted kind.

@@ -7,13 +7,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use lychgate_oidc::{Secret, Timestamp};
+use lychgate_oidc::{Grant, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
 use crate::login_state::LoginId;
 use crate::reason::Reason;
-use crate::settings::SessionLimits;
+use crate::settings::{RefreshLimits, SessionLimits};
+use crate::template::Person;
 
 /// One signed-in browser.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,6 +26,14 @@ pub struct Session {
     seen_at: Timestamp,
     identity: Identity,
     id_token: Option<IdTokenHint>,
+    grant: Option<Held>,
+}
+
+/// What the provider lets us do for the person, and when it is to be asked again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Held {
+    grant: Grant,
+    renew_at: Timestamp,
 }
 
 /// The ID token, kept to tell the provider at sign-out whose session ends (`id_token_hint`). Never printed.
@@ -57,6 +66,10 @@ pub enum NoSession {
     SignedOut,
     /// It was begun at a provider that this route does not accept.
     OtherProvider,
+    /// The provider was asked whether the person may go on, and said no.
+    Ended,
+    /// The provider has to be asked, and does not answer. Nobody is signed out by that.
+    Unconfirmed,
 }
 
 impl Session {
@@ -78,7 +91,50 @@ impl Session {
             seen_at: now,
             identity,
             id_token,
+            grant: None,
         }
+    }
+
+    /// The same session with `grant`, of which there is something to renew or to tell an upstream.
+    #[must_use]
+    pub fn with_grant(self, grant: Grant, limits: Option<RefreshLimits>, now: Timestamp) -> Self {
+        let margin = limits.map_or(Duration::ZERO, |limits| limits.margin);
+        let margin = margin.min(grant.expires_at().since(now) / 2);
+        let renew_at = grant.expires_at().minus(margin);
+        Self { grant: Some(Held { grant, renew_at }), ..self }
+    }
+
+    /// The same session after the provider was asked again.
+    #[must_use]
+    pub fn refreshed(&self, identity: Identity, id_token: Option<&Secret>) -> Self {
+        let newer = id_token.map(|token| IdTokenHint(token.expose().to_owned()));
+        // The hint is kept up to date, and stays away where it would not have fitted.
+        let id_token = self.id_token.as_ref().map(|older| newer.unwrap_or_else(|| older.clone()));
+        Self { identity, id_token, grant: None, ..self.clone() }
+    }
+
+    /// Whose it is, as headers may speak of them.
+    pub fn person(&self) -> Person<'_> {
+        Person {
+            identity: &self.identity,
+            access_token: self.grant().and_then(Grant::access_token),
+        }
+    }
+
+    /// The grant, if one is kept.
+    pub fn grant(&self) -> Option<&Grant> {
+        self.grant.as_ref().map(|held| &held.grant)
+    }
+
+    /// The refresh token, when it is time to use it.
+    pub fn due_for_refresh(&self, now: Timestamp) -> Option<&Secret> {
+        let held = self.grant.as_ref().filter(|held| now >= held.renew_at)?;
+        held.grant.refresh_token()
+    }
+
+    /// Whether the session is good at `now` although the provider could not be asked.
+    pub fn may_wait_for_provider(&self, limits: RefreshLimits, now: Timestamp) -> bool {
+        self.grant().is_none_or(|grant| now < grant.expires_at().plus(limits.grace))
     }
 
     /// How this session stands at `now`.
@@ -153,6 +209,11 @@ impl SessionId {
         Self(entropy)
     }
 
+    /// All of it.
+    pub(crate) fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
     /// Eight hexadecimal digits for logs: enough to follow a session, too few to be mistaken for one.
     pub fn fingerprint(&self) -> String {
         self.0.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
@@ -175,6 +236,8 @@ impl NoSession {
             Self::Idle => Reason::SessionIdle,
             Self::SignedOut => Reason::SessionSignedOut,
             Self::OtherProvider => Reason::SessionOtherProvider,
+            Self::Ended => Reason::SessionEnded,
+            Self::Unconfirmed => Reason::SessionUnconfirmed,
         }
     }
 }
@@ -187,6 +250,7 @@ mod tests {
     const LIMITS: SessionLimits = SessionLimits {
         lifetime: Duration::from_secs(12 * 3600),
         idle_timeout: Duration::from_secs(3600),
+        refresh: None,
     };
 
     fn session(now: i64) -> Session {

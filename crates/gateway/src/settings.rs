@@ -43,6 +43,17 @@ pub struct SessionLimits {
     pub lifetime: Duration,
     /// From the last request to the end.
     pub idle_timeout: Duration,
+    /// How grants are renewed; `None` keeps no refresh token.
+    pub refresh: Option<RefreshLimits>,
+}
+
+/// When the provider is asked again who somebody is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefreshLimits {
+    /// How long before the end of the access token. Never more than half its life.
+    pub margin: Duration,
+    /// For how long after that end the session is still good while the provider cannot be asked (R2).
+    pub grace: Duration,
 }
 
 /// A provider as people meet it: the client registration, its name on the page, and its claims' meaning.
@@ -56,6 +67,8 @@ pub struct SignInProvider {
     pub claims: ClaimNames,
     /// Claims beside the usual ones that some rule or header reads; they are kept in the session.
     pub kept_claims: Vec<String>,
+    /// Whether some header tells an upstream the access token; it is kept in the session then.
+    pub keeps_access_token: bool,
     /// Ask for the scope `groups` where the provider offers it: the operator named no scopes.
     pub groups_scope_if_offered: bool,
     /// The redirect URI, where the operator set one; otherwise it follows from the sign-in origin.

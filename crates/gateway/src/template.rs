@@ -33,6 +33,7 @@ struct Hole {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Attribute {
+    AccessToken,
     Claim(String),
     Email,
     Groups,
@@ -59,7 +60,22 @@ pub struct TemplateError {
     pub problem: String,
 }
 
-const ATTRIBUTES: &str = "`user`, `email`, `name`, `groups`, `subject`, `issuer`, `provider`, `claims.NAME` or `secret.NAME`";
+const ATTRIBUTES: &str = "`user`, `email`, `name`, `groups`, `subject`, `issuer`, `provider`, `access_token`, `claims.NAME` or `secret.NAME`";
+
+/// Somebody who is signed in, as headers may speak of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Person<'a> {
+    /// Who it is.
+    pub identity: &'a Identity,
+    /// What the provider lets an application do for them, where it is kept.
+    pub access_token: Option<&'a Secret>,
+}
+
+impl<'a> From<&'a Identity> for Person<'a> {
+    fn from(identity: &'a Identity) -> Self {
+        Self { identity, access_token: None }
+    }
+}
 
 impl Template {
     /// Reads a template. `secret` finds the route's secrets by name.
@@ -127,30 +143,41 @@ impl Template {
         self.parts.iter().any(|part| matches!(part, Part::Hole(_)))
     }
 
+    /// Whether the value is the person's access token, or has it in it.
+    pub fn has_access_token(&self) -> bool {
+        self.parts.iter().any(Part::is_access_token)
+    }
+
     /// The value for a person, or for nobody: then every hole about a person is empty.
-    pub fn fill(&self, identity: Option<&Identity>) -> HeaderValue {
+    pub fn fill(&self, person: Option<Person<'_>>) -> HeaderValue {
         let mut value = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => value.push_str(text),
                 Part::Secret(secret) => value.push_str(secret.expose()),
-                Part::Hole(hole) => value.push_str(&hole.fill(identity)),
+                Part::Hole(hole) => value.push_str(&hole.fill(person)),
             }
         }
         // Control characters are encoded in holes, refused in text and in secrets; the rest is legal (RFC 9110 §5.5).
         let value = HeaderValue::from_bytes(value.trim().as_bytes());
         let mut value = value.unwrap_or_else(|_| HeaderValue::from_static(""));
-        value.set_sensitive(self.parts.iter().any(|part| matches!(part, Part::Secret(_))));
+        let is_secret = |part: &Part| matches!(part, Part::Secret(_)) || part.is_access_token();
+        value.set_sensitive(self.parts.iter().any(is_secret));
         value
     }
 }
 
 impl Part {
+    fn is_access_token(&self) -> bool {
+        matches!(self, Self::Hole(Hole { attribute: Attribute::AccessToken, .. }))
+    }
+
     fn parse(hole: &str, secret: &impl Fn(&str) -> Option<Secret>) -> Result<Self, String> {
         let mut pieces = split_filters(hole).into_iter();
         let name = pieces.next().unwrap_or_default();
         let filters = pieces.map(Filter::parse).collect::<Result<Vec<_>, _>>()?;
         let attribute = match name {
+            "access_token" => Attribute::AccessToken,
             "email" => Attribute::Email,
             "groups" => Attribute::Groups,
             "issuer" => Attribute::Issuer,
@@ -218,10 +245,14 @@ impl Filter {
 }
 
 impl Hole {
-    fn fill(&self, identity: Option<&Identity>) -> String {
-        let Some(identity) = identity else { return String::new() };
+    fn fill(&self, person: Option<Person<'_>>) -> String {
+        let Some(Person { identity, access_token }) = person else { return String::new() };
         let one;
         let values: &[String] = match &self.attribute {
+            Attribute::AccessToken => {
+                one = [access_token.map(Secret::expose).unwrap_or_default().to_owned()];
+                &one
+            }
             Attribute::Claim(name) => identity.claim(name),
             Attribute::Groups => identity.groups(),
             Attribute::Email => {
@@ -301,7 +332,7 @@ mod tests {
     }
 
     fn fill(template: &str, identity: &Identity) -> String {
-        let value = Template::parse(template, no_secret).unwrap().fill(Some(identity));
+        let value = Template::parse(template, no_secret).unwrap().fill(Some(identity.into()));
         String::from_utf8(value.as_bytes().to_vec()).unwrap()
     }
 

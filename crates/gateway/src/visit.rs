@@ -5,6 +5,7 @@
 
 mod callback;
 mod failure;
+mod refresh;
 mod sign_in;
 mod sign_out;
 
@@ -59,6 +60,9 @@ struct Opened {
     session: Arc<Session>,
     open: Arc<OpenSession>,
     cookies: Vec<HeaderValue>,
+    /// What the logs are told of it.
+    event: Option<Event>,
+    cause: Option<String>,
 }
 
 /// A session as it was opened, and for which cookie at which place it had been sealed. Whether it is still alive is
@@ -74,9 +78,19 @@ pub struct OpenSession {
 }
 
 impl OpenSession {
+    fn new(session: Arc<Session>, site: &Site) -> Self {
+        Self {
+            session,
+            with_old_key: false,
+            cookie: site.cookies.session_name().to_owned(),
+            place: site.cookies.place().to_owned(),
+            headers: OnceLock::new(),
+        }
+    }
+
     /// The identity headers for `route`.
     fn headers(&self, route: &Route) -> Cow<'_, [(HeaderName, HeaderValue)]> {
-        let fill = || route.identity.fill(Some(self.session.identity()));
+        let fill = || route.identity.fill(Some(self.session.person()));
         let (of, headers) = self.headers.get_or_init(|| (route.name.clone(), fill()));
         if *of == route.name { Cow::Borrowed(headers) } else { Cow::Owned(fill()) }
     }
@@ -194,12 +208,12 @@ impl Gateway {
             return Outcome::refuse(Refusal { allow: Some(allowed), ..refusal });
         }
         match endpoint {
-            Endpoint::Account => self.account(world, request, site, now),
+            Endpoint::Account => self.account(world, request, site, now).await,
             // Apart, because every visit would carry the room that a callback needs.
             Endpoint::Callback => Box::pin(self.come_back(world, request, site, now)).await,
             Endpoint::Login => Box::pin(self.sign_in(world, request, site, now)).await,
             Endpoint::Logout => self.sign_out(world, request, site, now),
-            Endpoint::Me => match self.session(world, request, site, now) {
+            Endpoint::Me => match self.confirmed_session(world, request, site, now).await {
                 Ok(opened) => {
                     let session = Arc::clone(&opened.session);
                     opened.answer(Answer::Me(Some(session)))
@@ -213,14 +227,14 @@ impl Gateway {
         }
     }
 
-    fn account<W: World>(
+    async fn account<W: World>(
         &self,
         world: &W,
         request: &Request<'_>,
         site: &Site,
         now: Timestamp,
     ) -> Outcome {
-        match self.session(world, request, site, now) {
+        match self.confirmed_session(world, request, site, now).await {
             Ok(opened) => {
                 let sign_out = Endpoint::Logout.path(&self.settings.path_prefix);
                 let session = Arc::clone(&opened.session);
@@ -229,8 +243,8 @@ impl Gateway {
                 let provider = provider.to_owned();
                 opened.answer(Answer::Page(Page::SignedInAs { session, provider, now, sign_out }))
             }
-            Err(because) => {
-                let refusal = Refusal::new(because.reason(), request.kind);
+            Err(unconfirmed) => {
+                let refusal = Refusal::new(unconfirmed.because.reason(), request.kind);
                 let sign_in = Some(self.login_link(site, "/", &[]));
                 Outcome::refuse(Refusal { sign_in, ..refusal })
             }
@@ -245,11 +259,18 @@ impl Gateway {
         route: Arc<Route>,
         now: Timestamp,
     ) -> Outcome {
-        let opened = self.session(world, request, site, now).and_then(|opened| {
-            let accepted =
-                route.providers.iter().any(|name| name == opened.session.identity().provider());
-            if accepted { Ok(opened) } else { Err(NoSession::OtherProvider) }
-        });
+        let accepted = |opened: &Opened| {
+            route.providers.iter().any(|name| name == opened.session.identity().provider())
+        };
+        let mut cause = None;
+        let opened = match self.confirmed_session(world, request, site, now).await {
+            Ok(opened) if accepted(&opened) => Ok(opened),
+            Ok(_) => Err(NoSession::OtherProvider),
+            Err(unconfirmed) => {
+                cause = unconfirmed.cause;
+                Err(unconfirmed.because)
+            }
+        };
         let session = opened.as_ref().map(|opened| &*opened.session).map_err(|because| *because);
         let decision = policy::decide(
             &route,
@@ -261,7 +282,13 @@ impl Gateway {
         match decision {
             Decision::Allow(permit) => self.admit(request, permit, opened.ok()),
             Decision::Challenge(challenge) => {
-                Box::pin(self.challenge(world, request, site, challenge, now)).await
+                let mut outcome =
+                    Box::pin(self.challenge(world, request, site, challenge, now)).await;
+                if cause.is_some() {
+                    outcome.record.event = Some(Event::RefreshFailed);
+                    outcome.record.cause = cause;
+                }
+                outcome
             }
             Decision::Refuse(denial) => self.refuse(request, site, denial, opened.ok()),
         }
@@ -290,6 +317,7 @@ impl Gateway {
         if let Some(opened) = opened {
             record.provider = Some(opened.session.identity().provider().to_owned());
             record.session = Some(opened.session);
+            (record.event, record.cause) = (opened.event, opened.cause);
             // What is public may be kept by caches, and must not have anybody's session in it.
             if record.decision != DecisionWord::Public {
                 cookies = opened.cookies;
@@ -309,7 +337,11 @@ impl Gateway {
     ) -> Outcome {
         let reason = challenge.because.reason();
         let page = matches!(*request.method, Method::GET | Method::HEAD);
-        let mut outcome = if request.kind.wants_page() && page {
+        let mut outcome = if challenge.because == NoSession::Unconfirmed {
+            // To sign in would not help: the same provider would have to be asked.
+            let refusal = Refusal::new(reason, request.kind);
+            Outcome::refuse(Refusal { retry_after: Some(refresh::PATIENCE), ..refusal })
+        } else if request.kind.wants_page() && page {
             self.send_to_sign_in(world, request, site, &challenge, now).await
         } else {
             // Nothing that was written is thrown away silently, and no program is sent to a login page.
@@ -318,7 +350,10 @@ impl Gateway {
             let sign_in = Some(self.login_link(site, &back, &[]));
             Outcome::refuse(Refusal { sign_in, ..refusal })
         };
-        if !matches!(challenge.because, NoSession::NoCookie | NoSession::OtherProvider) {
+        if !matches!(
+            challenge.because,
+            NoSession::NoCookie | NoSession::OtherProvider | NoSession::Unconfirmed
+        ) {
             outcome.cookies.extend(site.cookies.clear_session(request.headers));
         }
         outcome.record.route = Some(Arc::clone(challenge.rule.route()));
@@ -395,7 +430,7 @@ impl Gateway {
         let renewed = session.renewed(&self.settings.sessions, now).map(Arc::new);
         if renewed.is_none() && !open.with_old_key {
             let session = Arc::clone(session);
-            return Ok(Opened { session, open, cookies: Vec::new() });
+            return Ok(Opened { session, open, cookies: Vec::new(), event: None, cause: None });
         }
         let session = renewed.unwrap_or_else(|| Arc::clone(session));
         // A session that fitted before fits now; if not, the browser keeps the one it has.
@@ -405,7 +440,7 @@ impl Gateway {
                 self.session_cookies(world, site, provider, &session, request.headers, now).ok()
             })
             .unwrap_or_default();
-        Ok(Opened { session, open, cookies })
+        Ok(Opened { session, open, cookies, event: None, cause: None })
     }
 
     fn open_session(&self, site: &Site, sealed: &str) -> Option<OpenSession> {
@@ -413,13 +448,9 @@ impl Gateway {
         let tags = self.providers.iter().map(|provider| (&provider.tag, ()));
         let (opened, ()) =
             self.settings.keys.open(Purpose::Session, name, place, tags, sealed).ok()?;
-        Some(OpenSession {
-            session: Arc::new(postcard::from_bytes(&opened.text).ok()?),
-            with_old_key: opened.with_old_key,
-            cookie: name.to_owned(),
-            place: place.to_owned(),
-            headers: OnceLock::new(),
-        })
+        let session = Arc::new(postcard::from_bytes(&opened.text).ok()?);
+        let with_old_key = opened.with_old_key;
+        Some(OpenSession { with_old_key, ..OpenSession::new(session, site) })
     }
 
     /// `Set-Cookie` lines for a session.
@@ -488,6 +519,7 @@ impl Opened {
         let mut outcome = Outcome::answer(answer);
         outcome.record.provider = Some(self.session.identity().provider().to_owned());
         outcome.record.session = Some(self.session);
+        (outcome.record.event, outcome.record.cause) = (self.event, self.cause);
         outcome.cookies = self.cookies;
         outcome
     }

@@ -3,14 +3,15 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use lychgate_oidc::{KeySet, Metadata};
+use lychgate_oidc::{KeySet, Metadata, Secret, SignedIn};
+use sha2::{Digest as _, Sha256};
 
 use crate::login_state::LoginId;
 use crate::session::SessionId;
 use crate::visit::OpenSession;
 
 /// The world as a visit sees it. The time is read once, by the door, and is the same for the whole visit.
-pub trait World: Sync {
+pub trait World: Clone + Send + Sync + 'static {
     /// Fills `bytes` from the operating system's random number generator.
     fn fill_random(&self, bytes: &mut [u8]);
 
@@ -38,6 +39,20 @@ pub trait World: Sync {
         provider: &str,
         request: http::Request<Vec<u8>>,
     ) -> impl Future<Output = Result<http::Response<Vec<u8>>, Unreachable>> + Send;
+
+    /// Does `refresh` once for all visits that come with the same grant, while it runs and for minutes after, and
+    /// gives all of them the same answer. It goes on when the visit that began it is gone: its token may be used
+    /// already, and the answer is the only thing that is worth anything then (R4, R5).
+    ///
+    /// An answer that is [`Refreshed::Unanswered`] is forgotten after seconds, so that somebody asks again.
+    fn refresh_once(
+        &self,
+        grant: GrantId,
+        refresh: impl Future<Output = Refreshed> + Send + 'static,
+    ) -> impl Future<Output = Refreshed> + Send;
+
+    /// Sends a request to a provider whose answer changes nothing, without waiting for it.
+    fn send(&self, provider: &str, request: http::Request<Vec<u8>>);
 
     /// Uses a login up, for good. Of two visits that come with the same one, exactly one gets
     /// [`Spent::Now`], however close together they are.
@@ -74,6 +89,31 @@ pub struct Known {
     pub metadata: Arc<Metadata>,
     /// Its keys.
     pub keys: Arc<KeySet>,
+}
+
+/// Which grant of which session is renewed: a hash of all of it, so that no two share one (O-2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GrantId([u8; 32]);
+
+impl GrantId {
+    /// Of the refresh token of a session.
+    pub fn of(session: SessionId, refresh_token: &Secret) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(session.bytes());
+        hash.update(refresh_token.expose());
+        Self(hash.finalize().into())
+    }
+}
+
+/// What became of a refresh.
+#[derive(Clone, Debug)]
+pub enum Refreshed {
+    /// The provider gave a newer grant.
+    Newer(Arc<SignedIn>),
+    /// It refused: the person may not go on. With the cause, for the log.
+    Refused(String),
+    /// It could not be asked, or answered something that is no answer. With the cause, for the log.
+    Unanswered(String),
 }
 
 /// What became of using a login up.

@@ -72,6 +72,12 @@ impl Grant {
         Self { access_token: None, ..self }
     }
 
+    /// The grant without its refresh token, for those who never renew it.
+    #[must_use]
+    pub fn without_refresh_token(self) -> Self {
+        Self { refresh_token: None, ..self }
+    }
+
     /// This grant after a refresh brought `newer`. A provider that issues no new refresh token means the
     /// old one to be used again (RFC 6749 §6).
     pub(crate) fn or_refresh_token(self, older: Secret) -> Self {

@@ -159,8 +159,14 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
     .map_err(|source| StartError::Admin { address: config.admin.address, source })?;
 
     let providers = Providers::start(&config.providers, &fetcher, &metrics, &readiness);
-    let live =
-        Arc::new(Live { fetcher, ledger, providers, metrics, opened: world::opened_sessions() });
+    let live = Arc::new(Live {
+        fetcher,
+        ledger: Arc::new(ledger),
+        providers: Arc::new(providers),
+        metrics,
+        opened: world::opened_sessions(),
+        refreshes: world::refreshes(),
+    });
     let gateway = Gateway::new(config.gateway.settings(keys));
     let site = Arc::new(ArcSwap::from_pointee(Site::new(gateway, upstreams)));
     let shutdown_timeout = config.limits.shutdown_timeout;

@@ -7,7 +7,7 @@ use ahash::RandomState;
 use lychgate_gateway::login_state::LoginId;
 use lychgate_gateway::session::SessionId;
 use lychgate_gateway::visit::OpenSession;
-use lychgate_gateway::world::{Known, Spent, Unreachable, World};
+use lychgate_gateway::world::{GrantId, Known, Refreshed, Spent, Unreachable, World};
 use lychgate_oidc::{KeySet, Timestamp};
 use moka::sync::Cache;
 
@@ -16,14 +16,63 @@ use crate::ledger::Ledger;
 use crate::providers::Providers;
 use crate::telemetry::metrics::{FetchOutcome, Metrics, ProviderEndpoint};
 
-/// What visits need that is not in a request.
-#[derive(Debug)]
+/// What visits need that is not in a request. Cheap to clone.
+#[derive(Clone, Debug)]
 pub(crate) struct Live {
     pub(crate) fetcher: Fetcher,
-    pub(crate) ledger: Ledger,
-    pub(crate) providers: Providers,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) providers: Arc<Providers>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) opened: OpenedSessions,
+    pub(crate) refreshes: Refreshes,
+}
+
+/// The latest refreshes, each begun once however many requests wait for it.
+pub(crate) type Refreshes = moka::future::Cache<GrantId, Refreshed, RandomState>;
+
+/// How many are remembered. Each holds the claims of one person.
+const REFRESHES_MAX: u64 = 10_000;
+/// For how long a browser may go on sending the cookie of before.
+const REFRESHED_FOR: Duration = Duration::from_secs(600);
+/// When a provider that did not answer is asked again.
+const UNANSWERED_FOR: Duration = Duration::from_secs(10);
+
+/// No refresh yet.
+pub(crate) fn refreshes() -> Refreshes {
+    moka::future::Cache::builder()
+        .max_capacity(REFRESHES_MAX)
+        .expire_after(ByAnswer)
+        .build_with_hasher(RandomState::new())
+}
+
+/// Does `refresh` unless it was done or is being done.
+///
+/// In a task of its own, because the request that began it may be given up while the token is on its way.
+async fn once(
+    refreshes: Refreshes,
+    grant: GrantId,
+    refresh: impl Future<Output = Refreshed> + Send + 'static,
+) -> Refreshed {
+    let task = tokio::spawn(async move { refreshes.get_with(grant, refresh).await });
+    let cut_short = |error| Refreshed::Unanswered(format!("the refresh did not end: {error}"));
+    task.await.unwrap_or_else(cut_short)
+}
+
+/// What is no answer is forgotten sooner.
+struct ByAnswer;
+
+impl moka::Expiry<GrantId, Refreshed> for ByAnswer {
+    fn expire_after_create(
+        &self,
+        _: &GrantId,
+        refreshed: &Refreshed,
+        _: std::time::Instant,
+    ) -> Option<Duration> {
+        Some(match refreshed {
+            Refreshed::Newer(_) | Refreshed::Refused(_) => REFRESHED_FOR,
+            Refreshed::Unanswered(_) => UNANSWERED_FOR,
+        })
+    }
 }
 
 /// Sessions that were opened lately, by their whole sealed text. The hash is keyed at random for each process.
@@ -87,6 +136,23 @@ impl World for Live {
         answer
     }
 
+    async fn refresh_once(
+        &self,
+        grant: GrantId,
+        refresh: impl Future<Output = Refreshed> + Send + 'static,
+    ) -> Refreshed {
+        once(self.refreshes.clone(), grant, refresh).await
+    }
+
+    fn send(&self, provider: &str, request: http::Request<Vec<u8>>) {
+        let (world, provider) = (self.clone(), provider.to_owned());
+        tokio::spawn(async move {
+            if let Err(error) = world.fetch(&provider, request).await {
+                tracing::debug!(provider, %error, "the provider was told, and does not answer");
+            }
+        });
+    }
+
     fn spend(&self, login: LoginId, return_to: &str) -> Spent {
         self.ledger.spend(login, return_to)
     }
@@ -109,5 +175,78 @@ impl World for Live {
 
     fn is_revoked(&self, session: SessionId) -> bool {
         self.ledger.is_revoked(session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use lychgate_oidc::Secret;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    fn grant() -> GrantId {
+        GrantId::of(SessionId::new([7; 16]), &Secret::new("refresh-token"))
+    }
+
+    /// R4, O-1: fifty requests at once, and the one that began it given up on the way.
+    #[tokio::test]
+    async fn a_refresh_is_done_once_even_when_whoever_began_it_is_gone() {
+        let refreshes = refreshes();
+        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let count = Arc::new(AtomicUsize::new(0));
+        let refresh = || {
+            let (begun, go_on, count) = (begun.clone(), go_on.clone(), count.clone());
+            async move {
+                count.fetch_add(1, Ordering::Relaxed);
+                begun.notify_one();
+                go_on.notified().await;
+                Refreshed::Refused("as it happens".to_owned())
+            }
+        };
+
+        let first = tokio::spawn(once(refreshes.clone(), grant(), refresh()));
+        begun.notified().await;
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        let others = (0..50).map(|_| tokio::spawn(once(refreshes.clone(), grant(), refresh())));
+        let others: Vec<_> = others.collect();
+        go_on.notify_one();
+
+        for other in others {
+            assert!(matches!(other.await.unwrap(), Refreshed::Refused(_)));
+        }
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+    }
+
+    /// O-2: nobody gets the answer to somebody else's refresh.
+    #[test]
+    fn every_grant_has_its_own_answer() {
+        let of = |session, token| GrantId::of(SessionId::new([session; 16]), &Secret::new(token));
+        assert_eq!(of(1, "token"), of(1, "token"));
+        assert_ne!(of(1, "token"), of(2, "token"));
+        assert_ne!(of(1, "token"), of(1, "token2"));
+    }
+
+    #[tokio::test]
+    async fn a_refresh_that_panics_is_no_answer_and_may_be_tried_again() {
+        let refreshes = refreshes();
+        let panics = async { panic!("on purpose") };
+        assert!(matches!(once(refreshes.clone(), grant(), panics).await, Refreshed::Unanswered(_)));
+        let answer = once(refreshes, grant(), async { Refreshed::Refused(String::new()) }).await;
+        assert!(matches!(answer, Refreshed::Refused(_)));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_forgotten_sooner() {
+        use moka::Expiry as _;
+        let now = std::time::Instant::now();
+        let lasts =
+            |refreshed: Refreshed| ByAnswer.expire_after_create(&grant(), &refreshed, now).unwrap();
+        assert!(
+            lasts(Refreshed::Unanswered(String::new())) < lasts(Refreshed::Refused(String::new()))
+        );
     }
 }

@@ -14,6 +14,7 @@ pub(super) struct Needs {
     email_verified: bool,
     groups: bool,
     name: bool,
+    access_token: bool,
     claims: BTreeSet<String>,
 }
 
@@ -41,6 +42,7 @@ impl Needs {
     /// `text` is what `template` was read from.
     pub(super) fn of_template(&mut self, text: &str, template: &Template) {
         self.claims.extend(template.claims().map(str::to_owned));
+        self.access_token |= template.has_access_token();
         for hole in text.split('{').skip(1) {
             match hole.split(['}', '|']).next().map(str::trim) {
                 Some("email") => self.email = true,
@@ -56,7 +58,13 @@ impl Needs {
         self.email_verified |= other.email_verified;
         self.groups |= other.groups;
         self.name |= other.name;
+        self.access_token |= other.access_token;
         self.claims.extend(other.claims.iter().cloned());
+    }
+
+    /// Whether the access token has to be kept in the session.
+    pub(super) fn access_token(&self) -> bool {
+        self.access_token
     }
 
     /// The claims that have to be kept in the session under their own names.

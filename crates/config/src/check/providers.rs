@@ -119,6 +119,7 @@ impl Providers {
                         label: draft.label,
                         claims: draft.claims,
                         kept_claims: draft.needs.kept_claims(),
+                        keeps_access_token: draft.needs.access_token(),
                         redirect_uri: draft.redirect_uri,
                         groups_scope_if_offered: draft.groups_scope_if_offered,
                     },

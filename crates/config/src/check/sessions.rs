@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lychgate_gateway::cookie::{CookieNames, SameSitePolicy};
-use lychgate_gateway::settings::SessionLimits;
+use lychgate_gateway::settings::{RefreshLimits, SessionLimits};
 
 use super::auth::ServedHost;
 use crate::code::Code;
@@ -93,7 +93,25 @@ fn limits(reader: &Reader<'_>) -> SessionLimits {
             None => problem,
         });
     }
-    SessionLimits { lifetime, idle_timeout: idle_timeout.min(lifetime) }
+    SessionLimits { lifetime, idle_timeout: idle_timeout.min(lifetime), refresh: refresh(reader) }
+}
+
+/// When providers are asked again who somebody is; they are wherever they issue refresh tokens, unless the operator
+/// says otherwise.
+fn refresh(reader: &Reader<'_>) -> Option<RefreshLimits> {
+    let wanted = reader.word("refresh", true, &[("auto", true), ("never", false)]);
+    let margin = reader.duration("refresh_margin", MINUTE, Duration::from_secs(1)..=HOUR);
+    let grace = reader.duration("refresh_grace", 10 * MINUTE, Duration::ZERO..=24 * HOUR);
+    for key in ["refresh_margin", "refresh_grace"] {
+        if !wanted && let Some(entry) = reader.entry(key) {
+            let message = format!("`{}` changes nothing", reader.name(key));
+            reader.context.add(
+                Problem::new(Code::W0240, &entry.key_place, message)
+                    .label("no grant is renewed, because of `refresh = \"never\"`"),
+            );
+        }
+    }
+    wanted.then_some(RefreshLimits { margin, grace })
 }
 
 fn keys(reader: &Reader<'_>) -> SessionKeys {

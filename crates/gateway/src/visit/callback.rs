@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lychgate_oidc::{Callback, MatchedCallback, SignedIn, Step, Timestamp};
+use lychgate_oidc::{Callback, SignedIn, Step, Timestamp};
 
 use super::failure::Failure;
 use super::{Gateway, Provider, Site, moment};
@@ -73,7 +73,16 @@ impl Gateway {
             Ok(matched) => matched,
             Err(error) => return self.failed(request, site, Some(id), about, error.into()),
         };
-        match redeem(world, registration, &known, matched, now).await {
+        let redeem = {
+            let (registration, metadata) = (Arc::clone(registration), Arc::clone(&known.metadata));
+            let moment = moment(world, now);
+            move || matched.redeem(registration, metadata, moment)
+        };
+        let redeemed = match world.compute(redeem).await {
+            Ok(step) => exchange(world, registration, &known, step, now).await,
+            Err(error) => Err(error.into()),
+        };
+        match redeemed {
             Ok(signed_in) => self
                 .signed_in(world, request, site, provider, id, &signed_in, return_to, &known, now),
             Err(failure) => self.failed(request, site, Some(id), about, failure),
@@ -106,10 +115,11 @@ impl Gateway {
         };
         let mut entropy = [0; 16];
         world.fill_random(&mut entropy);
-        let hint = known.metadata.end_session_endpoint.is_some().then_some(&signed_in.id_token);
+        let signs_out = known.metadata.end_session_endpoint.is_some();
+        let hint = signed_in.id_token.as_ref().filter(|_| signs_out);
         let limits = &self.settings.sessions;
-        let mut session =
-            Session::begin(SessionId::new(entropy), login, identity, hint, limits, now);
+        let session = Session::begin(SessionId::new(entropy), login, identity, hint, limits, now);
+        let mut session = self.with_grant(session, provider, &signed_in.grant, now);
         let mut cookies =
             self.session_cookies(world, site, provider, &session, request.headers, now);
         if cookies.is_err() {
@@ -204,19 +214,14 @@ impl Gateway {
 }
 
 /// Asks the provider until it can be believed, or cannot.
-async fn redeem<W: World>(
+pub(super) async fn exchange<W: World>(
     world: &W,
-    registration: &Arc<lychgate_oidc::Provider>,
+    registration: &lychgate_oidc::Provider,
     known: &Known,
-    matched: MatchedCallback,
+    mut step: Step,
     now: Timestamp,
 ) -> Result<Box<SignedIn>, Failure> {
     let mut keys = Arc::clone(&known.keys);
-    let mut step = {
-        let (registration, metadata) = (Arc::clone(registration), Arc::clone(&known.metadata));
-        let moment = moment(world, now);
-        world.compute(move || matched.redeem(registration, metadata, moment)).await?
-    };
     loop {
         let moment = moment(world, now);
         step = match step {

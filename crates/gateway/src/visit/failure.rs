@@ -6,6 +6,7 @@ use lychgate_oidc::{
     CallbackError, ExchangeError, IdTokenError, JwsError, KnownError, LoginError, ProviderRefusal,
 };
 
+use super::refresh::ends_the_session;
 use crate::outcome::Words;
 use crate::reason::Reason;
 
@@ -14,11 +15,14 @@ pub(super) struct Failure {
     pub(super) reason: Reason,
     pub(super) words: Words,
     pub(super) cause: String,
+    /// Whether it says that a person who is signed in may not go on.
+    pub(super) ends_the_session: bool,
 }
 
 impl Failure {
     pub(super) fn new(reason: Reason, cause: impl Into<String>) -> Self {
-        Self { reason, words: Words::default(), cause: cause.into() }
+        let cause = cause.into();
+        Self { reason, words: Words::default(), cause, ends_the_session: false }
     }
 }
 
@@ -63,7 +67,7 @@ impl From<CallbackError> for Failure {
         let unsolicited = matches!(error, CallbackError::UnsolicitedRefusal { .. });
         let cause =
             format!("{}{}", if unsolicited { "unsolicited_error: " } else { "" }, chain(&error));
-        Self { reason, words, cause }
+        Self { reason, words, cause, ends_the_session: false }
     }
 }
 
@@ -94,6 +98,7 @@ impl From<ExchangeError> for Failure {
     fn from(error: ExchangeError) -> Self {
         let reason = match &error {
             ExchangeError::IdToken(error) => distrusted(error),
+            ExchangeError::OtherPerson => Reason::TokenInvalid,
             ExchangeError::UserinfoSigned | ExchangeError::UserinfoSubject => {
                 Reason::UserinfoInvalid
             }
@@ -109,7 +114,8 @@ impl From<ExchangeError> for Failure {
             | ExchangeError::TokenType
             | ExchangeError::TooLarge { .. } => Reason::TokenExchangeFailed,
         };
-        Self::new(reason, chain(&error))
+        let ends_the_session = ends_the_session(&error);
+        Self { ends_the_session, ..Self::new(reason, chain(&error)) }
     }
 }
 
@@ -148,7 +154,7 @@ fn distrusted(error: &IdTokenError) -> Reason {
 }
 
 /// The error and its causes, for one line of a log.
-fn chain(error: &dyn Error) -> String {
+pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

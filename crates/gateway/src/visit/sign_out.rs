@@ -53,6 +53,7 @@ impl Gateway {
         let mut outcome = match &opened {
             Some(opened) => {
                 world.revoke(opened.session.id());
+                self.give_back(world, &opened.session);
                 self.provider_sign_out(world, site, &opened.session, return_to.as_ref(), now)
             }
             None => None,

@@ -25,7 +25,7 @@ use lychgate_gateway::outcome::{Answer, DecisionWord, Outcome, Verdict};
 use lychgate_gateway::request::{Received, Request, Transport};
 use lychgate_gateway::session::SessionId;
 use lychgate_gateway::visit::malformed;
-use lychgate_gateway::world::{Known, Spent, Unreachable, World as WaysOut};
+use lychgate_gateway::world::{GrantId, Known, Refreshed, Spent, Unreachable, World as WaysOut};
 use lychgate_oidc::{KeySet, Timestamp};
 use url::Url;
 
@@ -51,7 +51,8 @@ struct Inner {
 }
 
 /// What the gateway sees of it.
-struct Outside(Mutex<State>);
+#[derive(Clone)]
+struct Outside(Arc<Mutex<State>>);
 
 struct State {
     now: i64,
@@ -59,6 +60,7 @@ struct State {
     providers: BTreeMap<String, Provider>,
     spent: HashMap<LoginId, String>,
     revoked: HashSet<SessionId>,
+    refreshes: HashMap<GrantId, Refreshed>,
     secrets: VecDeque<String>,
 }
 
@@ -126,12 +128,13 @@ impl World {
             providers: providers.collect(),
             spent: HashMap::new(),
             revoked: HashSet::new(),
+            refreshes: HashMap::new(),
             secrets: VecDeque::new(),
         };
         Self(Rc::new(Inner {
             gateway: RefCell::new(Rc::new(Gateway::new(plan.settings()))),
             plan: RefCell::new(plan),
-            outside: Outside(Mutex::new(state)),
+            outside: Outside(Arc::new(Mutex::new(state))),
         }))
     }
 
@@ -350,6 +353,33 @@ impl WaysOut for Outside {
         let (answer, secrets) = provider.answer(&request, now);
         state.keep_secret(secrets);
         answer
+    }
+
+    async fn refresh_once(
+        &self,
+        grant: GrantId,
+        refresh: impl Future<Output = Refreshed> + Send + 'static,
+    ) -> Refreshed {
+        // A story has one visit at a time but for `visit_both`, whose second visit waits for the first.
+        let known = self.state().refreshes.get(&grant).cloned();
+        if let Some(known) = known {
+            return known;
+        }
+        let refreshed = refresh.await;
+        let mut state = self.state();
+        match &refreshed {
+            Refreshed::Unanswered(_) => refreshed,
+            Refreshed::Newer(_) | Refreshed::Refused(_) => {
+                state.refreshes.entry(grant).or_insert(refreshed).clone()
+            }
+        }
+    }
+
+    fn send(&self, provider: &str, request: http::Request<Vec<u8>>) {
+        let mut state = self.state();
+        let now = state.now;
+        let provider = state.providers.get_mut(provider).expect("a provider of the plan");
+        drop(provider.answer(&request, now));
     }
 
     fn spend(&self, login: LoginId, return_to: &str) -> Spent {

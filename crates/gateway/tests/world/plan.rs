@@ -12,7 +12,7 @@ use lychgate_gateway::path::PathPattern;
 use lychgate_gateway::policy::{Condition, Entry, Policy};
 use lychgate_gateway::route::{Access, Route, Routes, Rule};
 use lychgate_gateway::seal::{Key, KeyRing};
-use lychgate_gateway::settings::{ClaimNames, SessionLimits, SignInProvider};
+use lychgate_gateway::settings::{ClaimNames, RefreshLimits, SessionLimits, SignInProvider};
 use lychgate_gateway::template::Template;
 use lychgate_oidc::{ClientAuth, Secret};
 use url::Url;
@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     /// Each key is this byte, many times; the first seals.
     pub(crate) keys: Vec<u8>,
     pub(crate) sessions: SessionLimits,
+    /// Whether upstreams are told the access token, in `Authorization`.
+    pub(crate) tells_access_token: bool,
     pub(crate) max_pending_logins: usize,
     /// Where every provider sends browsers back, if not to our own paths.
     pub(crate) redirect_uri: Option<&'static str>,
@@ -54,7 +56,7 @@ impl PlannedRoute {
         Self { name, url, upstream_path: "", providers: providers.to_vec(), rules: Vec::new() }
     }
 
-    fn route(&self) -> Route {
+    fn route(&self, tells_access_token: bool) -> Route {
         let url = Url::parse(self.url).expect("a URL");
         let rules = self.rules.iter().enumerate().map(|(index, (path, group))| Rule {
             name: format!("routes.{}.rules[{index}]", self.name),
@@ -65,7 +67,9 @@ impl PlannedRoute {
                 Some(group) => allowed(Condition::Group(vec![(*group).to_owned()])),
             },
         });
-        let set = [("x-forwarded-user", "{user}"), ("x-forwarded-groups", "{groups}")];
+        let set = [("x-forwarded-user", "{user}"), ("x-forwarded-groups", "{groups}")].into_iter();
+        let set =
+            set.chain(tells_access_token.then_some(("authorization", "Bearer {access_token}")));
         let set = set.map(|(name, template)| {
             let template = Template::parse(template, |_| None).expect("a template");
             (HeaderName::from_static(name), template)
@@ -79,7 +83,7 @@ impl PlannedRoute {
             providers: self.providers.iter().map(|name| (*name).to_owned()).collect(),
             rules: rules.collect(),
             access: allowed(Condition::Authenticated),
-            identity: IdentityHeaders { set: set.into(), remove: Vec::new() },
+            identity: IdentityHeaders { set: set.collect(), remove: Vec::new() },
             response_headers: Vec::new(),
             body_bytes_max: None,
         }
@@ -104,7 +108,8 @@ impl Plan {
             public_url: None,
             cookie_domain: None,
             keys: vec![1],
-            sessions: SessionLimits { lifetime: hours(12), idle_timeout: hours(1) },
+            sessions: SessionLimits { lifetime: hours(12), idle_timeout: hours(1), refresh: None },
+            tells_access_token: false,
             max_pending_logins: 4,
             redirect_uri: None,
             post_logout_redirect_uris: vec!["https://www.example.test/bye"],
@@ -119,6 +124,15 @@ impl Plan {
         plan.routes.push(PlannedRoute::new("guests", "https://guests.test", &["guest"]));
         plan.routes.push(PlannedRoute::new("both", "https://both.test", &["corp", "guest"]));
         plan
+    }
+
+    /// One app, and access tokens that are renewed a minute before they end, with ten minutes of grace.
+    pub(crate) fn refreshing() -> Self {
+        let minutes = |count: u64| Duration::from_secs(count * 60);
+        let refresh = RefreshLimits { margin: minutes(1), grace: minutes(10) };
+        let plan = Self::one_app();
+        let sessions = SessionLimits { refresh: Some(refresh), ..plan.sessions };
+        Self { sessions, ..plan }
     }
 
     /// People sign in at `https://login.corp.test` for every host below `corp.test`.
@@ -144,7 +158,8 @@ impl Plan {
         let public_url = self
             .public_url
             .map(|url| PublicOrigin::of(&Url::parse(url).expect("a URL")).expect("an origin"));
-        let routes = self.routes.iter().map(PlannedRoute::route).collect();
+        let token = self.tells_access_token;
+        let routes = self.routes.iter().map(|planned| planned.route(token)).collect();
         Settings {
             path_prefix: PREFIX.to_owned(),
             cookies: CookieNames {
@@ -181,6 +196,7 @@ impl Plan {
             claims: ClaimNames::default(),
             kept_claims: Vec::new(),
             groups_scope_if_offered: false,
+            keeps_access_token: self.tells_access_token,
             redirect_uri: self.redirect_uri.map(|url| Url::parse(url).expect("a URL")),
         }
     }

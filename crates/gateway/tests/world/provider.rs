@@ -71,7 +71,17 @@ pub(crate) struct Provider {
     /// The number of its current key, and of the newest that we have fetched.
     pub(crate) key: u8,
     fetched_key: u8,
+    /// Whether it issues refresh tokens, each good for one use.
+    pub(crate) refreshes: bool,
+    /// Whether a refresh brings an ID token.
+    pub(crate) refreshes_id_token: bool,
+    /// What it knows of everybody's groups by now, if it is no more what it said at sign-in.
+    pub(crate) groups_now: Option<Vec<String>>,
+    /// Tokens that were given back.
+    pub(crate) given_back: Vec<String>,
     grants: BTreeMap<String, Grant>,
+    /// By refresh token: whose it is, and whether it was used.
+    families: BTreeMap<String, (Person, bool)>,
     pub(crate) token_requests: usize,
     pub(crate) key_requests: usize,
 }
@@ -100,7 +110,12 @@ impl Provider {
             signs_out: true,
             key: 1,
             fetched_key: 1,
+            refreshes: false,
+            refreshes_id_token: true,
+            groups_now: None,
+            given_back: Vec::new(),
             grants: BTreeMap::new(),
+            families: BTreeMap::new(),
             token_requests: 0,
             key_requests: 0,
         }
@@ -124,6 +139,9 @@ impl Provider {
             "jwks_uri": format!("{}/keys", self.issuer),
             "authorization_response_iss_parameter_supported": self.sends_issuer,
         });
+        if self.refreshes {
+            document["revocation_endpoint"] = format!("{}/revoke", self.issuer).into();
+        }
         if self.signs_out {
             document["end_session_endpoint"] = format!("{}/sign-out", self.issuer).into();
         }
@@ -195,11 +213,18 @@ impl Provider {
         request: &Request<Vec<u8>>,
         now: i64,
     ) -> (Result<Response<Vec<u8>>, Unreachable>, Vec<String>) {
-        assert_eq!(request.uri().to_string(), format!("{}/token", self.issuer));
         assert_eq!(request.method(), http::Method::POST);
-        self.token_requests += 1;
         let form: BTreeMap<_, _> = form_urlencoded::parse(request.body()).into_owned().collect();
         let sent = |name: &str| form.get(name).cloned().unwrap_or_default();
+        if request.uri().path() == "/revoke" {
+            self.given_back.push(sent("token"));
+            return (Ok(answer(200, &json!({}))), Vec::new());
+        }
+        assert_eq!(request.uri().to_string(), format!("{}/token", self.issuer));
+        self.token_requests += 1;
+        if sent("grant_type") == "refresh_token" {
+            return self.refreshed(&sent("refresh_token"), now);
+        }
         let mut secrets = vec![sent("code_verifier"), CLIENT_SECRET.to_owned()];
         let refused = |status: u16, code: &str| Ok(answer(status, &json!({ "error": code })));
 
@@ -217,31 +242,87 @@ impl Provider {
             Manner::Failing(status, code) => return (refused(status, code), secrets),
             Manner::Careless | Manner::Forging | Manner::Honest | Manner::Lying(_) => {}
         }
-        let mut claims = json!({
-            "iss": self.issuer,
-            "sub": format!("sub-{}", grant.person.name),
-            "aud": CLIENT,
-            "iat": now,
-            "exp": now + 300,
-            "nonce": grant.nonce,
-            "preferred_username": grant.person.name,
-            "email": format!("{}@corp.test", grant.person.name),
-            "email_verified": true,
-            "groups": grant.person.groups,
-        });
+        let mut claims = self.claims(&grant.person, now);
+        claims["nonce"] = grant.nonce.into();
         if let Manner::Lying(change) = self.manner {
             change(&mut claims);
         }
-        let token = self.sign(&claims);
-        let access_token = format!("access-token-of-{}", grant.person.name);
-        let body = json!({
+        let (body, made) = self.tokens(&grant.person, Some(&claims));
+        secrets.extend(made);
+        (Ok(answer(200, &body)), secrets)
+    }
+
+    /// The answer to a refresh token, which is used up by it. A second use of one ends its family (RFC 9700 §4.14.2).
+    fn refreshed(
+        &mut self,
+        token: &str,
+        now: i64,
+    ) -> (Result<Response<Vec<u8>>, Unreachable>, Vec<String>) {
+        let refused = |status: u16, code: &str| Ok(answer(status, &json!({ "error": code })));
+        match self.manner {
+            Manner::Silent => {
+                return (Err(Unreachable("no answer in time".to_owned())), Vec::new());
+            }
+            Manner::Failing(status, code) => return (refused(status, code), Vec::new()),
+            Manner::Careless | Manner::Forging | Manner::Honest | Manner::Lying(_) => {}
+        }
+        let Some((person, used)) = self.families.get_mut(token) else {
+            return (refused(400, "invalid_grant"), Vec::new());
+        };
+        if std::mem::replace(used, true) {
+            let name = person.name.clone();
+            self.families.retain(|_, (person, _)| person.name != name);
+            return (refused(400, "invalid_grant"), Vec::new());
+        }
+        let person = person.clone();
+        let mut claims = self.claims(&person, now);
+        if let Some(groups) = &self.groups_now {
+            claims["groups"] = json!(groups);
+        }
+        if let Manner::Lying(change) = self.manner {
+            change(&mut claims);
+        }
+        let (body, secrets) =
+            self.tokens(&person, Some(&claims).filter(|_| self.refreshes_id_token));
+        (Ok(answer(200, &body)), secrets)
+    }
+
+    fn claims(&self, person: &Person, now: i64) -> Value {
+        json!({
+            "iss": self.issuer,
+            "sub": format!("sub-{}", person.name),
+            "aud": CLIENT,
+            "iat": now,
+            "exp": now + 300,
+            "preferred_username": person.name,
+            "email": format!("{}@corp.test", person.name),
+            "email_verified": true,
+            "groups": person.groups,
+        })
+    }
+
+    /// A success of the token endpoint, and the secrets in it.
+    fn tokens(&mut self, person: &Person, claims: Option<&Value>) -> (Value, Vec<String>) {
+        let number = self.token_requests;
+        let access_token = format!("access-token-{number}-of-{}", person.name);
+        let mut body = json!({
             "access_token": access_token,
             "token_type": "Bearer",
             "expires_in": 300,
-            "id_token": token,
         });
-        secrets.extend([access_token, token]);
-        (Ok(answer(200, &body)), secrets)
+        let mut secrets = vec![access_token];
+        if let Some(claims) = claims {
+            let token = self.sign(claims);
+            body["id_token"] = token.clone().into();
+            secrets.push(token);
+        }
+        if self.refreshes {
+            let token = format!("refresh-token-{number}-of-{}", person.name);
+            self.families.insert(token.clone(), (person.clone(), false));
+            body["refresh_token"] = token.clone().into();
+            secrets.push(token);
+        }
+        (body, secrets)
     }
 
     fn sign(&self, claims: &Value) -> String {

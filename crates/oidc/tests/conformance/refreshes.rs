@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use crate::signer::KEYS;
 use crate::stage::{self, Draft, NOW, Stage, keys, moment};
 
+type Change = fn(&mut Draft);
+
 const HELD: &str = "held-refresh-token";
 
 /// Asks for a newer grant, as the person `ada`.
@@ -126,7 +128,7 @@ fn a_refreshed_id_token_is_measured_like_the_first() {
         refresh(&stage, &with_id_token(&stage, other)).unwrap_err(),
         ExchangeError::OtherPerson
     );
-    let cases: [(fn(&mut Draft), IdTokenError); 4] = [
+    let cases: [(Change, IdTokenError); 4] = [
         (|draft| draft.claims["iss"] = "https://evil.example".into(), IdTokenError::Issuer),
         (|draft| draft.claims["aud"] = "other".into(), IdTokenError::Audience),
         (|draft| draft.key = &KEYS.stranger, IdTokenError::Signature),

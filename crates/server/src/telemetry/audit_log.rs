@@ -81,6 +81,8 @@ fn kind(event: &Event) -> Kind {
         Event::LoginReplayed { .. } => authentication(&["info"], "failure"),
         Event::LoginStarted => authentication(&["info"], "unknown"),
         Event::LoginSucceeded { .. } => authentication(&["start"], "success"),
+        Event::Refreshed => authentication(&["info"], "success"),
+        Event::RefreshFailed => authentication(&["info"], "failure"),
         Event::Logout => {
             Kind { categories: &["authentication", "session"], types: &["end"], outcome: "success" }
         }
@@ -91,7 +93,11 @@ fn flow(event: &Event) -> Option<&str> {
     match event {
         Event::LoginFailed { flow } => flow.as_deref(),
         Event::LoginReplayed { flow } | Event::LoginSucceeded { flow } => Some(flow),
-        Event::AccessDenied | Event::LoginStarted | Event::Logout => None,
+        Event::AccessDenied
+        | Event::LoginStarted
+        | Event::Logout
+        | Event::RefreshFailed
+        | Event::Refreshed => None,
     }
 }
 

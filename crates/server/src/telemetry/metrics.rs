@@ -47,6 +47,8 @@ families! {
         "Logins that were started, succeeded or failed, and why they failed.";
     LOGOUTS: Counter "lychgate_logouts_total" ("") ["provider"],
         "Sessions that their person ended.";
+    REFRESHES: Counter "lychgate_token_refreshes_total" ("") ["provider", "outcome"],
+        "Answers that brought a session whose provider was asked again (success), or had no answer to bring (failure), or told that the provider ended it (refused).";
     SESSIONS_CREATED: Counter "lychgate_sessions_created_total" ("") ["provider"],
         "Sessions that began.";
     PROVIDER_REQUESTS: Counter "lychgate_provider_requests_total" ("") ["provider", "endpoint", "outcome"],
@@ -141,6 +143,9 @@ struct ProviderCells {
     logins_succeeded: AtomicU64,
     logins_failed: ReasonCells,
     logouts: AtomicU64,
+    refreshed: AtomicU64,
+    refresh_failed: AtomicU64,
+    refresh_refused: AtomicU64,
     endpoints: [EndpointCells; ENDPOINTS.len()],
     keys_read_at: AtomicI64,
 }
@@ -305,6 +310,11 @@ impl Metrics {
                 provider.logins_failed.count(record.reason);
             }
             Some(Event::Logout) => add(&provider.logouts),
+            Some(Event::Refreshed) => add(&provider.refreshed),
+            Some(Event::RefreshFailed) => match record.reason {
+                Some(Reason::SessionEnded) => add(&provider.refresh_refused),
+                Some(_) | None => add(&provider.refresh_failed),
+            },
             Some(Event::AccessDenied) | None => {}
         }
     }
@@ -386,6 +396,12 @@ impl Metrics {
         let mut samples = exposition.family(&LOGOUTS);
         for (name, cells) in providers() {
             samples.number(&[name], read(&cells.logouts));
+        }
+        let mut samples = exposition.family(&REFRESHES);
+        for (name, cells) in providers() {
+            samples.number(&[name, "success"], read(&cells.refreshed));
+            samples.number(&[name, "failure"], read(&cells.refresh_failed));
+            samples.number(&[name, "refused"], read(&cells.refresh_refused));
         }
         let mut samples = exposition.family(&SESSIONS_CREATED);
         for (name, cells) in providers() {
