@@ -1,6 +1,6 @@
-//! The stories with what other people wrote: a certified provider, a browser, and applications.
+//! The stories with what other people wrote: certified providers, a browser, and applications.
 //!
-//! `cargo xtask setup` installs all three. What they show and our own provider, client and
+//! `cargo xtask setup` installs all of it. What they show and our own provider, client and
 //! application cannot: that somebody else reads the standards in the same way.
 
 mod applications;
@@ -8,3 +8,4 @@ mod browser;
 mod certified_provider;
 mod page_rules;
 mod town;
+mod zitadel_provider;

@@ -1,21 +1,29 @@
 // The certified OpenID Provider (npm `oidc-provider`), driven by a test.
 //
 //   node provider.mjs [--port N] [--host NAME] [--cert FILE --key FILE] [--clients FILE]
-//                     [--login auto|form|deny] [--id-token-claims]
+//                     [--login auto|form|deny] [--id-token-claims] [--strict [--client-ca FILE]]
 //
 // When it is ready it prints one line of JSON on standard output and nothing more:
 //
-//   {"issuer": URL, "admin": URL, "clients": [{"name", "id", "secret", "auth", "alg"}, …]}
+//   {"issuer": URL, "admin": URL, "authority": PEM, "clients": [{"name", "id", "auth", …}, …]}
 //
 // It ends when its standard input does, so that a test that dies takes it along. The engine is the
 // package's and unchanged; this file adds clients, users, a login page without consent (the gateway
-// is a first-party client) and an admin listener. README.md describes the options and the admin
-// routes. Everything binds to loopback, and keys, secrets and users live only in this process.
+// is a first-party client) and an admin listener. README.md describes the options, the clients and
+// the admin routes. Everything binds to loopback, and keys, secrets and users live only in this
+// process.
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { parseArgs } from 'node:util';
-import { exportJWK, generateKeyPair } from 'jose';
+import { authority, certificate } from './provider/certificates.mjs';
+import { plainClients, registration, strictClients } from './provider/clients.mjs';
+import { freshKeys, SIGNING_ALGORITHMS } from './provider/keys.mjs';
+import { loginPage, logoutPage, signedOutPage } from './provider/pages.mjs';
+import { storage } from './provider/storage.mjs';
+import { authenticationContext, strictConfiguration } from './provider/strict.mjs';
+import { users } from './provider/users.mjs';
 
 // Standard output belongs to the ready line. The engine writes notices there while it is loaded,
 // which is why it is imported only after this.
@@ -31,96 +39,45 @@ const { values: options } = parseArgs({
     clients: { type: 'string' },
     login: { type: 'string', default: 'auto' },
     'id-token-claims': { type: 'boolean', default: false },
+    strict: { type: 'boolean', default: false },
+    'client-ca': { type: 'string' },
   },
 });
 
 process.stdin.resume().on('end', () => process.exit(0));
 
-// Who can sign in (the password of the form is "password"), and what is known about them.
-const times = (count, make) => Array.from({ length: count }, (_, index) => make(index));
-const users = {
-  alice: {
-    name: 'Alice Example',
-    preferred_username: 'alice',
-    email: 'alice@example.com',
-    email_verified: true,
-    groups: ['staff', 'admin'],
-  },
-  bob: {
-    name: 'Bob Example',
-    preferred_username: 'bob',
-    email: 'bob@other.example',
-    email_verified: false,
-    groups: ['guest'],
-  },
-  // More than one cookie takes, and more than cookies take at all.
-  big: {
-    name: 'Big Example',
-    email: 'big@example.com',
-    email_verified: true,
-    groups: times(300, (index) => `group-number-${index}-of-many`),
-  },
-  huge: {
-    name: 'Huge Example',
-    email: 'huge@example.com',
-    email_verified: true,
-    groups: times(4000, (index) => `cn=group-${index},ou=deep,dc=example,dc=com`),
-  },
-  minimal: {},
-  // Claims that try to become header lines, list separators or markup.
-  inject: {
-    name: 'Mallory\r\nX-Injected: 1',
-    preferred_username: 'mallory\nX-Injected: 2',
-    email: 'mallory@example.com\r\nX-Injected: 3',
-    email_verified: true,
-    groups: ['staff\r\nX-Injected: 4', 'staff,admin', '<script>alert(1)</script>'],
-  },
-  unicode: {
-    name: 'Zoë Ünï “Ø” 山田 🙂',
-    preferred_username: 'zoë',
-    email: 'zoë@exämple.example',
-    email_verified: true,
-    groups: ['grüppe', 'mit leerzeichen', '部門'],
-  },
-};
-
-// One client per way of signing ID tokens and of authenticating. All have the same redirect URIs.
-const SECRET = 'not-a-credential-0123456789abcdef0123456789abcdef';
-const builtInClients = [
-  { name: 'rs256', alg: 'RS256' },
-  { name: 'ps256', alg: 'PS256' },
-  { name: 'es256', alg: 'ES256' },
-  { name: 'es384', alg: 'ES384' },
-  { name: 'eddsa', alg: 'EdDSA' },
-  { name: 'post', auth: 'client_secret_post' },
-  // Both halves change their meaning unless they are form-encoded first (RFC 6749, section 2.3.1).
-  { name: 'odd', id: 'odd:id+%', secret: 'a+b%2F:c/d&e="f~g h-0123456789abcdef0123456789ab' },
-].map((client) => ({
-  id: client.name,
-  secret: SECRET,
-  auth: 'client_secret_basic',
-  alg: 'RS256',
-  ...client,
-}));
-
 // What the admin listener can change between two requests.
-const state = { user: 'alice', login: options.login, events: [] };
+const freshState = () => ({
+  user: 'alice',
+  login: options.login,
+  acr: undefined,
+  dpopNonces: true,
+  accessTokenSeconds: 300,
+  events: [],
+});
+const state = freshState();
 const record = (type, detail) => state.events.push({ type, ...detail });
 
-// A client as the engine's storage holds it, in the names of RFC 7591.
+// TLS: certificates of the caller's, or by an authority of our own.
+const ourAuthority = options.strict ? authority() : undefined;
+function tlsOptions() {
+  if (options.cert) return { cert: readFileSync(options.cert), key: readFileSync(options.key) };
+  if (!options.strict) return undefined;
+  const { certificate: cert, key } = certificate('provider', {
+    issuer: ourAuthority,
+    host: options.host,
+  });
+  return { cert, key };
+}
+
+const builtInClients = [...plainClients, ...(options.strict ? strictClients(ourAuthority) : [])];
+const clientNamed = (id) => builtInClients.find((client) => client.id === id);
+const grantTypes = ['authorization_code', ...(options.strict ? ['refresh_token'] : [])];
 const clients = new Map();
 function register({ redirect_uris = [], post_logout_redirect_uris = [], clients: extra = [] }) {
   const uris = { redirect_uris, post_logout_redirect_uris };
-  for (const { id, secret, auth, alg } of builtInClients) {
-    clients.set(id, {
-      ...uris,
-      client_id: id,
-      client_secret: secret,
-      token_endpoint_auth_method: auth,
-      id_token_signed_response_alg: alg,
-      grant_types: ['authorization_code'],
-      response_types: ['code'],
-    });
+  for (const client of builtInClients) {
+    clients.set(client.id, registration(client, uris, grantTypes));
   }
   for (const client of extra) {
     clients.set(client.client_id, { ...uris, ...clients.get(client.client_id), ...client });
@@ -128,66 +85,11 @@ function register({ redirect_uris = [], post_logout_redirect_uris = [], clients:
 }
 register(options.clients ? JSON.parse(readFileSync(options.clients, 'utf8')) : {});
 
-// The engine's storage. It outlives the engine, which is built anew when keys rotate.
-const stored = new Map();
-class Storage {
-  constructor(model) {
-    this.model = model;
-  }
+const { Storage, forgetEverything } = storage(clients);
+const nonceSecret = randomBytes(32);
+let keys = await freshKeys({ decryption: options.strict });
 
-  key(id) {
-    return `${this.model} ${id}`;
-  }
-
-  async upsert(id, payload, secondsToLive) {
-    const until = secondsToLive ? Date.now() + secondsToLive * 1000 : Infinity;
-    stored.set(this.key(id), { payload, until });
-  }
-
-  async find(id) {
-    if (this.model === 'Client') return clients.get(id);
-    const entry = stored.get(this.key(id));
-    return entry && entry.until > Date.now() ? entry.payload : undefined;
-  }
-
-  async findByUid(uid) {
-    const found = [...stored].find(
-      ([key, { payload }]) => key.startsWith(`${this.model} `) && payload.uid === uid,
-    );
-    return found?.[1].payload;
-  }
-
-  async consume(id) {
-    stored.get(this.key(id)).payload.consumed = Math.floor(Date.now() / 1000);
-  }
-
-  async destroy(id) {
-    stored.delete(this.key(id));
-  }
-
-  async revokeByGrantId(grantId) {
-    // The engine asks each kind of token. A login under way knows its grant too, and outlives it.
-    for (const [key, { payload }] of stored) {
-      if (key.startsWith(this.key('')) && payload.grantId === grantId) stored.delete(key);
-    }
-  }
-}
-
-const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'];
-let generation = 0;
-async function freshKeys() {
-  generation += 1;
-  return Promise.all(
-    ALGORITHMS.map(async (alg) => {
-      const { privateKey } = await generateKeyPair(alg, { extractable: true });
-      const kid = `${alg.toLowerCase()}-${generation}`;
-      return { ...(await exportJWK(privateKey)), use: 'sig', alg, kid };
-    }),
-  );
-}
-let keys = await freshKeys();
-
-const scopes = ['openid', 'profile', 'email', 'groups'];
+const scopes = ['openid', 'profile', 'email', 'groups', ...(options.strict ? ['offline_access'] : [])];
 const claims = {
   openid: ['sub'],
   profile: ['name', 'preferred_username'],
@@ -199,11 +101,14 @@ const claims = {
 const policy = interactionPolicy.base();
 policy.add(new interactionPolicy.Prompt({ name: 'select_account', requestable: true }), 0);
 
-function build(issuer) {
+function build(issuer, aliases) {
+  const strict = options.strict
+    ? strictConfiguration({ state, clientNamed, aliases, nonceSecret })
+    : {};
   const provider = new Provider(issuer, {
     adapter: Storage,
     jwks: { keys },
-    enabledJWA: { idTokenSigningAlgValues: ALGORITHMS },
+    enabledJWA: { idTokenSigningAlgValues: SIGNING_ALGORITHMS },
     scopes,
     claims,
     // By default, as the specification has it: with a code, profile claims come from userinfo.
@@ -212,16 +117,13 @@ function build(issuer) {
     cookies: { keys: ['not-a-credential'] },
     pkce: { required: () => true },
     ttl: {
-      AccessToken: 300,
+      AccessToken: () => state.accessTokenSeconds,
       AuthorizationCode: 60,
       Grant: 7200,
       IdToken: 600,
       Interaction: 600,
+      RefreshToken: 7200,
       Session: 7200,
-    },
-    features: {
-      devInteractions: { enabled: false },
-      rpInitiatedLogout: { enabled: true, logoutSource, postLogoutSuccessSource },
     },
     interactions: { policy, url: (_context, interaction) => `/interaction/${interaction.uid}` },
     findAccount: async (_context, sub) =>
@@ -232,11 +134,19 @@ function build(issuer) {
       context.type = 'json';
       context.body = body;
     },
+    ...strict,
+    features: {
+      devInteractions: { enabled: false },
+      rpInitiatedLogout: { enabled: true, logoutSource, postLogoutSuccessSource },
+      ...strict.features,
+    },
   });
 
   for (const type of [
     'authorization.success', 'authorization.error', 'grant.success', 'grant.error',
     'end_session.success', 'end_session.error', 'userinfo.error', 'jwks.error', 'server_error',
+    'pushed_authorization_request.success', 'pushed_authorization_request.error',
+    'introspection.error', 'revocation.error',
   ]) {
     provider.on(type, (context, outcome) => record(type, {
       client: context?.oidc?.client?.clientId,
@@ -279,10 +189,12 @@ async function interaction(provider, context, next) {
     });
   };
   const refuse = () => finish({ error: 'access_denied', error_description: 'the user said no' });
+  const acr = options.strict ? state.acr ?? authenticationContext(params) : undefined;
   const signIn = (accountId) => finish({
-    login: { accountId, amr: ['pwd'] },
-    // An account was selected by whoever typed its name.
+    login: { accountId, amr: ['pwd'], ...(acr && { acr }) },
+    // An account was selected by whoever typed its name, who agreed to everything, too.
     select_account: {},
+    consent: {},
   });
 
   if (action === 'cancel') return refuse();
@@ -301,30 +213,12 @@ async function interaction(provider, context, next) {
   return undefined;
 }
 
-const page = (title, content) => `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>${title}</title>
-<link rel="icon" href="data:,">
-<style>body { font: 1rem/1.5 sans-serif; max-width: 20rem; margin: 15vh auto } input, button {
-font: inherit; width: 100%; margin: .25rem 0 1rem; padding: .5rem; box-sizing: border-box }</style>
-</head><body><h1>${title}</h1>${content}</body></html>`;
-
-const loginPage = (path, message) => page('Sign in', `<p id="message">${message}</p>
-<form method="post" action="${path}/login">
-<label>User <input id="user" name="user" autocomplete="username" autofocus></label>
-<label>Password <input id="password" name="password" type="password"></label>
-<button id="sign-in">Sign in</button></form>
-<form method="post" action="${path}/cancel"><button id="cancel">Cancel</button></form>`);
-
-// The engine's form holds its anti-forgery token; `logout=yes` ends the provider's own session too.
 async function logoutSource(context, form) {
-  const confirmed = state.login === 'auto';
-  context.body = page('Sign out', `${form}
-<button id="sign-out" form="op.logoutForm" name="logout" value="yes">Sign out</button>
-${confirmed ? "<script>document.getElementById('sign-out').click()</script>" : ''}`);
+  context.body = logoutPage(form, state.login === 'auto');
 }
 
 async function postLogoutSuccessSource(context) {
-  context.body = page('Signed out', '<p>You are signed out of the provider.</p>');
+  context.body = signedOutPage;
 }
 
 const adminRoutes = {
@@ -340,17 +234,26 @@ const adminRoutes = {
     if (!['auto', 'form', 'deny'].includes(mode)) throw new Error(`there is no login mode ${mode}`);
     state.login = mode;
   },
+  'POST /acr': ({ acr }) => {
+    state.acr = acr ?? undefined;
+  },
+  'POST /dpop-nonces': ({ required }) => {
+    state.dpopNonces = required;
+  },
+  'POST /access-tokens': ({ seconds }) => {
+    state.accessTokenSeconds = seconds;
+  },
   'POST /clients': register,
   'POST /rotate': async ({ drop = false }) => {
-    const fresh = await freshKeys();
+    const fresh = await freshKeys({ decryption: options.strict });
     // The first key that fits signs, so the new ones come first and the old ones stay published.
     keys = drop ? fresh : [...fresh, ...keys];
-    callback = build(issuer);
+    callback = build(issuer, aliases);
     return { kids: keys.map(({ kid }) => kid) };
   },
   'POST /reset': () => {
-    stored.clear();
-    Object.assign(state, { user: 'alice', login: options.login, events: [] });
+    forgetEverything();
+    Object.assign(state, freshState());
   },
 };
 
@@ -382,22 +285,44 @@ const listen = (server, port) => new Promise((resolve, reject) => {
 
 let callback;
 function serve(request, response) {
-  record('request', { method: request.method, path: request.url.split('?')[0] });
+  record('request', {
+    method: request.method,
+    path: request.url.split('?')[0],
+    ...(request.socket.getPeerX509Certificate?.() && { certificate: true }),
+  });
   callback(request, response);
 }
 
-const tls = options.cert
-  && { cert: readFileSync(options.cert), key: readFileSync(options.key) };
+const tls = tlsOptions();
 const port = await listen(
   tls ? https.createServer(tls, serve) : http.createServer(serve),
   Number(options.port),
 );
 const issuer = `${tls ? 'https' : 'http'}://${options.host}:${port}`;
-callback = build(issuer);
+
+// A browser would ask its user for a certificate where the endpoints do, so those that want one have
+// a port of their own (RFC 8705, section 5). The engine decides what a certificate is worth.
+async function certificateAsking() {
+  if (!options.strict) return undefined;
+  const ca = [ourAuthority.certificate];
+  if (options['client-ca']) ca.push(readFileSync(options['client-ca']));
+  const asking = { ...tls, ca, requestCert: true, rejectUnauthorized: false };
+  const base = `https://${options.host}:${await listen(https.createServer(asking, serve), 0)}`;
+  return {
+    token_endpoint: `${base}/token`,
+    pushed_authorization_request_endpoint: `${base}/request`,
+    userinfo_endpoint: `${base}/me`,
+    introspection_endpoint: `${base}/token/introspection`,
+    revocation_endpoint: `${base}/token/revocation`,
+  };
+}
+const aliases = await certificateAsking();
+callback = build(issuer, aliases);
 const adminPort = await listen(http.createServer(administer), 0);
 
 process.stdout.write(`${JSON.stringify({
   issuer,
   admin: `http://127.0.0.1:${adminPort}`,
-  clients: builtInClients,
+  ...(ourAuthority && { authority: ourAuthority.certificate }),
+  clients: builtInClients.map(({ jwks: _known, ...client }) => client),
 })}\n`);

@@ -3,11 +3,12 @@
 //! The [gate](gate::Gate) is the real binary. Around it stand a [house](house::House) with the development
 //! provider and the echo application, [visitors](visitor::Visitor), a [socket](raw) that sends what no
 //! well-behaved client would, and an [upstream] that answers what no well-behaved application would. Some
-//! were written by other people, a provider, a browser and [applications](apps): `cargo xtask setup` installs
+//! were written by other people, two providers, a browser and [applications](apps): `cargo xtask setup` installs
 //! them, and `tests/rigs` runs them.
 //!
 //! A step that cannot be taken panics and says why, since a story that cannot go on has failed.
 
+mod admin_listener;
 pub mod apps;
 pub mod browser;
 pub mod certified_provider;
@@ -18,13 +19,17 @@ pub mod raw;
 pub mod scratch;
 pub mod upstream;
 pub mod visitor;
+pub mod zitadel_provider;
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::browser::{Browser, Habits, Outcome, Scripts};
-    use super::certified_provider::{CertifiedProvider, Login, OldKeys, PASSWORD, ProviderSetup};
+    use super::certified_provider::{
+        Capabilities, CertifiedProvider, Login, OldKeys, PASSWORD, ProviderSetup,
+    };
+    use super::scratch::Scratch;
 
     /// The way to the provider's login page, and back to a page that the provider itself has.
     fn authorization(provider: &CertifiedProvider, return_to: &str) -> url::Url {
@@ -117,5 +122,58 @@ mod tests {
         let after = published().await;
 
         assert_eq!((before, beside, after), (5, 10, 5));
+    }
+
+    /// The rig's own check: a certified library signs in as every strict client, and is refused
+    /// whenever it leaves out what that client owes.
+    #[tokio::test]
+    async fn the_strict_provider_holds_every_client_to_its_registration() {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/rigs/provider/check.mjs");
+
+        let check = tokio::process::Command::new("node").arg(script).output().await;
+
+        let check = check.expect("node can be started");
+        let told = String::from_utf8_lossy(&check.stdout);
+        assert!(check.status.success() && told.ends_with(" passed, 0 failed\n"), "{told}");
+    }
+
+    /// RFC 8705, section 5: only the aliases ask for a certificate. The certificates are the rig's own
+    /// work, so this is also rustls taking them for what they are.
+    #[tokio::test]
+    async fn the_strict_provider_sees_a_certificate_where_it_asks_for_one() {
+        let setup =
+            ProviderSetup { capabilities: Capabilities::Strict, ..ProviderSetup::default() };
+        let provider = CertifiedProvider::start(&setup).await;
+        let scratch = Scratch::new();
+        let files = provider.client("tls-by-authority").files_in(&scratch);
+        let [certificate, key] = [files.certificate, files.certificate_key]
+            .map(|file| std::fs::read(file.expect("the client has it")).expect("it was written"));
+        let authority = reqwest::Certificate::from_pem(provider.authority().as_bytes());
+        let client = reqwest::Client::builder()
+            .tls_certs_only([authority.expect("the authority is a certificate")])
+            .identity(
+                reqwest::Identity::from_pem(&[certificate, key].concat())
+                    .expect("the client has a certificate and its key"),
+            )
+            .build()
+            .expect("the client can be built");
+
+        let metadata = format!("{}/.well-known/openid-configuration", provider.issuer());
+        let metadata = client.get(metadata).send().await.expect("the provider is believed");
+        let metadata = metadata.bytes().await.expect("the provider answers in full");
+        let metadata: serde_json::Value = serde_json::from_slice(&metadata).expect("it is JSON");
+        for place in [&metadata, &metadata["mtls_endpoint_aliases"]] {
+            let url = place["userinfo_endpoint"].as_str().expect("there is a URL");
+            let answer = client.get(url).send().await.expect("the provider answers");
+            assert_eq!(answer.status(), 401, "there is no access token");
+        }
+
+        let events = provider.events("request").await;
+        let seen: Vec<_> = events
+            .iter()
+            .filter(|event| event.detail["path"] == "/me")
+            .map(|event| event.detail.contains_key("certificate"))
+            .collect();
+        assert_eq!(seen, [false, true]);
     }
 }

@@ -1,4 +1,4 @@
-//! What the tests need beyond cargo: programs, a certified provider, a browser and applications.
+//! What the tests need beyond cargo: programs, certified providers, a browser and applications.
 //!
 //! Each part looks first and does nothing when it is there, so a second run takes a moment.
 
@@ -16,6 +16,7 @@ use crate::root;
 pub(crate) fn everything() -> Result<()> {
     programs()?;
     node_modules()?;
+    go_programs()?;
     python_packages()
 }
 
@@ -68,6 +69,9 @@ fn programs() -> Result<()> {
     // Debian's release may be too old for the provider, so this one is not asked of apt.
     let node = "Node.js 20.12 or later with npm is needed: https://nodejs.org";
     ensure!(on_path("npm").is_some() && node_is_recent(), node);
+    // Nor this: the second provider's library is newer than the Go of Debian 12.
+    let go = "Go 1.24.10 or later is needed: https://go.dev/dl";
+    ensure!(go_is_recent(), go);
     Ok(())
 }
 
@@ -95,6 +99,16 @@ fn node_modules() -> Result<()> {
         npm.current_dir(&rigs);
         run(npm.env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1"))
     })
+}
+
+/// The second provider. Its library is fetched through Go's module proxy and checked against `go.sum`.
+fn go_programs() -> Result<()> {
+    let source = root().join("tests/rigs/zitadel");
+    let program = root().join("target/rigs/zitadel");
+    let mut build = command("go");
+    build.args(["build", "-mod=readonly", "-trimpath", "-o"]).arg(program).arg(".");
+    // Go knows by itself what has to be built again. With what is there: no other Go is fetched.
+    run(build.current_dir(source).env("GOTOOLCHAIN", "local"))
 }
 
 /// The applications, in a virtual environment of their own.
@@ -140,6 +154,17 @@ fn node_is_recent() -> bool {
     let recent = "const [major, minor] = process.versions.node.split('.').map(Number); \
                   process.exit(major > 20 || (major === 20 && minor >= 12) ? 0 : 1)";
     quietly(Command::new("node").args(["-e", recent]))
+}
+
+fn go_is_recent() -> bool {
+    let answer = Command::new("go").arg("version").env("GOTOOLCHAIN", "local").output();
+    let Ok(Ok(text)) = answer.map(|output| String::from_utf8(output.stdout)) else { return false };
+    // "go version go1.26.8 linux/amd64"
+    let version = text.split(' ').nth(2).and_then(|name| name.strip_prefix("go"));
+    let mut numbers =
+        version.unwrap_or_default().split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    let mut number = || numbers.next().and_then(Result::ok).unwrap_or(0);
+    [number(), number(), number()] >= [1, 24, 10]
 }
 
 fn is_root() -> bool {

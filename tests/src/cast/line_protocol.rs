@@ -1,7 +1,7 @@
 //! A program of somebody else's that speaks JSON, one value per line.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -34,16 +34,29 @@ impl LineProtocol {
         I::Item: AsRef<OsStr>,
     {
         let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("rigs").join(script);
-        let mut child = Command::new("node")
-            .arg(file)
-            .args(arguments)
+        let mut node = Command::new("node");
+        node.arg(file).args(arguments);
+        Self::spawn(script, node)
+    }
+
+    /// Starts a program that `cargo xtask setup` has built.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub(crate) fn start_built(name: &'static str, program: &Path) -> Self {
+        assert!(program.exists(), "{name} is missing; type `cargo xtask setup`");
+        Self::spawn(name, Command::new(program))
+    }
+
+    fn spawn(name: &'static str, mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("cannot start node for {script}: {error}"));
+            .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().expect("standard output is piped");
-        Self { name: script, child, stdin, stdout: BufReader::new(stdout).lines() }
+        Self { name, child, stdin, stdout: BufReader::new(stdout).lines() }
     }
 
     /// The next line.
