@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     /// Where every provider sends browsers back, if not to our own paths.
     pub(crate) redirect_uri: Option<&'static str>,
     pub(crate) post_logout_redirect_uris: Vec<&'static str>,
+    /// Where every provider's claims are.
+    pub(crate) claims: ClaimNames,
 }
 
 /// A route and its exceptions.
@@ -108,6 +110,7 @@ impl Plan {
             max_pending_logins: 4,
             redirect_uri: None,
             post_logout_redirect_uris: vec!["https://www.example.test/bye"],
+            claims: ClaimNames::default(),
         }
     }
 
@@ -182,7 +185,7 @@ impl Plan {
                 max_age: None,
             }),
             label: format!("The {name} provider"),
-            claims: ClaimNames::default(),
+            claims: self.claims.clone(),
             kept_claims: Vec::new(),
             groups_scope_if_offered: false,
             redirect_uri: self.redirect_uri.map(|url| Url::parse(url).expect("a URL")),

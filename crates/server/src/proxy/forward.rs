@@ -241,12 +241,55 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lychgate_gateway::headers::IdentityHeaders;
+    use lychgate_gateway::origin::PublicOrigin;
+    use lychgate_gateway::route::Access;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect()
+    }
+
+    /// What a client is told when an upstream said `said`, we have the cookies `ours` to set, and the operator
+    /// configured `response_headers`.
+    fn answered(
+        said: &[(&'static str, &'static str)],
+        ours: &[HeaderValue],
+        response_headers: &[(&'static str, Option<&'static str>)],
+    ) -> ResponseHeader {
+        let url = url::Url::parse("https://app.test").unwrap();
+        let set = |(name, value): &(&'static str, Option<&'static str>)| {
+            (HeaderName::from_static(name), value.map(HeaderValue::from_static))
+        };
+        let route = Arc::new(Route {
+            name: "app".to_owned(),
+            origin: PublicOrigin::of(&url).unwrap(),
+            path: String::new(),
+            upstream: "app".to_owned(),
+            upstream_path: String::new(),
+            providers: Vec::new(),
+            rules: Vec::new(),
+            access: Access::Public,
+            identity: IdentityHeaders::default(),
+            response_headers: response_headers.iter().map(set).collect(),
+            body_bytes_max: None,
+        });
+        let mut response = ResponseHeader::build(200, None).unwrap();
+        for (name, value) in said {
+            response.append_header(*name, *value).unwrap();
+        }
+        let stripped = Stripped::new([]);
+        let rules = ResponseRules {
+            route: &route,
+            stripped: &stripped,
+            cookies: None,
+            ours,
+            request_id: "request-1",
+        };
+        rules.apply(&mut response).unwrap();
+        response
     }
 
     /// C5; RFC 9110 §7.6.1.
@@ -331,6 +374,47 @@ mod tests {
                 head.append_header(*name, *value).unwrap();
             }
             assert_eq!(asks_for_websocket(&head), expected, "{method} {version:?} {pairs:?}");
+        }
+    }
+
+    /// N4; RFC 9111 §3, §7.3: whatever an application lets caches keep, an answer with a renewed session in it is
+    /// for one person, also for the caches that read headers of their own.
+    #[test]
+    fn no_cache_keeps_an_answer_with_a_session_in_it() {
+        let ours = [HeaderValue::from_static("__Host-lychgate=sealed; Path=/")];
+        for (said, expected) in [
+            (&[][..], "private, no-cache"),
+            (&[("cache-control", "public, max-age=3600")], "private, no-cache"),
+            (&[("cache-control", "s-maxage=60")], "private, no-cache"),
+            (&[("cache-control", "max-age=1"), ("cache-control", "public")], "private, no-cache"),
+            (&[("cache-control", "no-store")], "no-store"),
+            (&[("cache-control", "max-age=60 , PRIVATE")], "max-age=60 , PRIVATE"),
+            (&[("cache-control", "x-private, no-storefront")], "private, no-cache"),
+            (&[("cache-control", "public"), ("expires", "Fri, 01 Jan 2100 00:00:00 GMT")], "private, no-cache"),
+            (&[("cache-control", "public"), ("surrogate-control", "max-age=60")], "private, no-cache"),
+            (&[("cache-control", "public"), ("cdn-cache-control", "max-age=60")], "private, no-cache"),
+        ] {
+            let response = answered(said, &ours, &[]);
+
+            let lines = response.headers.get_all(header::CACHE_CONTROL).iter();
+            let lines: Vec<_> = lines.filter_map(|line| line.to_str().ok()).collect();
+            assert_eq!(lines, [expected], "{said:?}");
+            for name in ["expires", "surrogate-control", "cdn-cache-control"] {
+                assert_eq!(response.headers.get(name), None, "{said:?}");
+            }
+            assert_eq!(response.headers.get(header::SET_COOKIE), ours.first(), "{said:?}");
+        }
+    }
+
+    /// An answer without anything of ours is the application's to cache.
+    #[test]
+    fn an_answer_without_a_session_in_it_is_cached_as_the_application_says() {
+        let said = [("cache-control", "public, max-age=3600"), ("cdn-cache-control", "max-age=60")];
+
+        let response = answered(&said, &[], &[]);
+
+        for (name, value) in said {
+            assert_eq!(response.headers.get(name).and_then(|value| value.to_str().ok()), Some(value));
         }
     }
 
