@@ -119,7 +119,8 @@ mod tests {
     /// away, however often the others are asked for: a flood would keep it from being remembered at all.
     #[test]
     fn a_full_ledger_forgets_what_was_not_asked_for_the_longest() {
-        let ledger = Ledger::with_room_for(3, 3, Duration::from_secs(600), Duration::from_secs(600));
+        let ledger =
+            Ledger::with_room_for(3, 3, Duration::from_secs(600), Duration::from_secs(600));
         let login = |number: u32| LoginId::of(&format!("state-{number}"));
         for number in 0..3 {
             assert_eq!(ledger.spend(login(number), "/"), Spent::Now);
@@ -134,7 +135,8 @@ mod tests {
         assert_eq!(ledger.spend(login(3), "/"), Spent::Now);
         ledger.spent.run_pending_tasks();
 
-        let known: Vec<_> = (0..4).filter(|number| ledger.spent(login(*number)).is_some()).collect();
+        let known: Vec<_> =
+            (0..4).filter(|number| ledger.spent(login(*number)).is_some()).collect();
         assert_eq!(known, [0, 2, 3]);
     }
 
@@ -142,7 +144,8 @@ mod tests {
     /// does not make room in the wrong place.
     #[test]
     fn a_ledger_holds_no_more_than_it_has_room_for() {
-        let ledger = Ledger::with_room_for(8, 8, Duration::from_secs(600), Duration::from_secs(600));
+        let ledger =
+            Ledger::with_room_for(8, 8, Duration::from_secs(600), Duration::from_secs(600));
         let sessions: Vec<_> = (0..64).map(|number| SessionId::new([number; 16])).collect();
         for session in &sessions {
             ledger.revoke(*session);

@@ -27,11 +27,7 @@ fn without(claims: &mut Value, names: &[&str]) {
 }
 
 fn named(user: Option<&str>, email: &str) -> ClaimNames {
-    ClaimNames {
-        user: user.map(str::to_owned),
-        email: email.to_owned(),
-        ..ClaimNames::default()
-    }
+    ClaimNames { user: user.map(str::to_owned), email: email.to_owned(), ..ClaimNames::default() }
 }
 
 /// M: whoever may write any address into their account would be anybody to an application that knows people by
