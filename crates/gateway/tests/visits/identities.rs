@@ -8,8 +8,11 @@ use crate::world::World;
 use crate::world::plan::Plan;
 use crate::world::provider::{Manner, Person};
 
+/// What a provider changes in the claims that it asserts.
+type Says = fn(&mut Value);
+
 /// As whom Ada is known when the provider says this of her, or why she is not let in.
-fn known_as(names: ClaimNames, says: fn(&mut Value)) -> Result<String, Reason> {
+fn known_as(names: ClaimNames, says: Says) -> Result<String, Reason> {
     let mut plan = Plan::one_app();
     plan.claims = names;
     let world = World::new(plan);
@@ -35,7 +38,7 @@ fn named(user: Option<&str>, email: &str) -> ClaimNames {
 #[test]
 fn an_address_that_nobody_verified_is_no_user_name() {
     // The name that is preferred is never there, so the address is the next best.
-    let cases: [(&str, fn(&mut Value), &str); 4] = [
+    let cases: [(&str, Says, &str); 4] = [
         ("verified", |claims| without(claims, &["preferred_username"]), "ada@corp.test"),
         ("unsaid", |claims| without(claims, &["preferred_username", "email_verified"]), "sub-ada"),
         (
@@ -65,7 +68,7 @@ fn an_address_that_nobody_verified_is_no_user_name() {
 fn a_user_name_that_has_to_be_an_address_has_to_be_verified() {
     let names = || named(Some("email"), "email");
     assert_eq!(known_as(names(), |_| {}).as_deref(), Ok("ada@corp.test"));
-    let cases: [(&str, fn(&mut Value)); 4] = [
+    let cases: [(&str, Says); 4] = [
         ("not verified", |claims| claims["email_verified"] = false.into()),
         ("unsaid", |claims| without(claims, &["email_verified"])),
         ("said in a text", |claims| claims["email_verified"] = "true".into()),
@@ -80,7 +83,7 @@ fn a_user_name_that_has_to_be_an_address_has_to_be_verified() {
 /// the address was chosen for the user name or came to be it for want of a better one.
 #[test]
 fn the_standards_word_verifies_no_address_out_of_another_claim() {
-    let says: fn(&mut Value) = |claims| {
+    let says: Says = |claims| {
         claims["upn"] = "root@corp.test".into();
         claims["email_verified"] = true.into();
         without(claims, &["preferred_username"]);
@@ -98,10 +101,10 @@ fn the_standards_word_verifies_no_address_out_of_another_claim() {
 #[test]
 fn the_standards_address_has_to_be_verified_also_where_another_one_is_used() {
     let names = || named(Some("email"), "upn");
-    let unverified: fn(&mut Value) = |claims| claims["email_verified"] = false.into();
+    let unverified: Says = |claims| claims["email_verified"] = false.into();
 
     assert_eq!(known_as(names(), |_| {}).as_deref(), Ok("ada@corp.test"));
     assert_eq!(known_as(names(), unverified), Err(Reason::ClaimMissing));
-    let unsaid: fn(&mut Value) = |claims| without(claims, &["email_verified"]);
+    let unsaid: Says = |claims| without(claims, &["email_verified"]);
     assert_eq!(known_as(names(), unsaid), Err(Reason::ClaimMissing));
 }
