@@ -63,9 +63,13 @@ impl Identity {
             Some(_) => EmailVerified::No,
         };
         let verified = |email: &String| email_verified == EmailVerified::Yes && !email.is_empty();
+        // The standard's address is one whatever the operator calls by that name, and has the standard's word.
+        let said = claims.value("email_verified") == Some(&serde_json::Value::Bool(true));
+        let standard_verified = names.assume_email_verified || said;
         // Applications know people by this name, so an address is one only if it was verified.
         let user = match &names.user {
             Some(claim) if *claim == names.email => email.clone().filter(verified),
+            Some(claim) if claim == "email" => text(claim).filter(|_| standard_verified),
             Some(claim) => text(claim),
             None => text("preferred_username")
                 .or_else(|| email.clone().filter(verified))

@@ -281,6 +281,27 @@ pub(crate) mod tests {
         }
     }
 
+    /// C-70: a request does not say whether its browser came by http or by https, so one host by both would let
+    /// a route of one be asked for at the other. Another port is another host.
+    #[test]
+    fn one_host_by_http_and_https_is_refused() {
+        for (first, second, refused) in [
+            ("https://app.test", "http://app.test", true),
+            ("https://app.test", "http://app.test/path", true),
+            ("http://app.test/path", "https://app.test", true),
+            ("https://app.test:8443", "http://app.test:8443", true),
+            ("https://app.test", "http://app.test:443", true),
+            ("https://app.test", "http://app.test:8080", false),
+            ("https://app.test", "http://sub.app.test", false),
+        ] {
+            let routes = || vec![route("one", first), route("two", second)];
+            assert_eq!(Routes::new(routes(), None).is_err(), refused, "{first} {second}");
+            let sign_in = PublicOrigin::of(&Url::parse(first).unwrap()).unwrap();
+            let two = Routes::new(vec![route("two", second)], Some(&sign_in));
+            assert_eq!(two.is_err(), refused, "signing in at {first}, {second}");
+        }
+    }
+
     #[test]
     fn the_sign_in_origin_is_served_without_a_route() {
         let login = PublicOrigin::of(&Url::parse("https://login.test").unwrap()).unwrap();

@@ -3,6 +3,8 @@
 //! A redirect would carry a code or a secret to wherever it points (class L), so it is an answer like any
 //! other and the protocol refuses it. Nothing is decompressed: the code for it is not linked.
 
+#[cfg(test)]
+use std::sync::Arc;
 use std::time::Duration;
 
 use lychgate_gateway::world::Unreachable;
@@ -20,6 +22,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(crate) struct Fetcher {
     client: reqwest::Client,
+    /// Answers in a test, in place of the network.
+    #[cfg(test)]
+    scripted: Option<Arc<scripted::Provider>>,
 }
 
 impl Fetcher {
@@ -37,7 +42,17 @@ impl Fetcher {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .user_agent("lychgate")
             .build()?;
-        Ok(Self { client })
+        Ok(Self {
+            client,
+            #[cfg(test)]
+            scripted: None,
+        })
+    }
+
+    /// A client that asks `provider` and never the network.
+    #[cfg(test)]
+    pub(crate) fn scripted(provider: Arc<scripted::Provider>) -> Self {
+        Self { scripted: Some(provider), ..Self::new().expect("a client") }
     }
 
     /// Sends one request and reads the whole answer, whatever its status.
@@ -49,6 +64,10 @@ impl Fetcher {
         &self,
         request: http::Request<Vec<u8>>,
     ) -> Result<http::Response<Vec<u8>>, Unreachable> {
+        #[cfg(test)]
+        if let Some(provider) = &self.scripted {
+            return provider.answer().await;
+        }
         let request = reqwest::Request::try_from(request).map_err(unreachable)?;
         let mut answer = self.client.execute(request).await.map_err(unreachable)?;
         let mut response = http::Response::new(Vec::new());
@@ -69,4 +88,45 @@ impl Fetcher {
 /// The error and its causes without the URL, which may hold a secret.
 fn unreachable(error: reqwest::Error) -> Unreachable {
     Unreachable(crate::chain(&error.without_url()))
+}
+
+/// A provider whose answers a test holds back and lets go.
+#[cfg(test)]
+pub(crate) mod scripted {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::oneshot;
+
+    use super::Unreachable;
+
+    /// Answers in the order in which it is asked, each when it is let go.
+    #[derive(Debug, Default)]
+    pub(crate) struct Provider {
+        answers: Mutex<VecDeque<oneshot::Receiver<Vec<u8>>>>,
+        asked: AtomicUsize,
+    }
+
+    impl Provider {
+        /// The next answer, which has to be let go.
+        pub(crate) fn prepare(&self) -> oneshot::Sender<Vec<u8>> {
+            let (sender, receiver) = oneshot::channel();
+            self.answers.lock().expect("no test goes on after a panic").push_back(receiver);
+            sender
+        }
+
+        /// How often it was asked.
+        pub(crate) fn asked(&self) -> usize {
+            self.asked.load(Ordering::Acquire)
+        }
+
+        pub(super) async fn answer(&self) -> Result<http::Response<Vec<u8>>, Unreachable> {
+            self.asked.fetch_add(1, Ordering::AcqRel);
+            let answer = self.answers.lock().expect("no test goes on after a panic").pop_front();
+            let silent = || Unreachable("no answer is prepared".to_owned());
+            let body = answer.ok_or_else(silent)?.await.map_err(|_| silent())?;
+            Ok(http::Response::new(body))
+        }
+    }
 }

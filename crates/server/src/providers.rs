@@ -246,3 +246,113 @@ fn jittered(pause: Duration) -> Duration {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     pause + pause.mul_f64(f64::from(clock.subsec_nanos() % 1000) / 10_000.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::scripted;
+    use lychgate_gateway::route::Routes;
+
+    /// A key set that can be told from others by its number of keys.
+    fn keys(count: u8) -> Vec<u8> {
+        let key = |number| {
+            serde_json::json!({
+                "kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": format!("key-{number}"),
+                "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            })
+        };
+        serde_json::json!({ "keys": (0..count).map(key).collect::<Vec<_>>() }).to_string().into()
+    }
+
+    fn set(count: u8) -> String {
+        format!("{:?}", KeySet::parse(&keys(count)).unwrap())
+    }
+
+    fn provider(answers: &Arc<scripted::Provider>) -> Arc<Provider> {
+        let document = serde_json::json!({
+            "issuer": "https://id.test",
+            "authorization_endpoint": "https://id.test/authorize",
+            "token_endpoint": "https://id.test/token",
+            "jwks_uri": "https://id.test/keys",
+        });
+        let metadata = Metadata::parse(document.to_string().as_bytes(), "https://id.test").unwrap();
+        let started = SystemTime::UNIX_EPOCH;
+        Arc::new(Provider {
+            name: "corp".to_owned(),
+            issuer: "https://id.test".to_owned(),
+            endpoints: ProviderEndpoints::Static(metadata),
+            known: ArcSwapOption::empty(),
+            keys_asked: Mutex::new(None),
+            fetcher: Fetcher::scripted(Arc::clone(answers)),
+            metrics: Arc::new(Metrics::new(&Routes::default(), ["corp"], "", started)),
+            readiness: Arc::default(),
+        })
+    }
+
+    /// Lets everybody go on until all of them wait.
+    async fn settle() {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// G: while the keys are being refreshed, somebody meets one that is unknown. The answer of the refresh is the
+    /// older one, however late it comes; with both under way at once it would take the place of the newer.
+    #[tokio::test(start_paused = true)]
+    async fn older_keys_never_replace_newer_ones() {
+        let answers = Arc::new(scripted::Provider::default());
+        let provider = provider(&answers);
+        answers.prepare().send(keys(1)).unwrap();
+        let (old, new) = (answers.prepare(), answers.prepare());
+        tokio::spawn(Arc::clone(&provider).keep_fresh());
+        settle().await;
+        tokio::time::advance(FRESH_FOR * 2).await;
+        settle().await;
+        assert_eq!(answers.asked(), 2, "the refresh is under way");
+
+        let visit = tokio::spawn({
+            let provider = Arc::clone(&provider);
+            async move { provider.newer_keys().await }
+        });
+        new.send(keys(3)).unwrap();
+        settle().await;
+        old.send(keys(2)).unwrap();
+        settle().await;
+
+        assert_eq!(format!("{:?}", visit.await.unwrap()), set(3));
+        let known = provider.known.load_full().unwrap();
+        assert_eq!(format!("{:?}", known.keys), set(3), "the newer keys stay");
+        assert_eq!(answers.asked(), 3);
+    }
+
+    /// G: a stream of invented key ids asks the provider once for all who wait, and not again for a while; what it
+    /// answered last stays when it does not answer.
+    #[tokio::test(start_paused = true)]
+    async fn unknown_keys_ask_the_provider_once_for_everybody() {
+        let answers = Arc::new(scripted::Provider::default());
+        let provider = provider(&answers);
+        answers.prepare().send(keys(1)).unwrap();
+        tokio::spawn(Arc::clone(&provider).keep_fresh());
+        settle().await;
+        let new = answers.prepare();
+
+        let visits: Vec<_> = (0..8)
+            .map(|_| {
+                let provider = Arc::clone(&provider);
+                tokio::spawn(async move { provider.newer_keys().await })
+            })
+            .collect();
+        settle().await;
+        new.send(keys(2)).unwrap();
+        for visit in visits {
+            assert_eq!(format!("{:?}", visit.await.unwrap()), set(2));
+        }
+        assert_eq!(answers.asked(), 2);
+
+        provider.newer_keys().await;
+        assert_eq!(answers.asked(), 2, "too soon");
+        tokio::time::advance(KEYS_INTERVAL).await;
+        assert_eq!(format!("{:?}", provider.newer_keys().await), set(2), "kept");
+        assert_eq!(answers.asked(), 3);
+    }
+}

@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     /// Where every provider sends browsers back, if not to our own paths.
     pub(crate) redirect_uri: Option<&'static str>,
     pub(crate) post_logout_redirect_uris: Vec<&'static str>,
+    /// Where every provider's claims are.
+    pub(crate) claims: ClaimNames,
 }
 
 /// A route and its exceptions.
@@ -113,6 +115,7 @@ impl Plan {
             max_pending_logins: 4,
             redirect_uri: None,
             post_logout_redirect_uris: vec!["https://www.example.test/bye"],
+            claims: ClaimNames::default(),
         }
     }
 
@@ -193,7 +196,7 @@ impl Plan {
                 ..lychgate_oidc::Provider::new(name, provider::issuer(name), provider::CLIENT)
             }),
             label: format!("The {name} provider"),
-            claims: ClaimNames::default(),
+            claims: self.claims.clone(),
             kept_claims: Vec::new(),
             groups_scope_if_offered: false,
             keeps_access_token: self.tells_access_token,

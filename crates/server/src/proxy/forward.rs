@@ -5,7 +5,8 @@
 //! a client that names one of our headers in `Connection` must not be able to take it away. Applied twice to
 //! the same request, as a retry does, the result is the same.
 //!
-//! Sources: RFC 9110 §7.6.1 (hop-by-hop), §7.8 (Upgrade), §7.2 (Host); RFC 6265 §5.3; RFC 9111 §5.2.2.4.
+//! Sources: RFC 9110 §7.6.1 (hop-by-hop), §7.8 (Upgrade), §7.2 (Host); RFC 6265 §5.3; RFC 9111 §5.2.2.4;
+//! Clear Site Data (W3C) §3.1.
 
 use std::sync::Arc;
 
@@ -126,6 +127,7 @@ impl ResponseRules<'_> {
         }
         say_the_length_once(response)?;
         self.keep_our_cookies_ours(response)?;
+        keep_our_cookies_there(response)?;
         for (name, value) in &self.route.response_headers {
             match value {
                 Some(value) => response.insert_header(name.clone(), value.clone())?,
@@ -155,6 +157,35 @@ impl ResponseRules<'_> {
             .into_iter()
             .try_for_each(|line| response.append_header(header::SET_COOKIE, line).map(drop))
     }
+}
+
+/// What `Clear-Site-Data` may ask browsers to throw away: everything that there is but cookies, which are cleared for
+/// a whole registrable domain, ours and those of every other application among them.
+static CLEARABLE: [&str; 6] = [
+    r#""cache""#,
+    r#""clientHints""#,
+    r#""executionContexts""#,
+    r#""prefetchCache""#,
+    r#""prerenderCache""#,
+    r#""storage""#,
+];
+
+/// Lets no upstream sign people out behind our back. What is not known to be harmless is left out; `"*"` becomes
+/// everything but cookies (Clear Site Data §3.1). An operator who wants more sets the header for the route.
+fn keep_our_cookies_there(response: &mut ResponseHeader) -> Result<()> {
+    let name = HeaderName::from_static("clear-site-data");
+    if !response.headers.contains_key(&name) {
+        return Ok(());
+    }
+    let lines = response.headers.get_all(&name).iter();
+    let words = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let words: Vec<_> = words.map(<[u8]>::trim_ascii).collect();
+    let asked = |word: &[u8]| words.contains(&word);
+    let all = asked(br#""*""#);
+    let kept = CLEARABLE.into_iter().filter(|word| all || asked(word.as_bytes()));
+    let kept = kept.collect::<Vec<_>>().join(", ");
+    response.remove_header(&name);
+    if kept.is_empty() { Ok(()) } else { response.insert_header(name, kept) }
 }
 
 /// Lets no cache on the way keep a response with a session in it and give it to the next person, whatever the
@@ -241,12 +272,55 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lychgate_gateway::headers::IdentityHeaders;
+    use lychgate_gateway::origin::PublicOrigin;
+    use lychgate_gateway::route::Access;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect()
+    }
+
+    /// What a client is told when an upstream said `said`, we have the cookies `ours` to set, and the operator
+    /// configured `response_headers`.
+    fn answered(
+        said: &[(&'static str, &'static str)],
+        ours: &[HeaderValue],
+        response_headers: &[(&'static str, Option<&'static str>)],
+    ) -> ResponseHeader {
+        let url = url::Url::parse("https://app.test").unwrap();
+        let set = |(name, value): &(&'static str, Option<&'static str>)| {
+            (HeaderName::from_static(name), value.map(HeaderValue::from_static))
+        };
+        let route = Arc::new(Route {
+            name: "app".to_owned(),
+            origin: PublicOrigin::of(&url).unwrap(),
+            path: String::new(),
+            upstream: "app".to_owned(),
+            upstream_path: String::new(),
+            providers: Vec::new(),
+            rules: Vec::new(),
+            access: Access::Public,
+            identity: IdentityHeaders::default(),
+            response_headers: response_headers.iter().map(set).collect(),
+            body_bytes_max: None,
+        });
+        let mut response = ResponseHeader::build(200, None).unwrap();
+        for (name, value) in said {
+            response.append_header(*name, *value).unwrap();
+        }
+        let stripped = Stripped::new([]);
+        let rules = ResponseRules {
+            route: &route,
+            stripped: &stripped,
+            cookies: None,
+            ours,
+            request_id: "request-1",
+        };
+        rules.apply(&mut response).unwrap();
+        response
     }
 
     /// C5; RFC 9110 §7.6.1.
@@ -331,6 +405,89 @@ mod tests {
                 head.append_header(*name, *value).unwrap();
             }
             assert_eq!(asks_for_websocket(&head), expected, "{method} {version:?} {pairs:?}");
+        }
+    }
+
+    /// N4; RFC 9111 §3, §7.3: whatever an application lets caches keep, an answer with a renewed session in it is
+    /// for one person, also for the caches that read headers of their own.
+    #[test]
+    fn no_cache_keeps_an_answer_with_a_session_in_it() {
+        let ours = [HeaderValue::from_static("__Host-lychgate=sealed; Path=/")];
+        for (said, expected) in [
+            (&[][..], "private, no-cache"),
+            (&[("cache-control", "public, max-age=3600")], "private, no-cache"),
+            (&[("cache-control", "s-maxage=60")], "private, no-cache"),
+            (&[("cache-control", "max-age=1"), ("cache-control", "public")], "private, no-cache"),
+            (&[("cache-control", "no-store")], "no-store"),
+            (&[("cache-control", "max-age=60 , PRIVATE")], "max-age=60 , PRIVATE"),
+            (&[("cache-control", "x-private, no-storefront")], "private, no-cache"),
+            (
+                &[("cache-control", "public"), ("expires", "Fri, 01 Jan 2100 00:00:00 GMT")],
+                "private, no-cache",
+            ),
+            (
+                &[("cache-control", "public"), ("surrogate-control", "max-age=60")],
+                "private, no-cache",
+            ),
+            (
+                &[("cache-control", "public"), ("cdn-cache-control", "max-age=60")],
+                "private, no-cache",
+            ),
+        ] {
+            let response = answered(said, &ours, &[]);
+
+            let lines = response.headers.get_all(header::CACHE_CONTROL).iter();
+            let lines: Vec<_> = lines.filter_map(|line| line.to_str().ok()).collect();
+            assert_eq!(lines, [expected], "{said:?}");
+            for name in ["expires", "surrogate-control", "cdn-cache-control"] {
+                assert_eq!(response.headers.get(name), None, "{said:?}");
+            }
+            assert_eq!(response.headers.get(header::SET_COOKIE), ours.first(), "{said:?}");
+        }
+    }
+
+    /// I: an upstream that clears cookies would sign people out here, and of every application beside it. What else it
+    /// wants to be thrown away is, and the operator has the last word.
+    #[test]
+    fn an_application_cannot_clear_our_cookies() {
+        let rest = r#""cache", "clientHints", "executionContexts", "prefetchCache", "prerenderCache", "storage""#;
+        for (said, expected) in [
+            (&[r#""cookies""#][..], None),
+            (&[r#""cache", "cookies", "storage""#], Some(r#""cache", "storage""#)),
+            (&[r#""cookies"  ,"cache""#], Some(r#""cache""#)),
+            (&[r#""cache""#, r#""cookies""#], Some(r#""cache""#)),
+            (&[r#""*""#], Some(rest)),
+            (&[r#""cookies", "*""#], Some(rest)),
+            (&["cookies"], None),
+            (&[r#""Cookies""#], None),
+            (&[r#""unheard-of", "storage""#], Some(r#""storage""#)),
+            (&[r#""storage,"cookies""#], None),
+            (&[""], None),
+        ] {
+            let lines: Vec<_> = said.iter().map(|line| ("clear-site-data", *line)).collect();
+            let response = answered(&lines, &[], &[]);
+            let told = response.headers.get_all("clear-site-data").iter();
+            let told: Vec<_> = told.filter_map(|line| line.to_str().ok()).collect();
+            assert_eq!(told, expected.into_iter().collect::<Vec<_>>(), "{said:?}");
+        }
+
+        let wanted = ("clear-site-data", Some(r#""cookies""#));
+        let response = answered(&[("clear-site-data", r#""cache""#)], &[], &[wanted]);
+        assert_eq!(response.headers.get("clear-site-data").unwrap(), r#""cookies""#);
+    }
+
+    /// An answer without anything of ours is the application's to cache.
+    #[test]
+    fn an_answer_without_a_session_in_it_is_cached_as_the_application_says() {
+        let said = [("cache-control", "public, max-age=3600"), ("cdn-cache-control", "max-age=60")];
+
+        let response = answered(&said, &[], &[]);
+
+        for (name, value) in said {
+            assert_eq!(
+                response.headers.get(name).and_then(|value| value.to_str().ok()),
+                Some(value)
+            );
         }
     }
 
