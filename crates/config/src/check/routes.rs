@@ -68,19 +68,18 @@ impl Reading<'_> {
                 );
                 continue;
             }
-            let same_host = |first: &Route| {
-                first.origin != route.origin
-                    && first
-                        .origin
-                        .authorities()
-                        .any(|host| route.origin.authorities().any(|own| own == host))
-            };
-            if let Some((first, first_place)) = routes.iter().find(|(first, _)| same_host(first)) {
+            let sign_in = self.auth.public_url.as_ref();
+            let sign_in = sign_in.map(|(origin, place)| (origin, place, "public_url"));
+            let mut claims = sign_in.into_iter().chain(
+                routes.iter().map(|(first, place)| (&first.origin, place, first.name.as_str())),
+            );
+            let other = claims.find(|(origin, ..)| is_one_host_twice(origin, &route.origin));
+            if let Some((_, other_place, other_name)) = other {
                 let message = format!("{} is served by http and by https", route.origin.host());
                 top.context.add(
                     Problem::new(Code::E0220, &place, message)
                         .label(format!("`{}`", route.name))
-                        .also(first_place, format!("`{}`", first.name))
+                        .also(other_place, format!("`{other_name}`"))
                         .help("give both the address that browsers show; `redirect_to_https` serves the other"),
                 );
                 continue;
@@ -250,4 +249,10 @@ impl Reading<'_> {
         let limits = reader.table_or_default("limits", &path, &ROUTE_LIMITS);
         limits.size("body").map_or(self.limits.body_bytes, |limit| limit.bytes)
     }
+}
+
+/// Whether requests to one of two origins could be meant for the other: they name the same host and port, and browsers
+/// say no scheme.
+fn is_one_host_twice(one: &PublicOrigin, other: &PublicOrigin) -> bool {
+    one != other && one.authorities().any(|host| other.authorities().any(|own| own == host))
 }
