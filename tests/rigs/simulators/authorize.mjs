@@ -141,11 +141,13 @@ async function sendAnswer(simulator, visit, { client, parameters }, result, with
   if (wrongState) members.state = wrongState.value ?? 'wrong-state';
   if (switches.take('no_state') || switches.take('state_dropped')) delete members.state;
   if (switches.take('code_and_error')) Object.assign(members, { code: members.code ?? 'x', error: members.error ?? 'access_denied' });
-  const mode = parameters.response_mode ?? (type === 'code' ? 'query' : 'fragment');
+  // Where the provider has no fragments, even what is wrong with the response type goes into the query.
+  const usual = type !== 'code' && behaviour.response_modes.includes('fragment') ? 'fragment' : 'query';
+  const mode = parameters.response_mode ?? usual;
   const inJwt = mode.endsWith('jwt') && !switches.take('plain_response');
   if (inJwt) {
     const jarm = await issueJarm(simulator, client, members);
-    return deliver(simulator, visit, target, mode.replace(/\.?jwt$/, '') || (type === 'code' ? 'query' : 'fragment'), [['response', jarm]]);
+    return deliver(simulator, visit, target, mode.replace(/\.?jwt$/, '') || usual, [['response', jarm]]);
   }
   if (behaviour.response_iss !== 'none') members.iss = simulator.issuer;
   const wrongIssuer = switches.take('wrong_iss');

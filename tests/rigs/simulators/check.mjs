@@ -148,7 +148,7 @@ test('sim-uae signs somebody in, once', async () => {
   assert.equal(JSON.parse((await exchange(sim, code)).text).error, 'invalid_grant');
   assert.equal((await call(sim.endpoints.userinfo, bearer)).status, 401);
   assert.equal((await sim.ask('/token_requests'))[code], 2);
-  await assert.rejects(pushed(sim, 'x', { as: undefined }));
+  await assert.rejects(pushed(sim, 'x', { as: null }));
   await assert.rejects(pushed(sim, 'x', { as: 'stranger' }));
 });
 

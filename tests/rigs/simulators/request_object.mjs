@@ -26,7 +26,7 @@ export async function openRequestObject(simulator, jwt, client, outer, place) {
     verified = await verifyClientJwt(signed, client, rules.algs);
   } catch (error) {
     if (error instanceof JwtProblem) {
-      // Section 2.2 of the reference: an algorithm that is not allowed is a bad request to PAR.
+      // At PAR it is one more bad request; in the URL RFC 9101, section 7, has a code of its own.
       throw new Refusal(place === 'par' ? 'invalid_request' : unreadable, `the request object ${error.message}`);
     }
     throw error;

@@ -30,7 +30,7 @@ metadata_issuer_mismatch discovery_issuer_mismatch issuer_slash_mismatch metadat
 metadata_http_endpoint metadata_huge metadata_not_json metadata_404 metadata_500 metadata_slow
 metadata_set jwks_duplicate_kid jwks_unknown_kty jwks_enc_key_first jwks_rotated jwks_slow jwks_404
 jwks_huge jwks_empty jwks_not_json
-plain_requests reject_outer_parameters client_auth_only short_secret jar_audience pkce_required
+plain_requests reject_outer_parameters client_auth_only jar_audience pkce_required
 scope_consent mtls dynamic_authorize_endpoint pre_step_auth_id
 reject_unknown error_state description_form silent_error token_message
 no_dpop_nonce dpop_nonce_fresh`.split(/\s+/).filter(Boolean);

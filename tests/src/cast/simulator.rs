@@ -47,7 +47,8 @@ impl Simulator {
     pub async fn start(preset: &str, client: &Value, tls: Option<&SimulatorTls>) -> Self {
         let mut setup = json!({ "preset": preset, "clients": [client] });
         if let Some(SimulatorTls { certificate, key, client_authority }) = tls {
-            setup["tls"] = json!({ "cert": certificate, "key": key, "client_ca": client_authority });
+            setup["tls"] =
+                json!({ "cert": certificate, "key": key, "client_ca": client_authority });
         }
         let mut program = LineProtocol::start("simulators/main.mjs", [] as [&str; 0]);
         let ready = program.ask(&setup).await;
