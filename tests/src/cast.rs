@@ -17,6 +17,7 @@ pub mod house;
 mod line_protocol;
 pub mod raw;
 pub mod scratch;
+pub mod simulator;
 pub mod upstream;
 pub mod visitor;
 pub mod zitadel_provider;
