@@ -7,5 +7,6 @@ mod applications;
 mod browser;
 mod certified_provider;
 mod page_rules;
+mod refreshing;
 mod town;
 mod zitadel_provider;
