@@ -4,6 +4,7 @@
 //! Signing in and out have chapters of their own.
 
 mod callback;
+mod conversation;
 mod failure;
 mod sign_in;
 mod sign_out;
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use lychgate_oidc::{Moment, Timestamp};
+use lychgate_oidc::Timestamp;
 
 use crate::client::Client;
 use crate::cookie::{Cookies, Found as FoundCookie};
@@ -520,13 +521,6 @@ fn upstream_target(route: &Route, request: &Request<'_>) -> String {
         target.push_str(query);
     }
     target
-}
-
-/// The moment of one step with a provider, with entropy of its own.
-fn moment<W: World>(world: &W, now: Timestamp) -> Moment {
-    let mut entropy = [0; 32];
-    world.fill_random(&mut entropy);
-    Moment::new(now, entropy)
 }
 
 #[cfg(test)]

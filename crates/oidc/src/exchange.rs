@@ -5,7 +5,7 @@
 //! code is sent twice. Whoever drives the steps never learns whether a provider needed one
 //! question or three.
 //!
-//! Sources: OIDC Core §3.1.3, §5.3, §10.1.1 (rotation of keys).
+//! Sources: OIDC Core §3.1.3, §5.3, §10.1.1 (rotation of keys); RFC 9449 §8, §9 (nonces).
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,9 @@ use http::{Request, Response, StatusCode};
 
 use crate::callback::MatchedCallback;
 use crate::claims::VerifiedClaims;
+use crate::client_auth::ClientAuthError;
 use crate::discovery::Metadata;
+use crate::dpop;
 use crate::id_token::{self, Expected, IdTokenError};
 use crate::json::MalformedJson;
 use crate::jwks::KeySet;
@@ -68,6 +70,8 @@ pub struct AwaitingKeys {
 /// An endpoint of the provider that is asked from here, not through the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
+    /// Where authorization requests are pushed to, ahead of the browser.
+    PushedAuthorizationRequest,
     /// Where a code is traded for tokens.
     Token,
     /// Where further claims are.
@@ -79,12 +83,11 @@ impl Step {
         callback: MatchedCallback,
         provider: Arc<Provider>,
         metadata: Arc<Metadata>,
-        _moment: Moment,
+        moment: Moment,
     ) -> Result<Self, ExchangeError> {
-        let request = tokens::code_request(&callback, &provider, &metadata);
-        let parties = Parties { provider, metadata };
-        let question = Question::Tokens(Box::new(callback.login));
-        Ok(Self::Ask(request, Exchange { parties, question }))
+        let MatchedCallback { code, login } = callback;
+        let asked = Box::new(CodeQuestion { code, login, asked_for_nonce: false });
+        Parties { provider, metadata }.ask_for_tokens(asked, None, moment)
     }
 }
 
@@ -94,7 +97,7 @@ impl Exchange {
     pub const fn endpoint(&self) -> Endpoint {
         match self.question {
             Question::Tokens(_) => Endpoint::Token,
-            Question::Claims(_) => Endpoint::Userinfo,
+            Question::Claims(..) => Endpoint::Userinfo,
         }
     }
 
@@ -112,11 +115,17 @@ impl Exchange {
     ) -> Result<Step, ExchangeError> {
         let now = moment.now;
         match self.question {
-            Question::Tokens(login) => {
-                let tokens = Tokens::read(&response)?;
-                let answer = TokenAnswer { login: *login, tokens };
+            Question::Tokens(mut asked) => {
+                if let Some(nonce) = self.parties.wanted_nonce(Endpoint::Token, &response)
+                    && !asked.asked_for_nonce
+                {
+                    asked.asked_for_nonce = true;
+                    return self.parties.ask_for_tokens(asked, Some(nonce), moment);
+                }
+                let tokens = Tokens::read(&response, self.parties.provider.token_type())?;
+                let answer = TokenAnswer { login: asked.login, tokens };
                 match answer.verify(&self.parties, keys, now) {
-                    Ok(claims) => self.parties.believe_or_ask(claims, answer.tokens),
+                    Ok(claims) => self.parties.believe_or_ask(claims, answer.tokens, moment),
                     Err(error) if error.may_pass_with_newer_keys() => {
                         let (parties, answer) = (self.parties, Box::new(answer));
                         Ok(Step::NewerKeys(AwaitingKeys { parties, answer }))
@@ -124,7 +133,17 @@ impl Exchange {
                     Err(error) => Err(error.into()),
                 }
             }
-            Question::Claims(mut signed_in) => {
+            Question::Claims(mut signed_in, access_token, asked_for_nonce) => {
+                if let Some(nonce) = self.parties.wanted_nonce(Endpoint::Userinfo, &response)
+                    && !asked_for_nonce
+                {
+                    return self.parties.ask_for_claims(
+                        signed_in,
+                        access_token,
+                        Some(nonce),
+                        moment,
+                    );
+                }
                 userinfo::add(&response, &mut signed_in.claims)?;
                 Ok(Step::Believe(signed_in))
             }
@@ -139,13 +158,16 @@ impl AwaitingKeys {
     /// As [`Exchange::receive`]; a key that is still unknown is an error now.
     pub fn with_keys(self, keys: &KeySet, moment: Moment) -> Result<Step, ExchangeError> {
         let claims = self.answer.verify(&self.parties, keys, moment.now)?;
-        self.parties.believe_or_ask(claims, self.answer.tokens)
+        self.parties.believe_or_ask(claims, self.answer.tokens, moment)
     }
 }
 
 /// Why a sign-in ended without a person. Carries no token, code or body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExchangeError {
+    /// A request cannot be made.
+    #[error("the provider cannot be asked")]
+    ClientAuth(#[from] ClientAuthError),
     /// The ID token is not to be believed.
     #[error("the ID token is refused")]
     IdToken(#[from] IdTokenError),
@@ -200,8 +222,9 @@ pub enum ExchangeError {
     /// Any other refusal.
     #[error("the token endpoint refused: {0}")]
     TokenRefused(ProviderRefusal),
-    /// The access token is of a type that we cannot use.
-    #[error("the access token is not of type `Bearer`")]
+    /// The access token is not of the type that was asked for: a bearer token where one bound to a key is
+    /// demanded, or the other way round.
+    #[error("the access token is not of the type that was asked for")]
     TokenType,
     /// The answer is longer than 1 MiB.
     #[error("the answer of the {endpoint} endpoint is too large")]
@@ -220,6 +243,7 @@ pub enum ExchangeError {
 impl fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::PushedAuthorizationRequest => "pushed authorization request",
             Self::Token => "token",
             Self::Userinfo => "userinfo",
         })
@@ -233,8 +257,17 @@ struct Parties {
 }
 
 enum Question {
-    Tokens(Box<PendingLogin>),
-    Claims(Box<SignedIn>),
+    Tokens(Box<CodeQuestion>),
+    /// Also the access token, and whether a nonce was asked for already.
+    Claims(Box<SignedIn>, Secret, bool),
+}
+
+/// A code on its way. It is sent again in one case only: the provider did not look at it, because it wants a
+/// nonce in the proof first (RFC 9449 §8).
+struct CodeQuestion {
+    code: Secret,
+    login: PendingLogin,
+    asked_for_nonce: bool,
 }
 
 /// Tokens, and the login they must belong to.
@@ -260,18 +293,65 @@ impl TokenAnswer {
 }
 
 impl Parties {
+    fn ask_for_tokens(
+        self,
+        asked: Box<CodeQuestion>,
+        nonce: Option<&str>,
+        mut moment: Moment,
+    ) -> Result<Step, ExchangeError> {
+        let CodeQuestion { code, login, .. } = &*asked;
+        let (provider, metadata) = (&self.provider, &self.metadata);
+        let request = tokens::code_request(code, login, provider, metadata, nonce, &mut moment)?;
+        Ok(Step::Ask(request, Exchange { parties: self, question: Question::Tokens(asked) }))
+    }
+
+    fn ask_for_claims(
+        self,
+        signed_in: Box<SignedIn>,
+        access_token: Secret,
+        nonce: Option<&str>,
+        mut moment: Moment,
+    ) -> Result<Step, ExchangeError> {
+        let aliases = self.provider.uses_mtls_aliases();
+        let url = self.metadata.endpoint(Endpoint::Userinfo, aliases);
+        let url = url.ok_or(ClientAuthError::NoEndpoint(Endpoint::Userinfo))?;
+        let request = userinfo::request(&self.provider, url, &access_token, nonce, &mut moment)?;
+        let question = Question::Claims(signed_in, access_token, nonce.is_some());
+        Ok(Step::Ask(request, Exchange { parties: self, question }))
+    }
+
+    /// The nonce that an answer wants in the next proof, if that is what it says. Without a key there is no
+    /// proof, and the answer is a refusal like any other (DP2).
+    fn wanted_nonce<'a>(
+        &self,
+        endpoint: Endpoint,
+        response: &'a Response<Vec<u8>>,
+    ) -> Option<&'a str> {
+        let wanted = self.provider.dpop.is_some()
+            && match endpoint {
+                Endpoint::Userinfo => dpop::resource_wants_nonce(response),
+                Endpoint::PushedAuthorizationRequest | Endpoint::Token => {
+                    tokens::wants_dpop_nonce(endpoint, response)
+                }
+            };
+        dpop::nonce(response).filter(|_| wanted)
+    }
+
     /// The end, or one more question.
-    fn believe_or_ask(self, claims: VerifiedClaims, tokens: Tokens) -> Result<Step, ExchangeError> {
+    fn believe_or_ask(
+        self,
+        claims: VerifiedClaims,
+        tokens: Tokens,
+        moment: Moment,
+    ) -> Result<Step, ExchangeError> {
         let wanted = userinfo::is_wanted(&self.provider.userinfo, &claims);
         let signed_in = Box::new(SignedIn { claims, id_token: tokens.id_token });
-        let Some(url) = self.metadata.userinfo_endpoint.as_ref().filter(|_| wanted) else {
+        if !wanted || self.metadata.userinfo_endpoint.is_none() {
             return Ok(Step::Believe(signed_in));
-        };
+        }
         let access_token =
             tokens.access_token.ok_or(ExchangeError::MemberMissing { member: "access_token" })?;
-        let request = userinfo::request(url, &access_token)?;
-        let question = Question::Claims(signed_in);
-        Ok(Step::Ask(request, Exchange { parties: self, question }))
+        self.ask_for_claims(signed_in, access_token, None, moment)
     }
 }
 

@@ -38,7 +38,8 @@ const EXACT_NUMBER_MAX: f64 = 9_007_199_254_740_992.0;
 /// What an ID token must agree with.
 pub(crate) struct Expected<'a> {
     pub(crate) provider: &'a Provider,
-    pub(crate) nonce: &'a Secret,
+    /// `None`: the login was begun without one, and none is looked at.
+    pub(crate) nonce: Option<&'a Secret>,
     pub(crate) access_token: Option<&'a Secret>,
 }
 
@@ -59,7 +60,9 @@ pub(crate) fn verify(
     let issuer = claims.check_issuer(provider)?;
     claims.check_audience(provider)?;
     claims.check_times(provider.clock_tolerance, now)?;
-    claims.check_nonce(expected.nonce)?;
+    if let Some(nonce) = expected.nonce {
+        claims.check_nonce(nonce)?;
+    }
     claims.check_access_token(algorithm, expected.access_token)?;
     let subject = claims.subject()?;
     let auth_time = claims.auth_time(provider, now)?;

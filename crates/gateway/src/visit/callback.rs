@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use lychgate_oidc::{Callback, MatchedCallback, SignedIn, Step, Timestamp};
 
+use super::conversation::{ask, moment};
 use super::failure::Failure;
-use super::{Gateway, Provider, Site, moment};
+use super::{Gateway, Provider, Site};
 use crate::client;
 use crate::identity::Identity;
 use crate::login_state::LoginId;
@@ -213,25 +214,22 @@ async fn redeem<W: World>(
 ) -> Result<Box<SignedIn>, Failure> {
     let mut keys = Arc::clone(&known.keys);
     let mut step = {
+        let moment = moment(world, registration, now).await?;
         let (registration, metadata) = (Arc::clone(registration), Arc::clone(&known.metadata));
-        let moment = moment(world, now);
         world.compute(move || matched.redeem(registration, metadata, moment)).await?
     };
     loop {
-        let moment = moment(world, now);
         step = match step {
             Step::Ask(question, exchange) => {
-                let answer = world.fetch(&registration.name, question).await;
-                let answer = answer.map_err(|error| {
-                    let cause = format!("{} endpoint: {error}", exchange.endpoint());
-                    Failure::new(Reason::ProviderUnavailable, cause)
-                })?;
+                let answer = ask(world, registration, exchange.endpoint(), question).await?;
                 let keys = Arc::clone(&keys);
+                let moment = moment(world, registration, now).await?;
                 world.compute(move || exchange.receive(answer, &keys, moment)).await?
             }
             Step::NewerKeys(exchange) => {
                 keys = world.newer_keys(&registration.name).await;
                 let keys = Arc::clone(&keys);
+                let moment = moment(world, registration, now).await?;
                 world.compute(move || exchange.with_keys(&keys, moment)).await?
             }
             Step::Believe(signed_in) => return Ok(signed_in),

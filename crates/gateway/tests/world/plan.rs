@@ -14,7 +14,7 @@ use lychgate_gateway::route::{Access, Route, Routes, Rule};
 use lychgate_gateway::seal::{Key, KeyRing};
 use lychgate_gateway::settings::{ClaimNames, SessionLimits, SignInProvider};
 use lychgate_gateway::template::Template;
-use lychgate_oidc::{ClientAuth, Secret};
+use lychgate_oidc::{AuthorizationRequest, ClientAuth, Secret};
 use url::Url;
 
 use super::hours;
@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     /// Where every provider sends browsers back, if not to our own paths.
     pub(crate) redirect_uri: Option<&'static str>,
     pub(crate) post_logout_redirect_uris: Vec<&'static str>,
+    /// What every provider takes from a login link.
+    pub(crate) parameters_from_login: Vec<&'static str>,
 }
 
 /// A route and its exceptions.
@@ -107,6 +109,7 @@ impl Plan {
             sessions: SessionLimits { lifetime: hours(12), idle_timeout: hours(1) },
             max_pending_logins: 4,
             redirect_uri: None,
+            parameters_from_login: Vec::new(),
             post_logout_redirect_uris: vec!["https://www.example.test/bye"],
         }
     }
@@ -175,6 +178,14 @@ impl Plan {
                     method: None,
                 },
                 clock_tolerance: Duration::from_secs(30),
+                authorization: AuthorizationRequest {
+                    parameters_from_login: self
+                        .parameters_from_login
+                        .iter()
+                        .map(|name| (*name).to_owned())
+                        .collect(),
+                    ..AuthorizationRequest::default()
+                },
                 ..lychgate_oidc::Provider::new(name, provider::issuer(name), provider::CLIENT)
             }),
             label: format!("The {name} provider"),

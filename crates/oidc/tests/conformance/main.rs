@@ -7,6 +7,8 @@ mod exchanges;
 mod id_tokens;
 mod logins;
 mod metadata;
+mod proofs;
+mod requests;
 mod secrecy;
 mod signer;
 mod stage;
