@@ -78,9 +78,12 @@ codes! {
     E0302 "A variable is expanded where a secret belongs."
     E0303 "A secret cannot be read."
     E0304 "A session key has the wrong length."
+    E0305 "A key or a certificate cannot be used."
     E0310 "A variable is not set, or cannot be expanded."
     E0401 "A provider would be spoken to in plain text."
     E0402 "The admin port is open to others and has no token."
+    E0403 "Neither PKCE nor a nonce would bind a code to its login."
+    E0404 "A client secret would travel in an address."
     W0104 "Files of an included directory are skipped."
     W0120 "A whole number is written with a fraction."
     W0200 "Nothing is served: there are no routes."
@@ -92,6 +95,7 @@ codes! {
     W0401 "Session cookies travel in plain text."
     W0403 "E-mail addresses are believed without verification."
     W0404 "Browsers refuse a cookie: it is for requests of other sites and travels in plain text."
+    W0405 "A client secret travels in an address."
     W0510 "No session key can be kept; sessions end at restart. Said by `run`."
 }
 

@@ -16,7 +16,7 @@ use lychgate_gateway::path::PathPattern;
 use lychgate_gateway::route::Routes;
 use lychgate_gateway::seal::{Key, KeyRing};
 use lychgate_gateway::settings::{SessionLimits, SignInProvider};
-use lychgate_oidc::{Metadata, Secret};
+use lychgate_oidc::{Metadata, Secret, Timestamp};
 use url::Url;
 
 /// Everything that the operator said, or that follows from what they did not say.
@@ -151,6 +151,32 @@ pub struct ProviderConfig {
     pub sign_in: SignInProvider,
     /// Where its endpoints are.
     pub endpoints: ProviderEndpoints,
+    /// How it is reached.
+    pub transport: ProviderTransport,
+    /// Where somebody else puts the assertion that authenticates us, and replaces it from time to time.
+    pub client_assertion: Option<PathBuf>,
+}
+
+/// How a provider is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProviderTransport {
+    /// The certificate that we show in every handshake with it.
+    pub client_certificate: Option<ClientCertificate>,
+    /// The authorities to believe instead of the system's, PEM.
+    pub ca: Option<String>,
+    /// The proxy that requests go through: a URL, perhaps with a user and a password.
+    pub proxy: Option<Secret>,
+}
+
+/// A certificate of ours, with its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The chain, PEM, our own certificate first.
+    pub chain: String,
+    /// The private key of the first one, PKCS #8 in PEM.
+    pub key: Secret,
+    /// The last moment at which it is good.
+    pub expires_at: Timestamp,
 }
 
 /// Where a provider's endpoints are.

@@ -4,6 +4,7 @@
 //! Signing in and out have chapters of their own.
 
 mod callback;
+mod conversation;
 mod failure;
 mod refresh;
 mod sign_in;
@@ -14,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use lychgate_oidc::{Moment, Timestamp};
+use lychgate_oidc::Timestamp;
 
 use crate::client::Client;
 use crate::cookie::{Cookies, Found as FoundCookie};
@@ -212,7 +213,7 @@ impl Gateway {
             // Apart, because every visit would carry the room that a callback needs.
             Endpoint::Callback => Box::pin(self.come_back(world, request, site, now)).await,
             Endpoint::Login => Box::pin(self.sign_in(world, request, site, now)).await,
-            Endpoint::Logout => self.sign_out(world, request, site, now),
+            Endpoint::Logout => Box::pin(self.sign_out(world, request, site, now)).await,
             Endpoint::Me => match self.confirmed_session(world, request, site, now).await {
                 Ok(opened) => {
                     let session = Arc::clone(&opened.session);
@@ -552,13 +553,6 @@ fn upstream_target(route: &Route, request: &Request<'_>) -> String {
         target.push_str(query);
     }
     target
-}
-
-/// The moment of one step with a provider, with entropy of its own.
-fn moment<W: World>(world: &W, now: Timestamp) -> Moment {
-    let mut entropy = [0; 32];
-    world.fill_random(&mut entropy);
-    Moment::new(now, entropy)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use lychgate_oidc::{KeySet, Metadata, Secret, SignedIn};
+use lychgate_oidc::{DpopNonces, KeySet, Metadata, Secret, SignedIn};
 use sha2::{Digest as _, Sha256};
 
 use crate::login_state::LoginId;
@@ -31,6 +31,27 @@ pub trait World: Clone + Send + Sync + 'static {
     /// in a visit. Many visits may ask at a time; the provider is asked once, and not again too soon. The
     /// last good keys are the answer when it fails.
     fn newer_keys(&self, provider: &str) -> impl Future<Output = Arc<KeySet>> + Send;
+
+    /// The client assertion that somebody else signs for us at this provider, as it is now: it is replaced from
+    /// time to time. `None`: this is not how we authenticate there.
+    fn client_assertion(
+        &self,
+        provider: &str,
+    ) -> impl Future<Output = Result<Option<Secret>, Unreachable>> + Send {
+        let _ = provider;
+        async { Ok(None) }
+    }
+
+    /// What the servers of a provider want in proofs of possession, as they said last.
+    fn dpop_nonces(&self, provider: &str) -> DpopNonces {
+        let _ = provider;
+        DpopNonces::new()
+    }
+
+    /// Remembers what a server of a provider wants in the next proof. Forgetting it costs one more request.
+    fn remember_dpop_nonce(&self, provider: &str, server: &str, nonce: &str) {
+        let _ = (provider, server, nonce);
+    }
 
     /// Sends one request to a provider and reads its whole answer, within limits of time and size.
     /// Redirects are not followed, and nothing is tried twice.

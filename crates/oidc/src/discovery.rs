@@ -4,11 +4,12 @@
 //! https, except on this very machine; and the document must be about the issuer that was asked
 //! for, since everything a token claims is measured against that name.
 //!
-//! Sources: OIDC Discovery §3, §4; RFC 8414 §2; RFC 9207 §3; RFC 9700 §2.1.1 (S256).
+//! Sources: OIDC Discovery §3, §4; RFC 8414 §2; RFC 8705 §5; RFC 9126 §5; RFC 9207 §3; RFC 9700 §2.1.1 (S256).
 
 use serde_json::Value;
 use url::{Host, Url};
 
+use crate::exchange::Endpoint;
 use crate::json::{self, MalformedJson, Object};
 use crate::refusal::legible;
 
@@ -49,6 +50,12 @@ pub struct Metadata {
     pub jwks_uri: Option<Url>,
     /// Where a browser is sent to sign out at the provider, if anywhere.
     pub end_session_endpoint: Option<Url>,
+    /// Where authorization requests are pushed to, if anywhere (RFC 9126 §5).
+    pub pushed_authorization_request_endpoint: Option<Url>,
+    /// Whether they have to be pushed there.
+    pub require_pushed_authorization_requests: bool,
+    /// The same endpoints for clients that show a certificate (RFC 8705 §5).
+    pub mtls_endpoint_aliases: EndpointAliases,
     /// Where a grant is given back, if anywhere (RFC 7009).
     pub revocation_endpoint: Option<Url>,
     /// The scopes that the provider admits to; empty when it does not say.
@@ -94,6 +101,15 @@ impl Metadata {
             userinfo_endpoint: optional_endpoint(&document, "userinfo_endpoint")?,
             jwks_uri: optional_endpoint(&document, "jwks_uri")?,
             end_session_endpoint: optional_endpoint(&document, "end_session_endpoint")?,
+            pushed_authorization_request_endpoint: optional_endpoint(
+                &document,
+                "pushed_authorization_request_endpoint",
+            )?,
+            require_pushed_authorization_requests: flag(
+                &document,
+                "require_pushed_authorization_requests",
+            )?,
+            mtls_endpoint_aliases: EndpointAliases::read(&document)?,
             revocation_endpoint: optional_endpoint(&document, "revocation_endpoint")?,
             scopes_supported: texts(&document, "scopes_supported")?,
             token_endpoint_auth_methods_supported: texts(
@@ -105,6 +121,58 @@ impl Metadata {
                 &document,
                 "authorization_response_iss_parameter_supported",
             )?,
+        })
+    }
+}
+
+impl Metadata {
+    /// Where an endpoint is asked; `aliases`: by a client whose certificate counts there.
+    pub(crate) fn endpoint(&self, endpoint: Endpoint, aliases: bool) -> Option<&Url> {
+        let these = &self.mtls_endpoint_aliases;
+        let (alias, ordinary) = match endpoint {
+            Endpoint::PushedAuthorizationRequest => (
+                &these.pushed_authorization_request_endpoint,
+                self.pushed_authorization_request_endpoint.as_ref(),
+            ),
+            Endpoint::Revocation => (&these.revocation_endpoint, self.revocation_endpoint.as_ref()),
+            Endpoint::Token => (&these.token_endpoint, Some(&self.token_endpoint)),
+            Endpoint::Userinfo => (&these.userinfo_endpoint, self.userinfo_endpoint.as_ref()),
+        };
+        alias.as_ref().filter(|_| aliases).or(ordinary)
+    }
+}
+
+/// Where clients that show a certificate go instead; an endpoint without an alias is the ordinary one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointAliases {
+    /// Where authorization requests are pushed to.
+    pub pushed_authorization_request_endpoint: Option<Url>,
+    /// Where a grant is given back.
+    pub revocation_endpoint: Option<Url>,
+    /// Where a code is traded for tokens.
+    pub token_endpoint: Option<Url>,
+    /// Where further claims are.
+    pub userinfo_endpoint: Option<Url>,
+}
+
+impl EndpointAliases {
+    /// An alias that cannot be used is an error: the ordinary endpoint in its place would take an unbound
+    /// token for a bound one (MT1).
+    fn read(document: &Object) -> Result<Self, DiscoveryError> {
+        let member = "mtls_endpoint_aliases";
+        let aliases = match document.get(member) {
+            None | Some(Value::Null) => return Ok(Self::default()),
+            Some(value) => value.as_object().ok_or(DiscoveryError::WrongType { member })?,
+        };
+        Ok(Self {
+            pushed_authorization_request_endpoint: optional_endpoint(
+                aliases,
+                "pushed_authorization_request_endpoint",
+            )?,
+            revocation_endpoint: optional_endpoint(aliases, "revocation_endpoint")?,
+            token_endpoint: optional_endpoint(aliases, "token_endpoint")?,
+            userinfo_endpoint: optional_endpoint(aliases, "userinfo_endpoint")?,
         })
     }
 }

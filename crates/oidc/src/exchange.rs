@@ -5,7 +5,7 @@
 //! code is sent twice. Whoever drives the steps never learns whether a provider needed one
 //! question or three.
 //!
-//! Sources: OIDC Core §3.1.3, §5.3, §10.1.1 (rotation of keys).
+//! Sources: OIDC Core §3.1.3, §5.3, §10.1.1 (rotation of keys); RFC 9449 §8, §9 (nonces).
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,9 @@ use http::{Request, Response, StatusCode};
 
 use crate::callback::MatchedCallback;
 use crate::claims::VerifiedClaims;
+use crate::client_auth::ClientAuthError;
 use crate::discovery::Metadata;
+use crate::dpop;
 use crate::grant::{Grant, Held};
 use crate::id_token::{self, Expected, IdTokenError, Occasion};
 use crate::json::MalformedJson;
@@ -74,6 +76,10 @@ pub struct AwaitingKeys {
 /// An endpoint of the provider that is asked from here, not through the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
+    /// Where authorization requests are pushed to, ahead of the browser.
+    PushedAuthorizationRequest,
+    /// Where a grant is given back (RFC 7009).
+    Revocation,
     /// Where a code is traded for tokens.
     Token,
     /// Where further claims are.
@@ -85,26 +91,23 @@ impl Step {
         callback: MatchedCallback,
         provider: Arc<Provider>,
         metadata: Arc<Metadata>,
-        _moment: Moment,
+        moment: Moment,
     ) -> Result<Self, ExchangeError> {
-        let request = tokens::code_request(&callback, &provider, &metadata);
-        let parties = Parties { provider, metadata };
-        let question = Question::Tokens(Box::new(Origin::Login(callback.login)));
-        Ok(Self::Ask(request, Exchange { parties, question }))
+        let MatchedCallback { code, login } = callback;
+        let origin = Origin::Login { code, login };
+        let asked = Box::new(TokenQuestion { origin, asked_for_nonce: false });
+        Parties { provider, metadata }.ask_for_tokens(asked, None, moment)
     }
-}
 
-impl Step {
     pub(crate) fn refresh(
         held: Held,
         provider: Arc<Provider>,
         metadata: Arc<Metadata>,
-        _moment: Moment,
+        moment: Moment,
     ) -> Result<Self, ExchangeError> {
-        let request = tokens::refresh_request(&held.refresh_token, &provider, &metadata);
-        let parties = Parties { provider, metadata };
-        let question = Question::Tokens(Box::new(Origin::Refresh(held)));
-        Ok(Self::Ask(request, Exchange { parties, question }))
+        let origin = Origin::Refresh(held);
+        let asked = Box::new(TokenQuestion { origin, asked_for_nonce: false });
+        Parties { provider, metadata }.ask_for_tokens(asked, None, moment)
     }
 }
 
@@ -114,7 +117,7 @@ impl Exchange {
     pub const fn endpoint(&self) -> Endpoint {
         match self.question {
             Question::Tokens(_) => Endpoint::Token,
-            Question::Claims(_) => Endpoint::Userinfo,
+            Question::Claims(..) => Endpoint::Userinfo,
         }
     }
 
@@ -132,15 +135,21 @@ impl Exchange {
     ) -> Result<Step, ExchangeError> {
         let now = moment.now;
         match self.question {
-            Question::Tokens(origin) => {
-                let tokens = Tokens::read(&response, now)?;
-                let refreshes = matches!(*origin, Origin::Refresh(_));
+            Question::Tokens(mut asked) => {
+                if let Some(nonce) = self.parties.wanted_nonce(Endpoint::Token, &response)
+                    && !asked.asked_for_nonce
+                {
+                    asked.asked_for_nonce = true;
+                    return self.parties.ask_for_tokens(asked, Some(nonce), moment);
+                }
+                let tokens = Tokens::read(&response, self.parties.provider.token_type(), now)?;
+                let refreshes = matches!(asked.origin, Origin::Refresh(_));
                 if refreshes && tokens.grant.access_token().is_none() {
                     return Err(ExchangeError::MemberMissing { member: "access_token" });
                 }
-                let answer = TokenAnswer { origin: *origin, tokens };
+                let answer = TokenAnswer { origin: asked.origin, tokens };
                 match answer.verify(&self.parties, keys, now) {
-                    Ok(claims) => self.parties.believe_or_ask(claims, answer),
+                    Ok(claims) => self.parties.believe_or_ask(claims, answer, moment),
                     Err(ExchangeError::IdToken(error)) if error.may_pass_with_newer_keys() => {
                         let (parties, answer) = (self.parties, Box::new(answer));
                         Ok(Step::NewerKeys(AwaitingKeys { parties, answer }))
@@ -148,7 +157,17 @@ impl Exchange {
                     Err(error) => Err(error),
                 }
             }
-            Question::Claims(mut signed_in) => {
+            Question::Claims(mut signed_in, access_token, asked_for_nonce) => {
+                if let Some(nonce) = self.parties.wanted_nonce(Endpoint::Userinfo, &response)
+                    && !asked_for_nonce
+                {
+                    return self.parties.ask_for_claims(
+                        signed_in,
+                        access_token,
+                        Some(nonce),
+                        moment,
+                    );
+                }
                 userinfo::add(&response, &mut signed_in.claims)?;
                 Ok(Step::Believe(signed_in))
             }
@@ -163,13 +182,16 @@ impl AwaitingKeys {
     /// As [`Exchange::receive`]; a key that is still unknown is an error now.
     pub fn with_keys(self, keys: &KeySet, moment: Moment) -> Result<Step, ExchangeError> {
         let claims = self.answer.verify(&self.parties, keys, moment.now)?;
-        self.parties.believe_or_ask(claims, *self.answer)
+        self.parties.believe_or_ask(claims, *self.answer, moment)
     }
 }
 
 /// Why a sign-in ended without a person. Carries no token, code or body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExchangeError {
+    /// A request cannot be made.
+    #[error("the provider cannot be asked")]
+    ClientAuth(#[from] ClientAuthError),
     /// The ID token is not to be believed.
     #[error("the ID token is refused")]
     IdToken(#[from] IdTokenError),
@@ -227,8 +249,9 @@ pub enum ExchangeError {
     /// Any other refusal.
     #[error("the token endpoint refused: {0}")]
     TokenRefused(ProviderRefusal),
-    /// The access token is of a type that we cannot use.
-    #[error("the access token is not of type `Bearer`")]
+    /// The access token is not of the type that was asked for: a bearer token where one bound to a key is
+    /// demanded, or the other way round.
+    #[error("the access token is not of the type that was asked for")]
     TokenType,
     /// The answer is longer than 1 MiB.
     #[error("the answer of the {endpoint} endpoint is too large")]
@@ -247,6 +270,8 @@ pub enum ExchangeError {
 impl fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::PushedAuthorizationRequest => "pushed authorization request",
+            Self::Revocation => "revocation",
             Self::Token => "token",
             Self::Userinfo => "userinfo",
         })
@@ -260,13 +285,21 @@ struct Parties {
 }
 
 enum Question {
-    Tokens(Box<Origin>),
-    Claims(Box<SignedIn>),
+    Tokens(Box<TokenQuestion>),
+    /// Also the access token, and whether a nonce was asked for already.
+    Claims(Box<SignedIn>, Secret, bool),
+}
+
+/// A code or a refresh token on its way. It is sent again in one case only: the provider did not look at it, because it
+/// wants a nonce in the proof first (RFC 9449 §8).
+struct TokenQuestion {
+    origin: Origin,
+    asked_for_nonce: bool,
 }
 
 /// What a token answer is the answer to.
 enum Origin {
-    Login(PendingLogin),
+    Login { code: Secret, login: PendingLogin },
     Refresh(Held),
 }
 
@@ -290,10 +323,12 @@ impl TokenAnswer {
             id_token::verify(id_token, &expected, keys, now).map_err(ExchangeError::from)
         };
         match (&self.origin, &self.tokens.id_token) {
-            (Origin::Login(login), Some(id_token)) => {
+            (Origin::Login { login, .. }, Some(id_token)) => {
                 verify(id_token, Occasion::Login { nonce: login.nonce() })
             }
-            (Origin::Login(_), None) => Err(ExchangeError::MemberMissing { member: "id_token" }),
+            (Origin::Login { .. }, None) => {
+                Err(ExchangeError::MemberMissing { member: "id_token" })
+            }
             (Origin::Refresh(held), Some(id_token)) => {
                 let claims = verify(id_token, Occasion::Refresh)?;
                 let same_person = secret::same(claims.subject(), &held.subject);
@@ -307,30 +342,79 @@ impl TokenAnswer {
 }
 
 impl Parties {
+    fn ask_for_tokens(
+        self,
+        asked: Box<TokenQuestion>,
+        nonce: Option<&str>,
+        mut moment: Moment,
+    ) -> Result<Step, ExchangeError> {
+        let (provider, metadata, moment) = (&self.provider, &self.metadata, &mut moment);
+        let request = match &asked.origin {
+            Origin::Login { code, login } => {
+                tokens::code_request(code, login, provider, metadata, nonce, moment)
+            }
+            Origin::Refresh(held) => {
+                tokens::refresh_request(&held.refresh_token, provider, metadata, nonce, moment)
+            }
+        }?;
+        Ok(Step::Ask(request, Exchange { parties: self, question: Question::Tokens(asked) }))
+    }
+
+    fn ask_for_claims(
+        self,
+        signed_in: Box<SignedIn>,
+        access_token: Secret,
+        nonce: Option<&str>,
+        mut moment: Moment,
+    ) -> Result<Step, ExchangeError> {
+        let aliases = self.provider.uses_mtls_aliases();
+        let url = self.metadata.endpoint(Endpoint::Userinfo, aliases);
+        let url = url.ok_or(ClientAuthError::NoEndpoint(Endpoint::Userinfo))?;
+        let request = userinfo::request(&self.provider, url, &access_token, nonce, &mut moment)?;
+        let question = Question::Claims(signed_in, access_token, nonce.is_some());
+        Ok(Step::Ask(request, Exchange { parties: self, question }))
+    }
+
+    /// The nonce that an answer wants in the next proof, if that is what it says. Without a key there is no
+    /// proof, and the answer is a refusal like any other (DP2).
+    fn wanted_nonce<'a>(
+        &self,
+        endpoint: Endpoint,
+        response: &'a Response<Vec<u8>>,
+    ) -> Option<&'a str> {
+        let wanted = self.provider.dpop.is_some()
+            && match endpoint {
+                Endpoint::Userinfo => dpop::resource_wants_nonce(response),
+                Endpoint::PushedAuthorizationRequest | Endpoint::Revocation | Endpoint::Token => {
+                    tokens::wants_dpop_nonce(endpoint, response)
+                }
+            };
+        dpop::nonce(response).filter(|_| wanted)
+    }
+
     /// The end, or one more question.
     fn believe_or_ask(
         self,
         claims: VerifiedClaims,
         answer: TokenAnswer,
+        moment: Moment,
     ) -> Result<Step, ExchangeError> {
         let wanted = userinfo::is_wanted(&self.provider.userinfo, &claims);
         let Tokens { id_token, grant } = answer.tokens;
         let access_token = grant.access_token().cloned();
         let (complete, grant) = match answer.origin {
-            Origin::Login(_) => (true, grant),
+            Origin::Login { .. } => (true, grant),
             Origin::Refresh(held) => {
                 (id_token.is_some(), grant.or_refresh_token(held.refresh_token))
             }
         };
         let signed_in = Box::new(SignedIn { claims, complete, id_token, grant });
-        let Some(url) = self.metadata.userinfo_endpoint.as_ref().filter(|_| wanted) else {
+        if !wanted || self.metadata.userinfo_endpoint.is_none() {
             return Ok(Step::Believe(signed_in));
-        };
+        }
         let access_token =
             access_token.ok_or(ExchangeError::MemberMissing { member: "access_token" })?;
-        let request = userinfo::request(url, &access_token)?;
-        let question = Question::Claims(signed_in);
-        Ok(Step::Ask(request, Exchange { parties: self, question }))
+        self.ask_for_claims(signed_in, access_token, None, moment)
     }
 }
 

@@ -47,8 +47,8 @@ pub(crate) struct Expected<'a> {
 pub(crate) enum Occasion<'a> {
     /// A browser did, which began a login with this nonce.
     Login {
-        /// The login's.
-        nonce: &'a Secret,
+        /// The login's. `None`: it was begun without one, and none is looked at.
+        nonce: Option<&'a Secret>,
     },
     /// A refresh did: no browser took part, so the token has no nonce of ours, and the person proved who they are
     /// when they signed in (OIDC Core §12.2).
@@ -72,7 +72,7 @@ pub(crate) fn verify(
     let issuer = claims.check_issuer(provider)?;
     claims.check_audience(provider)?;
     claims.check_times(provider.clock_tolerance, now)?;
-    if let Occasion::Login { nonce } = expected.occasion {
+    if let Occasion::Login { nonce: Some(nonce) } = expected.occasion {
         claims.check_nonce(nonce)?;
     }
     claims.check_access_token(algorithm, expected.access_token)?;

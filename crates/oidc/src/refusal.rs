@@ -4,7 +4,7 @@
 //! for machines; the description is foreign text for the log, and for nobody's eyes unescaped.
 //! An `error_uri` is not kept: a link chosen by whoever wrote the response helps no one here.
 //!
-//! Sources: RFC 6749 §4.1.2.1, §5.2; OIDC Core §3.1.2.6; RFC 8707 §2; RFC 9396 §5.
+//! Sources: RFC 6749 §4.1.2.1, §5.2; OIDC Core §3.1.2.6; RFC 8707 §2; RFC 9396 §5; RFC 9449 §5, §8.
 
 use std::fmt;
 
@@ -125,6 +125,8 @@ known_errors! {
     InvalidClient = "invalid_client",
     /// The code is expired, used, or not ours.
     InvalidGrant = "invalid_grant",
+    /// The proof of possession is not accepted.
+    InvalidDpopProof = "invalid_dpop_proof",
     /// The provider does not understand the request.
     InvalidRequest = "invalid_request",
     /// The provider does not accept the request object.
@@ -155,6 +157,8 @@ known_errors! {
     UnsupportedGrantType = "unsupported_grant_type",
     /// The provider does not do the code flow.
     UnsupportedResponseType = "unsupported_response_type",
+    /// The provider wants a value of its own in the proof of possession.
+    UseDpopNonce = "use_dpop_nonce",
 }
 
 impl KnownError {
@@ -165,6 +169,7 @@ impl KnownError {
         match self {
             Self::InvalidAuthorizationDetails
             | Self::InvalidClient
+            | Self::InvalidDpopProof
             | Self::InvalidRequest
             | Self::InvalidRequestObject
             | Self::InvalidRequestUri
@@ -175,7 +180,8 @@ impl KnownError {
             | Self::RequestUriNotSupported
             | Self::UnauthorizedClient
             | Self::UnsupportedGrantType
-            | Self::UnsupportedResponseType => true,
+            | Self::UnsupportedResponseType
+            | Self::UseDpopNonce => true,
             Self::AccessDenied
             | Self::AccountSelectionRequired
             | Self::ConsentRequired

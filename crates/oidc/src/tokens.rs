@@ -7,20 +7,20 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use url::{Url, form_urlencoded};
+use url::Url;
+use zeroize::Zeroizing;
 
-use crate::callback::MatchedCallback;
+use crate::client_auth::{self, ClientAuthError, Form};
 use crate::discovery::Metadata;
 use crate::exchange::{Endpoint, ExchangeError};
 use crate::grant::Grant;
 use crate::json::{self, Object};
-use crate::provider::{ClientAuth, Provider, SecretMethod};
+use crate::login::PendingLogin;
+use crate::moment::Moment;
+use crate::provider::Provider;
 use crate::refusal::{KnownError, ProviderRefusal};
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -28,24 +28,28 @@ use crate::time::Timestamp;
 /// How long an answer may be.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
-/// Everything but the unreserved characters of RFC 3986 §2.3. Many servers compare the parts of
-/// Basic authentication undecoded, so nothing is encoded that need not be; and a space becomes
-/// `%20` rather than `+`, which form decoders and others read alike.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
 /// The request that trades a code for tokens.
 pub(crate) fn code_request(
-    callback: &MatchedCallback,
+    code: &Secret,
+    login: &PendingLogin,
     provider: &Provider,
     metadata: &Metadata,
-) -> Request<Vec<u8>> {
-    let parameters = [
-        ("grant_type", "authorization_code"),
-        ("code", callback.code.expose()),
-        ("redirect_uri", callback.login.redirect_uri()),
-        ("code_verifier", callback.login.verifier().expose()),
-    ];
-    authenticated(&metadata.token_endpoint, &parameters, provider, metadata)
+    dpop_nonce: Option<&str>,
+    moment: &mut Moment,
+) -> Result<Request<Vec<u8>>, ClientAuthError> {
+    let mut form = Form::new();
+    let mut say = |name: &'static str, value: &str| {
+        form.push((name.into(), Zeroizing::new(value.to_owned())))
+    };
+    say("grant_type", "authorization_code");
+    say("code", code.expose());
+    if !provider.token_request_omits_redirect_uri {
+        say("redirect_uri", login.redirect_uri());
+    }
+    if let Some(verifier) = login.verifier() {
+        say("code_verifier", verifier.expose());
+    }
+    client_auth::post(provider, metadata, Endpoint::Token, form, dpop_nonce, moment)
 }
 
 /// The request that trades a refresh token for newer tokens (RFC 6749 §6). The scopes are those of the grant.
@@ -53,63 +57,42 @@ pub(crate) fn refresh_request(
     refresh_token: &Secret,
     provider: &Provider,
     metadata: &Metadata,
-) -> Request<Vec<u8>> {
-    let parameters = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
-    authenticated(&metadata.token_endpoint, &parameters, provider, metadata)
+    dpop_nonce: Option<&str>,
+    moment: &mut Moment,
+) -> Result<Request<Vec<u8>>, ClientAuthError> {
+    let form = vec![
+        ("grant_type".into(), Zeroizing::new("refresh_token".to_owned())),
+        ("refresh_token".into(), Zeroizing::new(refresh_token.expose().to_owned())),
+    ];
+    client_auth::post(provider, metadata, Endpoint::Token, form, dpop_nonce, moment)
 }
 
 /// The request that gives a token back (RFC 7009 §2.1).
 pub(crate) fn revocation_request(
-    endpoint: &Url,
     token: &Secret,
     hint: &str,
     provider: &Provider,
     metadata: &Metadata,
-) -> Request<Vec<u8>> {
-    let parameters = [("token", token.expose()), ("token_type_hint", hint)];
-    authenticated(endpoint, &parameters, provider, metadata)
-}
-
-/// A form with our client authentication in it.
-fn authenticated(
-    endpoint: &Url,
-    parameters: &[(&str, &str)],
-    provider: &Provider,
-    metadata: &Metadata,
-) -> Request<Vec<u8>> {
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.extend_pairs(parameters);
-    let mut authorization = None;
-    match &provider.client_auth {
-        ClientAuth::None => {
-            form.append_pair("client_id", &provider.client_id);
-        }
-        ClientAuth::Secret { secret, method } => {
-            match method.unwrap_or_else(|| SecretMethod::by_metadata(metadata)) {
-                SecretMethod::Basic => authorization = basic(&provider.client_id, secret),
-                SecretMethod::Post => {
-                    form.append_pair("client_id", &provider.client_id)
-                        .append_pair("client_secret", secret.expose());
-                }
-            }
-        }
-    }
-
-    let mut request = request(Method::POST, endpoint, authorization);
-    request
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-    *request.body_mut() = form.finish().into_bytes();
-    request
+    moment: &mut Moment,
+) -> Result<Request<Vec<u8>>, ClientAuthError> {
+    let form = vec![
+        ("token".into(), Zeroizing::new(token.expose().to_owned())),
+        ("token_type_hint".into(), Zeroizing::new(hint.to_owned())),
+    ];
+    client_auth::post(provider, metadata, Endpoint::Revocation, form, None, moment)
 }
 
 /// A request without a body that asks for JSON.
+///
+/// The endpoint travels with it, for whoever counts requests.
 pub(crate) fn request(
+    endpoint: Endpoint,
     method: Method,
     url: &Url,
     authorization: Option<HeaderValue>,
 ) -> Request<Vec<u8>> {
     let mut request = Request::new(Vec::new());
+    request.extensions_mut().insert(endpoint);
     *request.method_mut() = method;
     // The metadata was refused unless each endpoint reads as a URI, so the default never shows;
     // it names no host and could not be sent.
@@ -122,13 +105,6 @@ pub(crate) fn request(
     request
 }
 
-fn basic(client_id: &str, secret: &Secret) -> Option<HeaderValue> {
-    let id = utf8_percent_encode(client_id, RESERVED);
-    let secret = utf8_percent_encode(secret.expose(), RESERVED);
-    let credentials = STANDARD.encode(format!("{id}:{secret}"));
-    HeaderValue::try_from(format!("Basic {credentials}")).ok()
-}
-
 /// The tokens of one sign-in.
 pub(crate) struct Tokens {
     pub(crate) id_token: Option<Secret>,
@@ -138,10 +114,11 @@ pub(crate) struct Tokens {
 impl Tokens {
     /// Reads the token endpoint's answer.
     ///
-    /// An access token must be of type `Bearer`, in any case; there may be none, since some
+    /// An access token must be of type `expected`, in any case; there may be none, since some
     /// providers give one only for scopes beyond `openid`. Unknown members are ignored.
     pub(crate) fn read(
         response: &Response<Vec<u8>>,
+        expected: &str,
         now: Timestamp,
     ) -> Result<Self, ExchangeError> {
         let endpoint = Endpoint::Token;
@@ -154,7 +131,7 @@ impl Tokens {
         let id_token = text(&answer, "id_token")?;
         let access_token = text(&answer, "access_token")?;
         if let Some(access_token) = access_token {
-            if !required_text(&answer, "token_type")?.eq_ignore_ascii_case("Bearer") {
+            if !required_text(&answer, "token_type")?.eq_ignore_ascii_case(expected) {
                 return Err(ExchangeError::TokenType);
             }
             if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic())
@@ -173,20 +150,34 @@ impl Tokens {
     }
 }
 
-/// A refusal in the form of RFC 6749 §5.2, whatever the status it came with; a redirect is none.
+/// What a refusal of the token endpoint means.
 fn refusal(response: &Response<Vec<u8>>) -> Option<ExchangeError> {
-    if response.status().is_redirection() {
-        return None;
-    }
-    let answer = object(Endpoint::Token, response).ok()?;
-    let code = answer.get("error")?.as_str()?;
-    let description = answer.get("error_description").and_then(Value::as_str);
-    let refusal = ProviderRefusal::new(code, description);
+    let refusal = provider_refusal(Endpoint::Token, response)?;
     Some(match refusal.error.known() {
         Some(KnownError::InvalidGrant) => ExchangeError::TokenGrantRefused(refusal),
         Some(known) if known.concerns_the_operator() => ExchangeError::TokenClientRefused(refusal),
         None | Some(_) => ExchangeError::TokenRefused(refusal),
     })
+}
+
+/// A refusal in the form of RFC 6749 §5.2, whatever the status it came with; a redirect is none.
+pub(crate) fn provider_refusal(
+    endpoint: Endpoint,
+    response: &Response<Vec<u8>>,
+) -> Option<ProviderRefusal> {
+    if response.status().is_redirection() {
+        return None;
+    }
+    let answer = object(endpoint, response).ok()?;
+    let code = answer.get("error")?.as_str()?;
+    let description = answer.get("error_description").and_then(Value::as_str);
+    Some(ProviderRefusal::new(code, description))
+}
+
+/// Whether an endpoint answers that it wants a nonce in the proof of possession (RFC 9449 §8).
+pub(crate) fn wants_dpop_nonce(endpoint: Endpoint, response: &Response<Vec<u8>>) -> bool {
+    provider_refusal(endpoint, response)
+        .is_some_and(|refusal| refusal.error.known() == Some(KnownError::UseDpopNonce))
 }
 
 /// Only 200 is an answer. A redirect is never followed: it would carry a secret elsewhere.

@@ -10,9 +10,11 @@ use http::{HeaderValue, Method, Request, Response};
 use url::Url;
 
 use crate::claims::VerifiedClaims;
+use crate::client_auth::ClientAuthError;
 use crate::exchange::{Endpoint, ExchangeError};
 use crate::json::Object;
-use crate::provider::Userinfo;
+use crate::moment::Moment;
+use crate::provider::{Provider, Userinfo};
 use crate::secret::{self, Secret};
 use crate::tokens;
 
@@ -51,11 +53,25 @@ pub(crate) fn is_wanted(when: &Userinfo, claims: &VerifiedClaims) -> bool {
     }
 }
 
-/// The token goes into a header; in the query or a form it would end up in logs.
-pub(crate) fn request(url: &Url, access_token: &Secret) -> Result<Request<Vec<u8>>, ExchangeError> {
-    let bearer = HeaderValue::try_from(format!("Bearer {}", access_token.expose()))
+/// The token goes into a header; in the query or a form it would end up in logs (F2-04).
+///
+/// `dpop_nonce` is the one that the endpoint just asked for.
+pub(crate) fn request(
+    provider: &Provider,
+    url: &Url,
+    access_token: &Secret,
+    dpop_nonce: Option<&str>,
+    moment: &mut Moment,
+) -> Result<Request<Vec<u8>>, ExchangeError> {
+    let scheme = provider.token_type();
+    let authorization = HeaderValue::try_from(format!("{scheme} {}", access_token.expose()))
         .map_err(|_| ExchangeError::MemberMalformed { member: "access_token" })?;
-    Ok(tokens::request(Method::GET, url, Some(bearer)))
+    let mut request = tokens::request(Endpoint::Userinfo, Method::GET, url, Some(authorization));
+    if let Some(dpop) = &provider.dpop {
+        let token = Some(access_token);
+        dpop.prove(&mut request, url, token, dpop_nonce, moment).map_err(ClientAuthError::from)?;
+    }
+    Ok(request)
 }
 
 /// Adds what the userinfo endpoint says to what the ID token said.

@@ -1,21 +1,27 @@
 //! `[providers.NAME]`: registered clients at identity providers.
 
+mod authorization;
+mod client_auth;
+mod transport;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_gateway::settings::{ClaimNames, SignInProvider};
 use lychgate_oidc::{
-    Algorithm, ClientAuth, DiscoveryError, IdTokenRules, Metadata, Provider, SecretMethod,
+    Algorithm, ClientAuth, DiscoveryError, IdTokenRules, Metadata, Provider, Pushing, Template,
     Userinfo, discovery,
 };
 use serde_json::{Map, Value as Json};
 use url::Url;
 
+use self::transport::{Transport, transport};
 use super::auth::{Auth, clock_tolerance};
 use super::needs::Needs;
 use super::policies::People;
 use crate::code::Code;
-use crate::config::{ProviderConfig, ProviderEndpoints};
+use crate::config::{ProviderConfig, ProviderEndpoints, ProviderTransport};
 use crate::context::{Context, Text};
 use crate::file::Place;
 use crate::grammar::{PROVIDER, PROVIDER_CLAIMS};
@@ -36,6 +42,8 @@ struct Draft {
     claims: ClaimNames,
     redirect_uri: Option<Url>,
     endpoints: ProviderEndpoints,
+    transport: ProviderTransport,
+    assertion_file: Option<PathBuf>,
     groups_scope_if_offered: bool,
     userinfo: UserinfoWord,
     issuer_place: Place,
@@ -124,6 +132,8 @@ impl Providers {
                         groups_scope_if_offered: draft.groups_scope_if_offered,
                     },
                     endpoints: draft.endpoints,
+                    transport: draft.transport,
+                    client_assertion: draft.assertion_file,
                 }
             })
             .collect()
@@ -157,8 +167,12 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
     let client_secret =
         secret.and_then(|entry| context.secret(&entry.node, &reader.name("client_secret")));
     let algorithms = algorithms(reader);
-    let method = auth_method(reader);
-    let (scopes, scopes_are_ours) = scopes(reader);
+    let Transport { transport, has_certificate, aliases } = transport(reader);
+    let proof = client_auth::proof(reader, client_secret, has_certificate);
+    let Scopes { scopes, templates, are_ours: scopes_are_ours } = scopes(reader);
+    let has_secret = matches!(proof.auth, ClientAuth::Secret { .. });
+    let authorization =
+        authorization::request(reader, proof.signing_key.as_ref(), has_secret, templates);
     let userinfo = reader.word(
         "userinfo",
         UserinfoWord::WhenMissing,
@@ -173,14 +187,20 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
     let label = reader.words("label").map_or_else(|| name.to_owned(), |text| text.value);
     let tolerance = clock_tolerance(reader, auth.clock_tolerance);
     let endpoints = endpoints(reader, issuer.as_ref(), algorithms.contains(&Algorithm::HS256));
+    check_pushing(reader, authorization.pushing, endpoints.as_ref());
+    let certificate_bound =
+        reader.boolean("tls_client_certificate_bound_access_tokens").unwrap_or(false);
     let (issuer, client_id) = (issuer?, client_id?);
     Some(Draft {
         registration: Provider {
-            client_auth: match client_secret {
-                Some(secret) => ClientAuth::Secret { secret, method },
-                None => ClientAuth::None,
-            },
+            client_auth: proof.auth,
+            assertion: proof.assertion,
+            mtls_endpoint_aliases: aliases,
+            certificate_bound_access_tokens: certificate_bound,
+            dpop: proof.dpop,
+            token_request_omits_redirect_uri: proof.omits_redirect_uri,
             scopes,
+            authorization,
             id_token: IdTokenRules { signed_response_algs: algorithms },
             clock_tolerance: tolerance,
             ..Provider::new(name, issuer.value, client_id.value)
@@ -189,6 +209,8 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
         claims,
         redirect_uri,
         endpoints: endpoints?,
+        transport,
+        assertion_file: proof.assertion_file,
         groups_scope_if_offered: scopes_are_ours,
         userinfo,
         issuer_place: issuer.place,
@@ -274,37 +296,47 @@ fn algorithms(reader: &Reader<'_>) -> Vec<Algorithm> {
     algorithms
 }
 
-fn auth_method(reader: &Reader<'_>) -> Option<SecretMethod> {
-    const NONE: &str = "none";
-    let key = "token_endpoint_auth_method";
-    let text = reader.text(key)?;
-    let methods = [SecretMethod::Basic, SecretMethod::Post];
-    let method = methods.into_iter().find(|method| method.as_str() == text.value);
-    if method.is_none() && text.value != NONE {
-        let known = methods.iter().map(|method| method.as_str()).chain([NONE]);
-        reader.none_of(&text, &reader.name(key), known);
-        return None;
+/// Requests cannot be pushed to a provider that has no place for them.
+fn check_pushing(reader: &Reader<'_>, pushing: Pushing, endpoints: Option<&ProviderEndpoints>) {
+    if let (Pushing::Required, Some(ProviderEndpoints::Static(metadata))) = (pushing, endpoints)
+        && metadata.pushed_authorization_request_endpoint.is_none()
+        && let Some(entry) = reader.entry("pushed_authorization_requests")
+    {
+        let key = "pushed_authorization_request_endpoint";
+        let message = format!("`{}` is missing beside this", reader.name(key));
+        let problem = Problem::new(Code::E0110, &entry.node.place, message);
+        reader.context.add(problem.label("the endpoints are written down"));
     }
-    let label = match (method, reader.has("client_secret")) {
-        (None, true) => "there is a `client_secret`, which would not be used",
-        (Some(_), false) => "there is no `client_secret` to send",
-        (None, false) | (Some(_), true) => return method,
-    };
-    let message = format!("`{}` cannot be \"{}\"", reader.name(key), text.value);
-    reader.context.add(Problem::new(Code::E0123, &text.place, message).label(label));
-    None
 }
 
-/// The scopes, and whether they are our choice.
-fn scopes(reader: &Reader<'_>) -> (Vec<String>, bool) {
-    let ours = || ["openid", "profile", "email"].map(str::to_owned).to_vec();
-    let Some(entry) = reader.entry("scopes") else { return (ours(), true) };
-    let Some(texts) = reader.texts("scopes") else { return (ours(), true) };
+/// What to ask for.
+struct Scopes {
+    scopes: Vec<String>,
+    /// Those that are different for every login.
+    templates: Vec<(Template, Place)>,
+    /// Whether they are our choice.
+    are_ours: bool,
+}
+
+fn scopes(reader: &Reader<'_>) -> Scopes {
+    let ours = || Scopes {
+        scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
+        templates: Vec::new(),
+        are_ours: true,
+    };
+    let Some(entry) = reader.entry("scopes") else { return ours() };
+    let Some(texts) = reader.texts("scopes") else { return ours() };
     let mut scopes: Vec<String> = Vec::new();
+    let mut templates = Vec::new();
+    let mut dropped = 0;
     for text in texts {
         // RFC 6749 §3.3.
         let is_token = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
-        if text.value.is_empty() || !text.value.bytes().all(is_token) {
+        if text.value.contains(['{', '}']) {
+            dropped += 1;
+            let template = authorization::text_template(reader.context, &text);
+            templates.extend(template.map(|template| (template, text.place)));
+        } else if text.value.is_empty() || !text.value.bytes().all(is_token) {
             let words: Vec<String> =
                 text.value.split_whitespace().map(|word| format!("{word:?}")).collect();
             let message = format!("{:?} is not one scope", text.value);
@@ -318,7 +350,8 @@ fn scopes(reader: &Reader<'_>) -> (Vec<String>, bool) {
         }
     }
     let has_openid = scopes.iter().any(|scope| scope == "openid");
-    let all_read = matches!(&entry.node.value, Value::List(items) if items.len() == scopes.len());
+    let all_read =
+        matches!(&entry.node.value, Value::List(items) if items.len() == scopes.len() + dropped);
     if !has_openid && all_read {
         let message = format!("`{}` does not hold \"openid\"", reader.name("scopes"));
         reader.context.add(
@@ -326,7 +359,7 @@ fn scopes(reader: &Reader<'_>) -> (Vec<String>, bool) {
                 .label("without it there is no ID token (OIDC Core §3.1.2.1)"),
         );
     }
-    (scopes, false)
+    Scopes { scopes, templates, are_ours: false }
 }
 
 fn claims(reader: &Reader<'_>, name: &str) -> ClaimNames {
@@ -377,6 +410,7 @@ const ENDPOINTS: &[&str] = &[
     "userinfo_endpoint",
     "jwks_uri",
     "end_session_endpoint",
+    "pushed_authorization_request_endpoint",
 ];
 
 /// All endpoints that are needed, or none: a half-written list is not mixed with a fetched one.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use lychgate_oidc::{Callback, SignedIn, Step, Timestamp};
+use lychgate_oidc::{Callback, SignedIn, Timestamp};
 
+use super::conversation::until_believed;
 use super::failure::Failure;
-use super::{Gateway, Provider, Site, moment};
+use super::{Gateway, Provider, Site};
 use crate::client;
 use crate::identity::Identity;
 use crate::login_state::LoginId;
@@ -75,14 +76,9 @@ impl Gateway {
         };
         let redeem = {
             let (registration, metadata) = (Arc::clone(registration), Arc::clone(&known.metadata));
-            let moment = moment(world, now);
-            move || matched.redeem(registration, metadata, moment)
+            move |moment| matched.redeem(registration, metadata, moment)
         };
-        let redeemed = match world.compute(redeem).await {
-            Ok(step) => exchange(world, registration, &known, step, now).await,
-            Err(error) => Err(error.into()),
-        };
-        match redeemed {
+        match until_believed(world, registration, &known, redeem, now).await {
             Ok(signed_in) => self
                 .signed_in(world, request, site, provider, id, &signed_in, return_to, &known, now),
             Err(failure) => self.failed(request, site, Some(id), about, failure),
@@ -210,36 +206,5 @@ impl Gateway {
         outcome.record.event = Some(Event::LoginFailed { flow: id.map(|id| id.text()) });
         outcome.record.cause = Some(failure.cause);
         outcome
-    }
-}
-
-/// Asks the provider until it can be believed, or cannot.
-pub(super) async fn exchange<W: World>(
-    world: &W,
-    registration: &lychgate_oidc::Provider,
-    known: &Known,
-    mut step: Step,
-    now: Timestamp,
-) -> Result<Box<SignedIn>, Failure> {
-    let mut keys = Arc::clone(&known.keys);
-    loop {
-        let moment = moment(world, now);
-        step = match step {
-            Step::Ask(question, exchange) => {
-                let answer = world.fetch(&registration.name, question).await;
-                let answer = answer.map_err(|error| {
-                    let cause = format!("{} endpoint: {error}", exchange.endpoint());
-                    Failure::new(Reason::ProviderUnavailable, cause)
-                })?;
-                let keys = Arc::clone(&keys);
-                world.compute(move || exchange.receive(answer, &keys, moment)).await?
-            }
-            Step::NewerKeys(exchange) => {
-                keys = world.newer_keys(&registration.name).await;
-                let keys = Arc::clone(&keys);
-                world.compute(move || exchange.with_keys(&keys, moment)).await?
-            }
-            Step::Believe(signed_in) => return Ok(signed_in),
-        };
     }
 }

@@ -1,6 +1,7 @@
 //! Sign-ins that end without a session: what the visitor may know of the cause, and what the log must.
 
 use std::error::Error;
+use std::time::Duration;
 
 use lychgate_oidc::{
     CallbackError, ExchangeError, IdTokenError, JwsError, KnownError, LoginError, ProviderRefusal,
@@ -17,12 +18,15 @@ pub(super) struct Failure {
     pub(super) cause: String,
     /// Whether it says that a person who is signed in may not go on.
     pub(super) ends_the_session: bool,
+    /// When it may work, where somebody knows.
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl Failure {
     pub(super) fn new(reason: Reason, cause: impl Into<String>) -> Self {
         let cause = cause.into();
-        Self { reason, words: Words::default(), cause, ends_the_session: false }
+        let words = Words::default();
+        Self { reason, words, cause, ends_the_session: false, retry_after: None }
     }
 }
 
@@ -67,7 +71,7 @@ impl From<CallbackError> for Failure {
         let unsolicited = matches!(error, CallbackError::UnsolicitedRefusal { .. });
         let cause =
             format!("{}{}", if unsolicited { "unsolicited_error: " } else { "" }, chain(&error));
-        Self { reason, words, cause, ends_the_session: false }
+        Self { reason, words, cause, ends_the_session: false, retry_after: None }
     }
 }
 
@@ -90,7 +94,44 @@ fn refused(refusal: &ProviderRefusal) -> Reason {
 
 impl From<LoginError> for Failure {
     fn from(error: LoginError) -> Self {
-        match error {}
+        let reason = match &error {
+            LoginError::ParameterMalformed { .. } | LoginError::ParameterMissing { .. } => {
+                Reason::LoginMalformed
+            }
+            LoginError::PushClientRefused(_) => Reason::ProviderRefused,
+            LoginError::PushRefused(refusal) => refused(refusal),
+            LoginError::ClientAuth(_)
+            | LoginError::PushAnswer(_)
+            | LoginError::PushBusy { .. }
+            | LoginError::PushMalformed { .. }
+            | LoginError::Signing(_) => Reason::ProviderUnavailable,
+        };
+        // The texts that these endpoints give are for developers, and for the log.
+        let words = match &error {
+            LoginError::PushClientRefused(refusal) | LoginError::PushRefused(refusal) => Words {
+                provider_code: refusal.error.known().map(|error| error.as_str().to_owned()),
+                ..Words::default()
+            },
+            LoginError::ClientAuth(_)
+            | LoginError::ParameterMalformed { .. }
+            | LoginError::ParameterMissing { .. }
+            | LoginError::PushAnswer(_)
+            | LoginError::PushBusy { .. }
+            | LoginError::PushMalformed { .. }
+            | LoginError::Signing(_) => Words::default(),
+        };
+        let retry_after = match &error {
+            LoginError::PushBusy { retry_after } => *retry_after,
+            LoginError::ClientAuth(_)
+            | LoginError::ParameterMalformed { .. }
+            | LoginError::ParameterMissing { .. }
+            | LoginError::PushAnswer(_)
+            | LoginError::PushClientRefused(_)
+            | LoginError::PushMalformed { .. }
+            | LoginError::PushRefused(_)
+            | LoginError::Signing(_) => None,
+        };
+        Self { retry_after, words, ..Self::new(reason, chain(&error)) }
     }
 }
 
@@ -104,7 +145,8 @@ impl From<ExchangeError> for Failure {
             }
             ExchangeError::TokenClientRefused(_) => Reason::ProviderRefused,
             ExchangeError::TokenGrantRefused(_) => Reason::LoginExpired,
-            ExchangeError::Json { .. }
+            ExchangeError::ClientAuth(_)
+            | ExchangeError::Json { .. }
             | ExchangeError::MemberMalformed { .. }
             | ExchangeError::MemberMissing { .. }
             | ExchangeError::NotDeclaredJson { .. }

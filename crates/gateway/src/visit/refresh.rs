@@ -13,9 +13,8 @@ use std::time::Duration;
 use lychgate_oidc::grant::{self, Held};
 use lychgate_oidc::{ExchangeError, Grant, SignedIn, Timestamp};
 
-use super::callback::exchange;
-use super::failure::chain;
-use super::{Gateway, OpenSession, Opened, Provider, Site, moment};
+use super::conversation::{moment, until_believed};
+use super::{Gateway, OpenSession, Opened, Provider, Site};
 use crate::outcome::Event;
 use crate::request::Request;
 use crate::session::{NoSession, Session};
@@ -154,12 +153,14 @@ impl Gateway {
     }
 
     /// Tells the provider that a session's grant is not needed any more.
-    pub(super) fn give_back<W: World>(&self, world: &W, session: &Session) {
+    pub(super) async fn give_back<W: World>(&self, world: &W, session: &Session, now: Timestamp) {
         let Some(grant) = session.grant() else { return };
         let Some(provider) = self.provider(session.identity().provider()) else { return };
         let registration = &provider.settings.registration;
         let Some(Known { metadata, .. }) = world.provider(&registration.name) else { return };
-        if let Some(request) = grant::revocation(registration, &metadata, grant) {
+        // A moment that cannot be had is a request that cannot be made; the session ends all the same.
+        let Ok(moment) = moment(world, registration, now).await else { return };
+        if let Some(request) = grant::revocation(registration, &metadata, grant, moment) {
             world.send(&registration.name, request);
         }
     }
@@ -177,14 +178,9 @@ async fn ask<W: World>(
     };
     let begin = {
         let (registration, metadata) = (Arc::clone(&registration), Arc::clone(&known.metadata));
-        let moment = moment(&world, now);
-        move || grant::refresh(registration, metadata, held, moment)
+        move |moment| grant::refresh(registration, metadata, held, moment)
     };
-    let step = match world.compute(begin).await {
-        Ok(step) => step,
-        Err(error) => return Refreshed::Unanswered(chain(&error)),
-    };
-    match exchange(&world, &registration, &known, step, now).await {
+    match until_believed(&world, &registration, &known, begin, now).await {
         Ok(signed_in) => Refreshed::Newer(Arc::from(signed_in)),
         Err(failure) if failure.ends_the_session => Refreshed::Refused(failure.cause),
         Err(failure) => Refreshed::Unanswered(failure.cause),
@@ -199,7 +195,8 @@ pub(super) fn ends_the_session(error: &ExchangeError) -> bool {
         | ExchangeError::OtherPerson
         | ExchangeError::TokenGrantRefused(_)
         | ExchangeError::UserinfoSubject => true,
-        ExchangeError::Json { .. }
+        ExchangeError::ClientAuth(_)
+        | ExchangeError::Json { .. }
         | ExchangeError::MemberMalformed { .. }
         | ExchangeError::MemberMissing { .. }
         | ExchangeError::NotDeclaredJson { .. }

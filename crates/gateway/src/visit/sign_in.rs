@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lychgate_oidc::{Beginning, LoginEntropy, LoginRequest, Timestamp, login};
+use lychgate_oidc::{
+    AuthorizationUrl, Beginning, Endpoint as ProviderEndpoint, LoginEntropy, LoginRequest,
+    PendingLogin, Timestamp, login,
+};
 
+use super::conversation::{ask, moment};
 use super::failure::Failure;
-use super::{Gateway, Provider, Site, moment};
+use super::{Gateway, Provider, Site};
 use crate::client::{self, Client};
 use crate::cookie::Found as FoundCookie;
 use crate::endpoint::{self, Endpoint};
@@ -19,13 +23,30 @@ use crate::reason::Reason;
 use crate::request::Request;
 use crate::route::Found;
 use crate::seal::{Binding, Purpose};
-use crate::world::World;
+use crate::world::{Known, World};
 
 /// What a person may ask of the provider through our own links.
 const PROMPTS: [&str; 2] = ["login", "select_account"];
 
+/// The parameters of a login link that mean something to ourselves.
+const OURS: [&str; 4] = ["fragment", "prompt", "provider", "return_to"];
+
 /// When to come back to a provider whose metadata is not there yet.
 const METADATA_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a login link asks for beyond signing in.
+#[derive(Default)]
+struct Wish {
+    prompt: Option<String>,
+    parameters: Vec<(String, String)>,
+}
+
+impl Wish {
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let prompt = self.prompt.iter().map(|prompt| ("prompt", prompt.as_str()));
+        prompt.chain(self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+}
 
 impl Gateway {
     /// Sends the visitor of an application to sign in.
@@ -46,7 +67,9 @@ impl Gateway {
             && let Some(provider) = self.provider(only)
         {
             let return_to = self.return_to(&request.target(), site);
-            return self.begin(world, request, site, provider, &return_to, None, now).await;
+            return self
+                .begin(world, request, site, provider, &return_to, Wish::default(), now)
+                .await;
         }
         let link = self.login_link(site, &request.target(), &[]);
         Outcome::answer(Answer::Redirect(Redirect::to_ours(link, RedirectMethod::Found)))
@@ -66,16 +89,15 @@ impl Gateway {
         let target = request.parameter("return_to").unwrap_or_else(|| "/".to_owned());
         let fragment = request.parameter("fragment").unwrap_or_default();
         let return_to = self.return_to(&target, site).with_fragment(&fragment);
-        let prompt =
-            request.parameter("prompt").filter(|prompt| PROMPTS.contains(&prompt.as_str()));
+        let wish = self.wish(request);
         if self.sign_in_elsewhere(site).is_some() {
             let target = if return_to.origin().as_ref() == Some(&site.origin) {
                 return_to.local()
             } else {
                 "/"
             };
-            let wish = prompt.as_deref().map(|prompt| ("prompt", prompt));
-            let link = self.login_link(site, target, wish.as_slice());
+            let wish: Vec<_> = wish.pairs().collect();
+            let link = self.login_link(site, target, &wish);
             return Outcome::answer(Answer::Redirect(Redirect::to_ours(
                 link,
                 RedirectMethod::Found,
@@ -83,7 +105,7 @@ impl Gateway {
         }
 
         let providers = self.providers_for(&return_to);
-        if prompt.is_none()
+        if wish.prompt.is_none()
             && let Ok(opened) = self.session(world, request, site, now)
             && providers.iter().any(|provider| {
                 provider.settings.registration.name == opened.session.identity().provider()
@@ -98,21 +120,20 @@ impl Gateway {
         });
         match (chosen, &*providers) {
             (Some(provider), _) => {
-                self.begin(world, request, site, provider, &return_to, prompt, now).await
+                self.begin(world, request, site, provider, &return_to, wish, now).await
             }
             (None, [only])
                 if request.kind != Client::Browser || request.method == http::Method::HEAD =>
             {
-                self.begin(world, request, site, only, &return_to, prompt, now).await
+                self.begin(world, request, site, only, &return_to, wish, now).await
             }
             (None, [only]) => {
-                let link = self.choice(only, &return_to, prompt.as_deref()).link;
+                let link = self.choice(only, &return_to, &wish).link;
                 Outcome::answer(Answer::Page(Page::ContinueSignIn { link }))
             }
             (None, several) => {
-                let choices = several
-                    .iter()
-                    .map(|provider| self.choice(provider, &return_to, prompt.as_deref()));
+                let choices =
+                    several.iter().map(|provider| self.choice(provider, &return_to, &wish));
                 let choices = choices.collect();
                 let destination = return_to.authority().to_owned();
                 Outcome::answer(Answer::Page(Page::ChooseProvider { choices, destination }))
@@ -132,16 +153,18 @@ impl Gateway {
         site: &Site,
         provider: &Provider,
         return_to: &ReturnTo,
-        prompt: Option<String>,
+        wish: Wish,
         now: Timestamp,
     ) -> Outcome {
         let mut registration = Arc::clone(&provider.settings.registration);
-        let again = self.choice(provider, return_to, prompt.as_deref()).link;
+        let again = self.choice(provider, return_to, &wish).link;
         let failed = |failure: Failure| {
             let unavailable = failure.reason == Reason::ProviderUnavailable;
             let mut outcome = Outcome::refuse(Refusal {
                 sign_in: Some(again.clone()),
-                retry_after: unavailable.then_some(METADATA_PATIENCE),
+                retry_after: failure
+                    .retry_after
+                    .or_else(|| unavailable.then_some(METADATA_PATIENCE)),
                 words: failure.words,
                 ..Refusal::new(failure.reason, request.kind)
             });
@@ -160,22 +183,11 @@ impl Gateway {
         if provider.settings.groups_scope_if_offered && offered {
             Arc::make_mut(&mut registration).scopes.push("groups".to_owned());
         }
-        let mut entropy = [0; 96];
-        world.fill_random(&mut entropy);
-        let wish = LoginRequest { prompt, ..LoginRequest::default() };
         let redirect_uri = self.redirect_uri(site, provider);
-        let beginning = world.compute({
-            let (registration, moment) = (Arc::clone(&registration), moment(world, now));
-            move || {
-                let entropy = LoginEntropy::from(entropy);
-                login::begin(&registration, &known.metadata, &redirect_uri, &wish, entropy, moment)
-            }
-        });
-        let (url, pending) = match beginning.await {
-            Ok(Beginning::Go(url, pending)) => (url, pending),
-            Err(error) => {
-                return failed(error.into());
-            }
+        let begun = begin(world, &registration, &known, redirect_uri, wish, now).await;
+        let (url, pending) = match begun {
+            Ok(begun) => begun,
+            Err(failure) => return failed(failure),
         };
 
         let id = LoginId::of(pending.state());
@@ -292,15 +304,64 @@ impl Gateway {
         }
     }
 
-    fn choice(&self, provider: &Provider, return_to: &ReturnTo, prompt: Option<&str>) -> Choice {
+    /// What somebody asks of a login by its link: a prompt, and what some provider takes from there.
+    fn wish(&self, request: &Request<'_>) -> Wish {
+        let prompt = request.parameter("prompt");
+        let prompt = prompt.filter(|prompt| PROMPTS.contains(&prompt.as_str()));
+        let mut parameters: Vec<(String, String)> = Vec::new();
+        for provider in &self.providers {
+            for name in &provider.settings.registration.authorization.parameters_from_login {
+                // Our own names stay ours.
+                let is_new = !OURS.contains(&name.as_str())
+                    && !parameters.iter().any(|(given, _)| given == name);
+                if let Some(value) = request.parameter(name).filter(|_| is_new) {
+                    parameters.push((name.clone(), value));
+                }
+            }
+        }
+        Wish { prompt, parameters }
+    }
+
+    fn choice(&self, provider: &Provider, return_to: &ReturnTo, wish: &Wish) -> Choice {
         let path = Endpoint::Login.path(&self.settings.path_prefix);
         let mut query =
             url::form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
         query.append_pair("return_to", return_to.as_str());
         query.append_pair("provider", &provider.settings.registration.name);
-        if let Some(prompt) = prompt {
-            query.append_pair("prompt", prompt);
-        }
+        query.extend_pairs(wish.pairs());
         Choice { label: provider.settings.label.clone(), link: query.finish() }
+    }
+}
+
+/// Has a login begin, and what the provider wants to know of it before the browser comes.
+async fn begin<W: World>(
+    world: &W,
+    registration: &Arc<lychgate_oidc::Provider>,
+    known: &Known,
+    redirect_uri: String,
+    wish: Wish,
+    now: Timestamp,
+) -> Result<(AuthorizationUrl, PendingLogin), Failure> {
+    let mut entropy = [0; 96];
+    world.fill_random(&mut entropy);
+    let Wish { prompt, parameters } = wish;
+    let wish = LoginRequest { prompt, parameters, ..LoginRequest::default() };
+    let moment_of_it = moment(world, registration, now).await?;
+    let (provider, metadata) = (Arc::clone(registration), Arc::clone(&known.metadata));
+    let work = move || {
+        let entropy = LoginEntropy::from(entropy);
+        login::begin(&provider, &metadata, &redirect_uri, &wish, entropy, moment_of_it)
+    };
+    let mut beginning = world.compute(work).await?;
+    loop {
+        beginning = match beginning {
+            Beginning::Go(url, pending) => return Ok((url, pending)),
+            Beginning::Push(question, pushed) => {
+                let endpoint = ProviderEndpoint::PushedAuthorizationRequest;
+                let answer = ask(world, registration, endpoint, question).await?;
+                let moment = moment(world, registration, now).await?;
+                world.compute(move || pushed.receive(answer, moment)).await?
+            }
+        };
     }
 }

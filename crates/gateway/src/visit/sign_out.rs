@@ -23,7 +23,7 @@ impl Gateway {
     ///
     /// Another site cannot sign people out: unless the browser says that the request is our own page's or the
     /// person's, or it is a POST that browsers would have marked as foreign, we ask first.
-    pub(super) fn sign_out<W: World>(
+    pub(super) async fn sign_out<W: World>(
         &self,
         world: &W,
         request: &Request<'_>,
@@ -53,7 +53,7 @@ impl Gateway {
         let mut outcome = match &opened {
             Some(opened) => {
                 world.revoke(opened.session.id());
-                self.give_back(world, &opened.session);
+                self.give_back(world, &opened.session, now).await;
                 self.provider_sign_out(world, site, &opened.session, return_to.as_ref(), now)
             }
             None => None,

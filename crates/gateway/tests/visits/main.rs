@@ -4,6 +4,7 @@ mod callbacks;
 mod central_sign_in;
 mod cookies;
 mod identities;
+mod pushed_requests;
 mod refreshing;
 mod refused;
 mod signing_in;

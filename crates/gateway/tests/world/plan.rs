@@ -14,7 +14,7 @@ use lychgate_gateway::route::{Access, Route, Routes, Rule};
 use lychgate_gateway::seal::{Key, KeyRing};
 use lychgate_gateway::settings::{ClaimNames, RefreshLimits, SessionLimits, SignInProvider};
 use lychgate_gateway::template::Template;
-use lychgate_oidc::{ClientAuth, Secret};
+use lychgate_oidc::{AuthorizationRequest, ClientAuth, Secret};
 use url::Url;
 
 use super::hours;
@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) post_logout_redirect_uris: Vec<&'static str>,
     /// Where every provider's claims are.
     pub(crate) claims: ClaimNames,
+    /// What every provider takes from a login link.
+    pub(crate) parameters_from_login: Vec<&'static str>,
 }
 
 /// A route and its exceptions.
@@ -114,6 +116,7 @@ impl Plan {
             tells_access_token: false,
             max_pending_logins: 4,
             redirect_uri: None,
+            parameters_from_login: Vec::new(),
             post_logout_redirect_uris: vec!["https://www.example.test/bye"],
             claims: ClaimNames::default(),
         }
@@ -193,6 +196,14 @@ impl Plan {
                     method: None,
                 },
                 clock_tolerance: Duration::from_secs(30),
+                authorization: AuthorizationRequest {
+                    parameters_from_login: self
+                        .parameters_from_login
+                        .iter()
+                        .map(|name| (*name).to_owned())
+                        .collect(),
+                    ..AuthorizationRequest::default()
+                },
                 ..lychgate_oidc::Provider::new(name, provider::issuer(name), provider::CLIENT)
             }),
             label: format!("The {name} provider"),

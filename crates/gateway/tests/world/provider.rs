@@ -79,6 +79,12 @@ pub(crate) struct Provider {
     pub(crate) groups_now: Option<Vec<String>>,
     /// Tokens that were given back.
     pub(crate) given_back: Vec<String>,
+    /// Whether it takes nothing but pushed requests, and what becomes of these when that is not well.
+    pub(crate) pushed_only: bool,
+    pub(crate) push_refusal: Option<(u16, &'static str)>,
+    /// Requests that were pushed and not used yet, by their references.
+    parked: BTreeMap<String, BTreeMap<String, String>>,
+    pub(crate) pushes: usize,
     grants: BTreeMap<String, Grant>,
     /// By refresh token: whose it is, and whether it was used.
     families: BTreeMap<String, (Person, bool)>,
@@ -114,6 +120,10 @@ impl Provider {
             refreshes_id_token: true,
             groups_now: None,
             given_back: Vec::new(),
+            pushed_only: false,
+            push_refusal: None,
+            parked: BTreeMap::new(),
+            pushes: 0,
             grants: BTreeMap::new(),
             families: BTreeMap::new(),
             token_requests: 0,
@@ -141,6 +151,11 @@ impl Provider {
         });
         if self.refreshes {
             document["revocation_endpoint"] = format!("{}/revoke", self.issuer).into();
+        }
+        if self.pushed_only {
+            document["pushed_authorization_request_endpoint"] =
+                format!("{}/par", self.issuer).into();
+            document["require_pushed_authorization_requests"] = true.into();
         }
         if self.signs_out {
             document["end_session_endpoint"] = format!("{}/sign-out", self.issuer).into();
@@ -181,10 +196,15 @@ impl Provider {
         person: &Person,
         code: String,
     ) -> (String, Vec<String>) {
-        let query: BTreeMap<_, _> = url.query_pairs().into_owned().collect();
+        let mut query: BTreeMap<_, _> = url.query_pairs().into_owned().collect();
+        assert_eq!(url.query_pairs().count(), query.len(), "a parameter is repeated: {url}");
+        if self.pushed_only {
+            // A reference is used once, and nothing stands beside it (F2-13).
+            assert_eq!(query.keys().collect::<Vec<_>>(), ["client_id", "request_uri"], "{url}");
+            query = self.parked.remove(&query["request_uri"]).expect("a reference of ours");
+        }
         let asked = |name: &str| query.get(name).cloned().unwrap_or_default();
         assert!(self.owns(url) && url.path() == "/authorize", "{url}");
-        assert_eq!(url.query_pairs().count(), query.len(), "a parameter is repeated: {url}");
         for (name, expected) in
             [("response_type", "code"), ("client_id", CLIENT), ("code_challenge_method", "S256")]
         {
@@ -214,6 +234,9 @@ impl Provider {
         now: i64,
     ) -> (Result<Response<Vec<u8>>, Unreachable>, Vec<String>) {
         assert_eq!(request.method(), http::Method::POST);
+        if request.uri().path() == "/par" {
+            return (Ok(self.push(request)), vec![CLIENT_SECRET.to_owned()]);
+        }
         let form: BTreeMap<_, _> = form_urlencoded::parse(request.body()).into_owned().collect();
         let sent = |name: &str| form.get(name).cloned().unwrap_or_default();
         if request.uri().path() == "/revoke" {
@@ -323,6 +346,20 @@ impl Provider {
             secrets.push(token);
         }
         (body, secrets)
+    }
+
+    /// The endpoint for pushed requests.
+    fn push(&mut self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
+        self.pushes += 1;
+        if let Some((status, code)) = self.push_refusal {
+            let mut refusal = answer(status, &json!({ "error": code }));
+            refusal.headers_mut().insert("retry-after", http::HeaderValue::from_static("17"));
+            return refusal;
+        }
+        let form = form_urlencoded::parse(request.body()).into_owned().collect();
+        let reference = format!("urn:ietf:params:oauth:request_uri:{}", self.pushes);
+        self.parked.insert(reference.clone(), form);
+        answer(201, &json!({ "request_uri": reference, "expires_in": 60 }))
     }
 
     fn sign(&self, claims: &Value) -> String {

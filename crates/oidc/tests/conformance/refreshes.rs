@@ -200,8 +200,9 @@ fn a_refused_refresh_is_told_from_one_that_failed() {
 fn a_grant_is_given_back_where_the_provider_takes_it() {
     let mut stage = Stage::new();
     let grant = refresh(&stage, &without_id_token()).unwrap().grant;
-    let revoke =
-        |stage: &Stage, grant: &Grant| grant::revocation(&stage.provider, &stage.metadata(), grant);
+    let revoke = |stage: &Stage, grant: &Grant| {
+        grant::revocation(&stage.provider, &stage.metadata(), grant, moment())
+    };
     assert!(revoke(&stage, &grant).is_none());
 
     stage.metadata["revocation_endpoint"] = "https://idp.example/revoke".into();

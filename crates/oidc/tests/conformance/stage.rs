@@ -85,7 +85,7 @@ impl Stage {
         let (provider, metadata) = (Arc::new(self.provider.clone()), Arc::new(self.metadata()));
         let beginning =
             login::begin(&provider, &metadata, REDIRECT_URI, request, entropy, moment());
-        let Beginning::Go(url, pending) = beginning.unwrap();
+        let Beginning::Go(url, pending) = beginning.unwrap() else { panic!("it is pushed") };
         (url, pending)
     }
 
@@ -143,6 +143,9 @@ impl Stage {
                     let answer = match exchange.endpoint() {
                         Endpoint::Token => token_answer(&token),
                         Endpoint::Userinfo => json(&self.userinfo),
+                        Endpoint::PushedAuthorizationRequest | Endpoint::Revocation => {
+                            panic!("a login asks no other endpoint")
+                        }
                     };
                     exchange.receive(answer, &keys(&self.keys), moment())
                 }
