@@ -49,6 +49,7 @@ fn each_floor_uses_what_it_may_and_no_more() {
         (
             "lychgate-oidc",
             &[
+                "aws-lc-rs",
                 "base64",
                 "http",
                 "jsonwebtoken",

@@ -53,6 +53,7 @@ pub mod discovery;
 mod exchange;
 mod id_token;
 mod json;
+pub mod jwe;
 mod jwks;
 mod jws;
 pub mod login;
@@ -71,6 +72,9 @@ pub use discovery::{DiscoveryError, Metadata};
 pub use exchange::{AwaitingKeys, Endpoint, Exchange, ExchangeError, SignedIn, Step};
 pub use id_token::IdTokenError;
 pub use json::MalformedJson;
+pub use jwe::{
+    ContentEncryption, DecryptionKey, DecryptionKeyError, Encryption, JweError, KeyManagement,
+};
 pub use jwks::{JwksError, KeySet};
 pub use jws::JwsError;
 pub use login::{
