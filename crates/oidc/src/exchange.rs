@@ -14,6 +14,7 @@ use http::{Request, Response, StatusCode};
 
 use crate::callback::MatchedCallback;
 use crate::claims::VerifiedClaims;
+use crate::consent::{self, ConsentError};
 use crate::discovery::Metadata;
 use crate::id_token::{self, Expected, IdTokenError};
 use crate::json::MalformedJson;
@@ -22,6 +23,7 @@ use crate::login::PendingLogin;
 use crate::moment::Moment;
 use crate::provider::Provider;
 use crate::refusal::ProviderRefusal;
+use crate::response::SubjectRule;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 use crate::tokens::{self, Tokens};
@@ -49,8 +51,9 @@ pub enum Step {
 pub struct SignedIn {
     /// What the provider asserts about them.
     pub claims: VerifiedClaims,
-    /// The ID token itself, which the provider wants back as a hint when they sign out.
-    pub id_token: Secret,
+    /// The ID token itself, which the provider wants back as a hint when they sign out. There is none where none
+    /// was agreed on.
+    pub id_token: Option<Secret>,
 }
 
 /// A question that is out at the provider.
@@ -59,10 +62,15 @@ pub struct Exchange {
     question: Question,
 }
 
-/// An ID token whose key we do not know.
+/// A token whose key we do not know.
 pub struct AwaitingKeys {
     parties: Parties,
-    answer: Box<TokenAnswer>,
+    unverified: Unverified,
+}
+
+enum Unverified {
+    IdToken(Box<TokenAnswer>),
+    Userinfo(Box<(SignedIn, Response<Vec<u8>>)>),
 }
 
 /// An endpoint of the provider that is asked from here, not through the browser.
@@ -113,39 +121,67 @@ impl Exchange {
         let now = moment.now;
         match self.question {
             Question::Tokens(login) => {
-                let tokens = Tokens::read(&response)?;
+                let provider = &self.parties.provider;
+                let tokens = Tokens::read(&response, provider, &login)?;
+                consent::check(
+                    &login.authorization_details(),
+                    &tokens.authorization_details,
+                    &provider.answers.consent_statuses,
+                )?;
                 let answer = TokenAnswer { login: *login, tokens };
                 match answer.verify(&self.parties, keys, now) {
-                    Ok(claims) => self.parties.believe_or_ask(claims, answer.tokens),
+                    Ok(claims) => self.parties.believe_or_ask(claims, answer.tokens, moment),
                     Err(error) if error.may_pass_with_newer_keys() => {
-                        let (parties, answer) = (self.parties, Box::new(answer));
-                        Ok(Step::NewerKeys(AwaitingKeys { parties, answer }))
+                        let unverified = Unverified::IdToken(Box::new(answer));
+                        Ok(Step::NewerKeys(AwaitingKeys { parties: self.parties, unverified }))
                     }
                     Err(error) => Err(error.into()),
                 }
             }
             Question::Claims(mut signed_in) => {
-                userinfo::add(&response, &mut signed_in.claims)?;
-                Ok(Step::Believe(signed_in))
+                let provider = &self.parties.provider;
+                match userinfo::add(&response, &mut signed_in.claims, provider, keys, now) {
+                    Ok(()) => self.parties.believe(*signed_in, moment),
+                    Err(ExchangeError::UserinfoToken(error))
+                        if error.may_pass_with_newer_keys() =>
+                    {
+                        let unverified = Unverified::Userinfo(Box::new((*signed_in, response)));
+                        Ok(Step::NewerKeys(AwaitingKeys { parties: self.parties, unverified }))
+                    }
+                    Err(error) => Err(error),
+                }
             }
         }
     }
 }
 
 impl AwaitingKeys {
-    /// Verifies the ID token with `keys`, which were fetched after it came or are as new as may be.
+    /// Verifies the token with `keys`, which were fetched after it came or are as new as may be.
     ///
     /// # Errors
     /// As [`Exchange::receive`]; a key that is still unknown is an error now.
     pub fn with_keys(self, keys: &KeySet, moment: Moment) -> Result<Step, ExchangeError> {
-        let claims = self.answer.verify(&self.parties, keys, moment.now)?;
-        self.parties.believe_or_ask(claims, self.answer.tokens)
+        match self.unverified {
+            Unverified::IdToken(answer) => {
+                let claims = answer.verify(&self.parties, keys, moment.now)?;
+                self.parties.believe_or_ask(claims, answer.tokens, moment)
+            }
+            Unverified::Userinfo(unverified) => {
+                let (mut signed_in, response) = *unverified;
+                let provider = &self.parties.provider;
+                userinfo::add(&response, &mut signed_in.claims, provider, keys, moment.now)?;
+                self.parties.believe(signed_in, moment)
+            }
+        }
     }
 }
 
 /// Why a sign-in ended without a person. Carries no token, code or body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExchangeError {
+    /// What was consented to is not what was asked for, or does not count yet.
+    #[error("the consent is refused")]
+    Consent(#[from] ConsentError),
     /// The ID token is not to be believed.
     #[error("the ID token is refused")]
     IdToken(#[from] IdTokenError),
@@ -183,6 +219,9 @@ pub enum ExchangeError {
         /// Which kind of redirect.
         status: StatusCode,
     },
+    /// The answer of the token endpoint is that to another login (CB-57).
+    #[error("`state` in the answer of the token endpoint is that of another login")]
+    StateDiffers,
     /// The endpoint failed, without a refusal that could be read.
     #[error("the {endpoint} endpoint answered {status}")]
     Status {
@@ -191,6 +230,9 @@ pub enum ExchangeError {
         /// What it answered.
         status: StatusCode,
     },
+    /// The claim that names the person is not there, or is nothing that could name anybody.
+    #[error("the provider does not say who signed in")]
+    SubjectMissing,
     /// The provider does not accept our registration or request: the operator must act.
     #[error("the token endpoint refused this client: {0}")]
     TokenClientRefused(ProviderRefusal),
@@ -209,12 +251,20 @@ pub enum ExchangeError {
         /// Who answered.
         endpoint: Endpoint,
     },
-    /// The userinfo endpoint answers with a signed token, which is not supported.
-    #[error("the userinfo endpoint answered with a signed token, which is not supported")]
+    /// The userinfo endpoint answers with a token, which was not agreed on.
+    #[error("the userinfo endpoint answered with a token, and none was agreed on")]
     UserinfoSigned,
     /// The userinfo endpoint speaks of someone else, or does not say of whom.
     #[error("the userinfo endpoint speaks of another person than the ID token")]
     UserinfoSubject,
+    /// The token that the userinfo endpoint answered with is not to be believed.
+    #[error("the token of the userinfo endpoint is refused")]
+    UserinfoToken(#[source] IdTokenError),
+    /// The userinfo endpoint answers in plain JSON, and a token was agreed on.
+    #[error(
+        "the userinfo endpoint answered without the signature or encryption that was agreed on"
+    )]
+    UserinfoUnsigned,
 }
 
 impl fmt::Display for Endpoint {
@@ -255,23 +305,42 @@ impl TokenAnswer {
             nonce: self.login.nonce(),
             access_token: self.tokens.access_token.as_ref(),
         };
-        id_token::verify(&self.tokens.id_token, &expected, keys, now)
+        match &self.tokens.id_token {
+            Some(token) => id_token::verify(token, &expected, keys, now),
+            None => Ok(VerifiedClaims::of_nobody(&parties.provider.issuer)),
+        }
     }
 }
 
 impl Parties {
     /// The end, or one more question.
-    fn believe_or_ask(self, claims: VerifiedClaims, tokens: Tokens) -> Result<Step, ExchangeError> {
-        let wanted = userinfo::is_wanted(&self.provider.userinfo, &claims);
+    fn believe_or_ask(
+        self,
+        claims: VerifiedClaims,
+        tokens: Tokens,
+        moment: Moment,
+    ) -> Result<Step, ExchangeError> {
+        let names = matches!(self.provider.answers.subject, SubjectRule::Claim(_));
+        let wanted = userinfo::is_wanted(&self.provider.userinfo, &claims)
+            || (tokens.id_token.is_none() && names);
         let signed_in = Box::new(SignedIn { claims, id_token: tokens.id_token });
         let Some(url) = self.metadata.userinfo_endpoint.as_ref().filter(|_| wanted) else {
-            return Ok(Step::Believe(signed_in));
+            return self.believe(*signed_in, moment);
         };
         let access_token =
             tokens.access_token.ok_or(ExchangeError::MemberMissing { member: "access_token" })?;
-        let request = userinfo::request(url, &access_token)?;
+        let request = userinfo::request(url, &access_token, &self.provider)?;
         let question = Question::Claims(signed_in);
         Ok(Step::Ask(request, Exchange { parties: self, question }))
+    }
+
+    /// The end: all that was to be asked is known.
+    fn believe(self, signed_in: SignedIn, mut moment: Moment) -> Result<Step, ExchangeError> {
+        let SignedIn { claims, id_token } = signed_in;
+        let claims = claims
+            .with_subject(&self.provider.answers.subject, moment.unique())
+            .ok_or(ExchangeError::SubjectMissing)?;
+        Ok(Step::Believe(Box::new(SignedIn { claims, id_token })))
     }
 }
 

@@ -253,7 +253,8 @@ pub(crate) fn decrypt(
     }
     // At most seven parts are cut, however many dots there are.
     let mut parts = token.splitn(7, '.');
-    let parts = (parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next());
+    let parts =
+        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next());
     let (Some(protected), Some(key), Some(iv), Some(text), Some(tag), None) = parts else {
         return Err(JweError::NotFiveParts);
     };
@@ -313,8 +314,7 @@ impl Header {
         let bytes = |member| -> Result<Vec<u8>, JweError> {
             text(&members, member)?.map_or(Ok(Vec::new()), decode)
         };
-        let key_management =
-            name("alg")?.parse().map_err(|UnknownName| JweError::Algorithm)?;
+        let key_management = name("alg")?.parse().map_err(|UnknownName| JweError::Algorithm)?;
         let content = name("enc")?.parse().map_err(|UnknownName| JweError::Algorithm)?;
         let ephemeral = match members.get("epk") {
             None => None,

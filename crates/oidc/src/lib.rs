@@ -49,6 +49,7 @@
 
 mod callback;
 mod claims;
+mod consent;
 pub mod discovery;
 mod exchange;
 mod id_token;
@@ -61,13 +62,18 @@ pub mod logout;
 mod moment;
 mod provider;
 mod refusal;
+mod response;
 mod secret;
 mod time;
 mod tokens;
 mod userinfo;
 
-pub use callback::{Callback, CallbackError, MatchedCallback};
+pub use callback::{
+    AuthorizationResponse, CALLBACK_BYTES_MAX, Callback, CallbackError, MatchedCallback,
+    SIGNED_CALLBACK_BYTES_MAX, SignedResponse,
+};
 pub use claims::VerifiedClaims;
+pub use consent::ConsentError;
 pub use discovery::{DiscoveryError, Metadata};
 pub use exchange::{AwaitingKeys, Endpoint, Exchange, ExchangeError, SignedIn, Step};
 pub use id_token::IdTokenError;
@@ -87,5 +93,6 @@ pub use provider::{
     Userinfo,
 };
 pub use refusal::{KnownError, ProviderRefusal, RefusalCode};
+pub use response::{AnswerRules, IssuerParameter, ResponseMode, SubjectRule, SubjectType};
 pub use secret::Secret;
 pub use time::Timestamp;

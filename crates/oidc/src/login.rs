@@ -20,6 +20,7 @@ use zeroize::ZeroizeOnDrop;
 use crate::discovery::Metadata;
 use crate::moment::Moment;
 use crate::provider::Provider;
+use crate::response::ResponseMode;
 use crate::secret::{self, Secret};
 use crate::time::Timestamp;
 
@@ -53,6 +54,12 @@ pub fn begin(
             .append_pair("nonce", nonce.expose())
             .append_pair("code_challenge", &challenge(verifier.expose()))
             .append_pair("code_challenge_method", "S256");
+        if provider.answers.mode != ResponseMode::Query {
+            query.append_pair("response_mode", provider.answers.mode.as_str());
+        }
+        if let Some(hint) = &request.id_token_hint {
+            query.append_pair("id_token_hint", hint.expose());
+        }
         if let Some(seconds) = provider.authorization.max_age {
             query.append_pair("max_age", &seconds.to_string());
         }
@@ -76,6 +83,7 @@ pub fn begin(
         nonce,
         verifier,
         begun_at: moment.now,
+        authorization_details: String::new(),
     };
     Ok(Beginning::Go(AuthorizationUrl(url), pending))
 }
@@ -99,6 +107,9 @@ pub struct LoginRequest {
     pub prompt: Option<String>,
     /// `login_hint`: whom the provider should expect.
     pub login_hint: Option<String>,
+    /// `id_token_hint`: an ID token of the person who is expected. Only with `prompt` `none`, since a URL with a
+    /// token in it is shown to nobody else then.
+    pub id_token_hint: Option<Secret>,
     /// `ui_locales`: languages in order of preference, separated by spaces.
     pub ui_locales: Option<String>,
 }
@@ -141,6 +152,8 @@ pub struct PendingLogin {
     #[serde(with = "secret::sealed")]
     verifier: Secret,
     begun_at: Timestamp,
+    /// The `authorization_details` that were sent, as JSON text; empty when there were none.
+    authorization_details: String,
 }
 
 impl PendingLogin {
@@ -174,6 +187,12 @@ impl PendingLogin {
 
     pub(crate) const fn verifier(&self) -> &Secret {
         &self.verifier
+    }
+
+    /// What was asked to be authorized.
+    pub(crate) fn authorization_details(&self) -> Vec<serde_json::Value> {
+        // It is what we wrote ourselves, and sealed since.
+        serde_json::from_str(&self.authorization_details).unwrap_or_default()
     }
 
     /// Whether this login began at `provider`, as it is configured now.

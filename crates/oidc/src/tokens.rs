@@ -17,9 +17,10 @@ use crate::callback::MatchedCallback;
 use crate::discovery::Metadata;
 use crate::exchange::{Endpoint, ExchangeError};
 use crate::json::{self, Object};
+use crate::login::PendingLogin;
 use crate::provider::{ClientAuth, Provider, SecretMethod};
 use crate::refusal::{KnownError, ProviderRefusal};
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
 
 /// How long an answer may be.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -93,8 +94,11 @@ fn basic(client_id: &str, secret: &Secret) -> Option<HeaderValue> {
 
 /// The tokens of one sign-in.
 pub(crate) struct Tokens {
-    pub(crate) id_token: Secret,
+    /// Not there where none was agreed on, whatever came (CB-55).
+    pub(crate) id_token: Option<Secret>,
     pub(crate) access_token: Option<Secret>,
+    /// What was granted, if the answer says so.
+    pub(crate) authorization_details: Vec<Value>,
 }
 
 impl Tokens {
@@ -102,7 +106,13 @@ impl Tokens {
     ///
     /// An access token must be of type `Bearer`, in any case; there may be none, since some
     /// providers give one only for scopes beyond `openid`. Unknown members are ignored.
-    pub(crate) fn read(response: &Response<Vec<u8>>) -> Result<Self, ExchangeError> {
+    ///
+    /// `login` is the one that the code belongs to: a `state` in the answer has to be its own (CB-57).
+    pub(crate) fn read(
+        response: &Response<Vec<u8>>,
+        provider: &Provider,
+        login: &PendingLogin,
+    ) -> Result<Self, ExchangeError> {
         let endpoint = Endpoint::Token;
         if let Some(refused) = refusal(response) {
             return Err(refused);
@@ -110,8 +120,27 @@ impl Tokens {
         check_status(endpoint, response.status())?;
         let answer = object(endpoint, response)?;
 
-        let id_token = required_text(&answer, "id_token")?;
-        let access_token = text(&answer, "access_token")?;
+        let id_token = match provider.id_token.required {
+            true => Some(required_text(&answer, "id_token")?),
+            false => None,
+        };
+        let access_token = match &id_token {
+            Some(_) => text(&answer, "access_token")?,
+            // Without an ID token there has to be something that the provider stands for (CB-50).
+            None => Some(required_text(&answer, "access_token")?),
+        };
+        if let Some(state) = text(&answer, "state")?
+            && !secret::same(state, login.state())
+        {
+            return Err(ExchangeError::StateDiffers);
+        }
+        let authorization_details = match answer.get("authorization_details") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(details)) => details.clone(),
+            Some(_) => {
+                return Err(ExchangeError::MemberMalformed { member: "authorization_details" });
+            }
+        };
         if let Some(access_token) = access_token {
             if !required_text(&answer, "token_type")?.eq_ignore_ascii_case("Bearer") {
                 return Err(ExchangeError::TokenType);
@@ -121,7 +150,11 @@ impl Tokens {
                 return Err(ExchangeError::MemberMalformed { member: "access_token" });
             }
         }
-        Ok(Self { id_token: Secret::new(id_token), access_token: access_token.map(Secret::new) })
+        Ok(Self {
+            id_token: id_token.map(Secret::new),
+            access_token: access_token.map(Secret::new),
+            authorization_details,
+        })
     }
 }
 
@@ -133,7 +166,8 @@ fn refusal(response: &Response<Vec<u8>>) -> Option<ExchangeError> {
     let answer = object(Endpoint::Token, response).ok()?;
     let code = answer.get("error")?.as_str()?;
     let description = answer.get("error_description").and_then(Value::as_str);
-    let refusal = ProviderRefusal::new(code, description);
+    let refusal =
+        ProviderRefusal::new(code, description, answer.get("error_uri").and_then(Value::as_str));
     Some(match refusal.error.known() {
         Some(KnownError::InvalidGrant) => ExchangeError::TokenGrantRefused(refusal),
         Some(known) if known.concerns_the_operator() => ExchangeError::TokenClientRefused(refusal),

@@ -87,7 +87,8 @@ fn a_token_that_was_changed_is_not_opened() {
 #[test]
 fn a_header_with_anything_dangerous_is_refused() {
     let with = |header: Value| {
-        let (_, rest) = any_token().split_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let (_, rest) =
+            any_token().split_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
         open(&format!("{}.{rest}", URL_SAFE_NO_PAD.encode(header.to_string()))).err()
     };
     let member = |member| Some(JweError::HeaderMember { member });

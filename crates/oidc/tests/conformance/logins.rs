@@ -18,6 +18,7 @@ fn a_login_asks_for_a_code_and_binds_it_three_times() {
         prompt: Some("none".to_owned()),
         login_hint: Some("ada@example.com".to_owned()),
         ui_locales: Some("pt-BR en".to_owned()),
+        id_token_hint: None,
     };
 
     let (url, pending) = stage.begin_with(&request, [7; 96].into());
