@@ -40,6 +40,7 @@ enum Attribute {
     Name,
     Provider,
     Subject,
+    SubjectType,
     User,
 }
 
@@ -59,7 +60,7 @@ pub struct TemplateError {
     pub problem: String,
 }
 
-const ATTRIBUTES: &str = "`user`, `email`, `name`, `groups`, `subject`, `issuer`, `provider`, `claims.NAME` or `secret.NAME`";
+const ATTRIBUTES: &str = "`user`, `email`, `name`, `groups`, `subject`, `subject_type`, `issuer`, `provider`, `claims.NAME` or `secret.NAME`";
 
 impl Template {
     /// Reads a template. `secret` finds the route's secrets by name.
@@ -157,6 +158,7 @@ impl Part {
             "name" => Attribute::Name,
             "provider" => Attribute::Provider,
             "subject" => Attribute::Subject,
+            "subject_type" => Attribute::SubjectType,
             "user" => Attribute::User,
             other => {
                 if let Some(claim) = other.strip_prefix("claims.").filter(|claim| !claim.is_empty())
@@ -244,6 +246,10 @@ impl Hole {
                 one = [identity.subject().to_owned()];
                 &one
             }
+            Attribute::SubjectType => {
+                one = [identity.subject_type().as_str().to_owned()];
+                &one
+            }
             Attribute::User => {
                 one = [identity.user().to_owned()];
                 &one
@@ -317,6 +323,7 @@ mod tests {
             ("{user | base64}", "YWRh"),
             ("{claims.amr}", "pwd"),
             ("{claims.missing}", ""),
+            ("{subject_type}", "claim"),
             ("{{literal}}", "{literal}"),
             ("{provider} {issuer} {subject} {name}", "corp https://id.test sub-ada ada example"),
         ] {

@@ -8,6 +8,8 @@
 
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::jwe::Encryption;
 use crate::provider::{Algorithm, UnknownName};
 
@@ -128,7 +130,7 @@ impl Default for SubjectRule {
 }
 
 /// What a subject rests on. Whoever is told the subject has to be told this as well: a pseudonym is no account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SubjectType {
     /// A claim of a verified ID token.
     Claim,

@@ -12,7 +12,7 @@ use lychgate_gateway::path::PathPattern;
 use lychgate_gateway::policy::{Condition, Entry, Policy};
 use lychgate_gateway::route::{Access, Route, Routes, Rule};
 use lychgate_gateway::seal::{Key, KeyRing};
-use lychgate_gateway::settings::{ClaimNames, SessionLimits, SignInProvider};
+use lychgate_gateway::settings::{ClaimNames, SessionLimits, SignInProvider, SignInRules};
 use lychgate_gateway::template::Template;
 use lychgate_oidc::{ClientAuth, Secret};
 use url::Url;
@@ -182,6 +182,7 @@ impl Plan {
             kept_claims: Vec::new(),
             groups_scope_if_offered: false,
             redirect_uri: self.redirect_uri.map(|url| Url::parse(url).expect("a URL")),
+            sign_in: SignInRules::default(),
         }
     }
 }
