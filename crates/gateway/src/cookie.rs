@@ -23,6 +23,9 @@ const PARTS_MAX: usize = 3;
 /// Browsers clamp `Max-Age` to 400 days; so do we, and no number overflows on the way.
 const MAX_AGE_MAX: Duration = Duration::from_secs(400 * 24 * 3600);
 
+/// How long it is remembered where somebody signed in.
+const CHOICE_REMEMBERED: Duration = Duration::from_secs(180 * 24 * 3600);
+
 /// How the operator wants cookies to be named and scoped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieNames {
@@ -57,6 +60,7 @@ pub struct Cookies {
     session: String,
     login_prefix: String,
     logout: String,
+    choice: String,
     base: String,
     place: String,
     domain: Option<String>,
@@ -97,6 +101,7 @@ impl Cookies {
             session: format!("{prefix}{base}"),
             login_prefix: format!("{host}{base}-login-"),
             logout: format!("{prefix}{base}-logout"),
+            choice: format!("{host}{base}-provider"),
             base: base.clone(),
             place: names.domain.clone().unwrap_or_else(|| origin.as_str().to_owned()),
             domain: names.domain.clone(),
@@ -164,6 +169,11 @@ impl Cookies {
         find(headers, &self.logout)
     }
 
+    /// Where this browser signed in last, as [`set_choice`](Self::set_choice) wrote it. Anybody can write it.
+    pub fn choice(&self, headers: &HeaderMap) -> Found {
+        find(headers, &self.choice)
+    }
+
     /// The logins that the browser has under way: ids and sealed values, in the order sent.
     pub fn logins<'a>(
         &'a self,
@@ -225,9 +235,22 @@ impl Cookies {
             .filter_map(|name| self.line(name, String::new(), None, Scope::Session))
     }
 
-    /// The `Set-Cookie` line of one login under way.
-    pub fn set_login(&self, id: &str, sealed: String, max_age: Duration) -> Option<HeaderValue> {
-        self.line(self.login_name(id), sealed, Some(max_age), Scope::Login)
+    /// The `Set-Cookie` line of one login under way. With `posted`, it comes back with a form that the
+    /// provider's site posts.
+    pub fn set_login(
+        &self,
+        id: &str,
+        sealed: String,
+        max_age: Duration,
+        posted: bool,
+    ) -> Option<HeaderValue> {
+        let scope = if posted { Scope::PostedLogin } else { Scope::Login };
+        self.line(self.login_name(id), sealed, Some(max_age), scope)
+    }
+
+    /// The `Set-Cookie` line that remembers where this browser signed in last.
+    pub fn set_choice(&self, choice: String) -> Option<HeaderValue> {
+        self.line(self.choice.clone(), choice, Some(CHOICE_REMEMBERED), Scope::Login)
     }
 
     /// The `Set-Cookie` line that forgets one login.
@@ -266,6 +289,8 @@ impl Cookies {
         cookie = match scope {
             // A login and a sign-out return by a link from the provider's site, which `Strict` would not survive.
             Scope::Login | Scope::Logout => cookie.same_site(SameSite::Lax),
+            // A form that another site posts carries nothing else; browsers take it on https alone.
+            Scope::PostedLogin => cookie.same_site(SameSite::None),
             Scope::Session => cookie.same_site(self.same_site),
         };
         if let (Scope::Logout | Scope::Session, Some(domain)) = (scope, &self.domain) {
@@ -343,6 +368,8 @@ pub enum ForUpstream {
 enum Scope {
     /// At the host where people sign in, only.
     Login,
+    /// The same, for a provider that posts its answer.
+    PostedLogin,
     /// As wide as the session.
     Logout,
     Session,
@@ -446,7 +473,8 @@ mod tests {
         let lines = cookies.set_session("abc", Duration::from_secs(60), &HeaderMap::new()).unwrap();
         let expected = "__Secure-lychgate=abc; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.com; Max-Age=60";
         assert_eq!(lines, [expected]);
-        let login = cookies.set_login("id", "abc".to_owned(), Duration::from_secs(60)).unwrap();
+        let login =
+            cookies.set_login("id", "abc".to_owned(), Duration::from_secs(60), false).unwrap();
         assert_eq!(
             login,
             "__Host-lychgate-login-id=abc; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=60"

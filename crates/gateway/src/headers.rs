@@ -72,6 +72,7 @@ pub const PRESETS: &[Preset] = &[
             ("x-forwarded-email", "{email}"),
             ("x-forwarded-groups", "{groups | join(',')}"),
             ("x-forwarded-preferred-username", "{user}"),
+            ("x-forwarded-subject-type", "{subject_type}"),
         ],
     },
     Preset {

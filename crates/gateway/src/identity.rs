@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use lychgate_oidc::{SignedIn, VerifiedClaims};
+use lychgate_oidc::{SignedIn, SubjectType, VerifiedClaims};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::SignInProvider;
@@ -15,6 +15,7 @@ pub struct Identity {
     provider: String,
     issuer: String,
     subject: String,
+    subject_type: SubjectType,
     user: String,
     name: Option<String>,
     email: Option<String>,
@@ -87,6 +88,7 @@ impl Identity {
             provider: provider.registration.name.clone(),
             issuer: claims.issuer().to_owned(),
             subject: claims.subject().to_owned(),
+            subject_type: claims.subject_type(),
             user,
             name: text(&names.name),
             email,
@@ -148,6 +150,11 @@ impl Identity {
         &self.subject
     }
 
+    /// What the subject rests on: a pseudonym is somebody else in every session.
+    pub fn subject_type(&self) -> SubjectType {
+        self.subject_type
+    }
+
     /// The user name that the application is told.
     pub fn user(&self) -> &str {
         &self.user
@@ -199,6 +206,7 @@ pub(crate) mod tests {
             provider: "corp".to_owned(),
             issuer: "https://id.test".to_owned(),
             subject: format!("sub-{user}"),
+            subject_type: SubjectType::Claim,
             user: user.to_owned(),
             name: Some(format!("{user} example")),
             email: Some(format!("{user}@example.com")),

@@ -285,6 +285,10 @@ pub struct Words {
     pub provider_code: Option<String>,
     /// The provider's description: foreign text, to be shown as such.
     pub provider_text: Option<String>,
+    /// Where the provider says more, if it is a place that the operator listed.
+    pub provider_link: Option<Url>,
+    /// Whether trying again can help, where the provider's error tells (CB-43).
+    pub retryable: Option<bool>,
 }
 
 impl Refusal {

@@ -52,6 +52,8 @@ pub struct Request<'a> {
     pub query: Option<&'a str>,
     /// The headers.
     pub headers: &'a HeaderMap,
+    /// The body, where the door has read it: for the few pages of ours that take a form.
+    pub body: Option<&'a [u8]>,
     /// Where it comes from.
     pub client: ClientAddress,
     /// The believed addresses on the way, the client first.
@@ -131,6 +133,7 @@ impl<'a> Request<'a> {
             path: CanonicalPath::parse(path)?,
             query,
             headers: received.headers,
+            body: None,
             client: ClientAddress(origin.client),
             via: origin.path,
             transport: received.transport,
@@ -149,11 +152,34 @@ impl<'a> Request<'a> {
 
     /// The decoded value of a query parameter of ours. `None` when it is absent or given twice.
     pub fn parameter(&self, name: &str) -> Option<String> {
-        let mut values = url::form_urlencoded::parse(self.query.unwrap_or_default().as_bytes())
-            .filter(|(found, _)| found == name)
-            .map(|(_, value)| value.into_owned());
-        values.next().filter(|_| values.next().is_none())
+        only_value(self.query.unwrap_or_default(), name)
     }
+
+    /// What came as a form, undecoded: text, and declared as such. Nothing in the query counts beside it.
+    pub fn form(&self) -> Option<&'a str> {
+        let declared = self.headers.get(http::header::CONTENT_TYPE)?.to_str().ok()?;
+        let media_type = declared.split(';').next().unwrap_or(declared).trim();
+        if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return None;
+        }
+        std::str::from_utf8(self.body?).ok()
+    }
+
+    /// The decoded value of a parameter of ours, from the form of a POST, from the query otherwise.
+    pub fn field(&self, name: &str) -> Option<String> {
+        if *self.method == Method::POST {
+            return only_value(self.form()?, name);
+        }
+        self.parameter(name)
+    }
+}
+
+/// The decoded value of the one parameter of this name (A2).
+fn only_value(parameters: &str, name: &str) -> Option<String> {
+    let mut values = url::form_urlencoded::parse(parameters.as_bytes())
+        .filter(|(found, _)| found == name)
+        .map(|(_, value)| value.into_owned());
+    values.next().filter(|_| values.next().is_none())
 }
 
 /// T-14: an id that somebody else made is taken when it cannot do harm in a log.

@@ -41,6 +41,7 @@ enum Attribute {
     Name,
     Provider,
     Subject,
+    SubjectType,
     User,
 }
 
@@ -60,7 +61,7 @@ pub struct TemplateError {
     pub problem: String,
 }
 
-const ATTRIBUTES: &str = "`user`, `email`, `name`, `groups`, `subject`, `issuer`, `provider`, `access_token`, `claims.NAME` or `secret.NAME`";
+const ATTRIBUTES: &str = "`user`, `email`, `name`, `groups`, `subject`, `subject_type`, `issuer`, `provider`, `access_token`, `claims.NAME` or `secret.NAME`";
 
 /// Somebody who is signed in, as headers may speak of them.
 #[derive(Clone, Copy, Debug)]
@@ -184,6 +185,7 @@ impl Part {
             "name" => Attribute::Name,
             "provider" => Attribute::Provider,
             "subject" => Attribute::Subject,
+            "subject_type" => Attribute::SubjectType,
             "user" => Attribute::User,
             other => {
                 if let Some(claim) = other.strip_prefix("claims.").filter(|claim| !claim.is_empty())
@@ -275,6 +277,10 @@ impl Hole {
                 one = [identity.subject().to_owned()];
                 &one
             }
+            Attribute::SubjectType => {
+                one = [identity.subject_type().as_str().to_owned()];
+                &one
+            }
             Attribute::User => {
                 one = [identity.user().to_owned()];
                 &one
@@ -348,6 +354,7 @@ mod tests {
             ("{user | base64}", "YWRh"),
             ("{claims.amr}", "pwd"),
             ("{claims.missing}", ""),
+            ("{subject_type}", "claim"),
             ("{{literal}}", "{literal}"),
             ("{provider} {issuer} {subject} {name}", "corp https://id.test sub-ada ada example"),
         ] {

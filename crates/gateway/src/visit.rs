@@ -13,14 +13,16 @@ mod sign_out;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use lychgate_oidc::Timestamp;
+use lychgate_oidc::{CALLBACK_BYTES_MAX, SIGNED_CALLBACK_BYTES_MAX, Timestamp};
 
 use crate::client::Client;
 use crate::cookie::{Cookies, Found as FoundCookie};
 use crate::endpoint::Endpoint;
 use crate::headers::{Forwarding, HeaderEdits, Stripped};
+use crate::login_state::LoginId;
 use crate::origin::PublicOrigin;
 use crate::outcome::{
     Admission, Answer, Asset, DecisionWord, Event, Outcome, Page, Record, Refusal, Verdict, Words,
@@ -33,6 +35,9 @@ use crate::seal::{Binding, ProviderTag, Purpose, SEAL_ENTROPY_BYTES};
 use crate::session::{NoSession, Session};
 use crate::settings::{Settings, SignInProvider};
 use crate::world::World;
+
+/// How long a browser keeps a session that is over, to ask the provider about it without asking the person.
+const REMEMBERED_WHEN_OVER: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Everything that decides about visits. Built once; asked by every door.
 #[derive(Debug)]
@@ -54,6 +59,13 @@ struct Site {
 struct Provider {
     settings: SignInProvider,
     tag: ProviderTag,
+}
+
+impl Provider {
+    /// What a browser remembers it by: nobody else learns from it where somebody has an account.
+    fn mark(&self) -> String {
+        LoginId::of(&self.settings.registration.name).text()
+    }
 }
 
 /// A session that counts, and what the browser has to be told about it.
@@ -194,10 +206,10 @@ impl Gateway {
         now: Timestamp,
     ) -> Outcome {
         let allowed = match endpoint {
-            Endpoint::Callback => "GET",
+            Endpoint::Callback => self.callback_methods(request, site),
+            Endpoint::Login => "GET, HEAD, POST",
             Endpoint::Logout => "GET, POST",
             Endpoint::Account
-            | Endpoint::Login
             | Endpoint::Me
             | Endpoint::Script
             | Endpoint::SignedOut
@@ -225,6 +237,34 @@ impl Gateway {
             Endpoint::SignedOut => self.signed_out(request, site, now),
             Endpoint::Style => Outcome::answer(Answer::Asset(Asset::Style)),
             Endpoint::Unknown => Outcome::refuse(Refusal::new(Reason::NotFound, request.kind)),
+        }
+    }
+
+    /// How an answer may come to this address (CB-24).
+    fn callback_methods(&self, request: &Request<'_>, site: &Site) -> &'static str {
+        let posted = |provider: &Provider| provider.settings.registration.answers.mode.is_posted();
+        match (
+            self.providers_at(request, site).any(posted),
+            self.providers_at(request, site).any(|provider| !posted(provider)),
+        ) {
+            (true, true) => "GET, POST",
+            (true, false) => "POST",
+            (false, _) => "GET",
+        }
+    }
+
+    /// How many bytes of this request's body are wanted here: the few pages of ours that take a form.
+    pub fn form_bytes_max(&self, request: &Request<'_>) -> Option<usize> {
+        if *request.method != Method::POST {
+            return None;
+        }
+        let site = self.sites.get(&request.authority)?;
+        match self.endpoint(request, site)? {
+            Endpoint::Callback if self.callback_methods(request, site) != "GET" => {
+                Some(SIGNED_CALLBACK_BYTES_MAX)
+            }
+            Endpoint::Login => Some(CALLBACK_BYTES_MAX),
+            _ => None,
         }
     }
 
@@ -351,10 +391,15 @@ impl Gateway {
             let sign_in = Some(self.login_link(site, &back, &[]));
             Outcome::refuse(Refusal { sign_in, ..refusal })
         };
-        if !matches!(
-            challenge.because,
-            NoSession::NoCookie | NoSession::OtherProvider | NoSession::Unconfirmed
-        ) {
+        let kept = match challenge.because {
+            NoSession::NoCookie | NoSession::OtherProvider | NoSession::Unconfirmed => true,
+            // What is over is what a silent sign-in begins with (CB-45).
+            NoSession::Expired | NoSession::Idle => {
+                self.providers.iter().any(|provider| provider.settings.sign_in.silent_login)
+            }
+            NoSession::Ended | NoSession::SignedOut | NoSession::Unreadable => false,
+        };
+        if !kept {
             outcome.cookies.extend(site.cookies.clear_session(request.headers));
         }
         outcome.record.route = Some(Arc::clone(challenge.rule.route()));
@@ -474,7 +519,11 @@ impl Gateway {
             },
             session,
         );
-        site.cookies.set_session(&sealed, session.remaining(now), sent)
+        let over = match provider.settings.sign_in.silent_login {
+            true => REMEMBERED_WHEN_OVER,
+            false => Duration::ZERO,
+        };
+        site.cookies.set_session(&sealed, session.remaining(now) + over, sent)
     }
 
     fn seal<W: World>(

@@ -7,10 +7,15 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::json::Object;
+use crate::response::{SubjectRule, SubjectType};
 use crate::time::Timestamp;
 
+/// How long a subject may be (OIDC Core §2).
+pub(crate) const SUBJECT_BYTES_MAX: usize = 255;
+
 /// Claims of an ID token that passed every step of verification, and what the userinfo endpoint
-/// added to them.
+/// added to them. Where there is no ID token by agreement, they rest on less, and
+/// [`subject_type`](Self::subject_type) says on what.
 ///
 /// Only a completed [`Exchange`](crate::Exchange) makes them. The pair of
 /// [`issuer`](Self::issuer) and [`subject`](Self::subject) names a person; nothing else does.
@@ -18,6 +23,7 @@ use crate::time::Timestamp;
 pub struct VerifiedClaims {
     pub(crate) issuer: String,
     pub(crate) subject: String,
+    pub(crate) subject_type: SubjectType,
     pub(crate) auth_time: Option<Timestamp>,
     /// Every claim by name, those above included.
     pub(crate) members: Object,
@@ -29,6 +35,7 @@ impl VerifiedClaims {
         Self {
             issuer: issuer.to_owned(),
             subject: subject.to_owned(),
+            subject_type: SubjectType::Claim,
             auth_time: None,
             members: [("sub".to_owned(), subject.into()), ("iss".to_owned(), issuer.into())]
                 .into_iter()
@@ -47,6 +54,48 @@ impl VerifiedClaims {
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
+    }
+
+    /// What the subject rests on.
+    #[must_use]
+    pub const fn subject_type(&self) -> SubjectType {
+        self.subject_type
+    }
+
+    /// Somebody of whom nothing is known but that they signed in.
+    pub(crate) fn of_nobody(issuer: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            subject: String::new(),
+            subject_type: SubjectType::Lookup,
+            auth_time: None,
+            members: Object::new(),
+        }
+    }
+
+    /// Makes the subject what `rule` says it is; `fresh` is a value that nobody has seen before. `None`: the
+    /// claim is not there, or cannot be a subject.
+    pub(crate) fn with_subject(mut self, rule: &SubjectRule, fresh: String) -> Option<Self> {
+        match rule {
+            SubjectRule::Claim(path) if path == "sub" && !self.subject.is_empty() => {}
+            SubjectRule::Claim(path) => {
+                self.subject = match self.value(path)? {
+                    Value::String(text) => text.clone(),
+                    // Some number their people. A fraction would be read differently by others.
+                    Value::Number(number) if !number.is_f64() => number.to_string(),
+                    _ => return None,
+                };
+            }
+            SubjectRule::Pseudonymous => {
+                self.subject_type = SubjectType::Pseudonymous;
+                // Whatever named the person would undo it.
+                self.members.insert("sub".to_owned(), Value::String(fresh.clone()));
+                self.subject = fresh;
+            }
+        }
+        let well_formed = (1..=SUBJECT_BYTES_MAX).contains(&self.subject.len())
+            && self.subject.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control());
+        well_formed.then_some(self)
     }
 
     /// When the person last proved who they are. Always there when `max_age` is configured.
@@ -139,6 +188,7 @@ mod tests {
         VerifiedClaims {
             issuer: "https://idp.example".to_owned(),
             subject: "ada".to_owned(),
+            subject_type: SubjectType::Claim,
             auth_time: None,
             members,
         }

@@ -15,6 +15,7 @@ use http::{Request, Response, StatusCode};
 use crate::callback::MatchedCallback;
 use crate::claims::VerifiedClaims;
 use crate::client_auth::ClientAuthError;
+use crate::consent::{self, ConsentError};
 use crate::discovery::Metadata;
 use crate::dpop;
 use crate::grant::{Grant, Held};
@@ -25,6 +26,7 @@ use crate::login::PendingLogin;
 use crate::moment::Moment;
 use crate::provider::Provider;
 use crate::refusal::ProviderRefusal;
+use crate::response::SubjectRule;
 use crate::secret::{self, Secret};
 use crate::time::Timestamp;
 use crate::tokens::{self, Tokens};
@@ -55,7 +57,8 @@ pub struct SignedIn {
     /// Whether these are all their claims. After a refresh that brought no ID token they are only those that
     /// were asked for again.
     pub complete: bool,
-    /// The ID token itself, which the provider wants back as a hint when they sign out. A refresh may bring none.
+    /// The ID token itself, which the provider wants back as a hint when they sign out. There is none where none
+    /// was agreed on, and a refresh may bring none.
     pub id_token: Option<Secret>,
     /// What we may do for them, and for how long.
     pub grant: Grant,
@@ -67,10 +70,15 @@ pub struct Exchange {
     question: Question,
 }
 
-/// An ID token whose key we do not know.
+/// A token whose key we do not know.
 pub struct AwaitingKeys {
     parties: Parties,
-    answer: Box<TokenAnswer>,
+    unverified: Unverified,
+}
+
+enum Unverified {
+    IdToken(Box<TokenAnswer>),
+    Userinfo(Box<(SignedIn, Response<Vec<u8>>)>),
 }
 
 /// An endpoint of the provider that is asked from here, not through the browser.
@@ -96,7 +104,7 @@ impl Step {
         let MatchedCallback { code, login } = callback;
         let origin = Origin::Login { code, login };
         let asked = Box::new(TokenQuestion { origin, asked_for_nonce: false });
-        Parties { provider, metadata }.ask_for_tokens(asked, None, moment)
+        Parties { provider, metadata, refreshed: None }.ask_for_tokens(asked, None, moment)
     }
 
     pub(crate) fn refresh(
@@ -107,7 +115,7 @@ impl Step {
     ) -> Result<Self, ExchangeError> {
         let origin = Origin::Refresh(held);
         let asked = Box::new(TokenQuestion { origin, asked_for_nonce: false });
-        Parties { provider, metadata }.ask_for_tokens(asked, None, moment)
+        Parties { provider, metadata, refreshed: None }.ask_for_tokens(asked, None, moment)
     }
 }
 
@@ -142,19 +150,23 @@ impl Exchange {
                     asked.asked_for_nonce = true;
                     return self.parties.ask_for_tokens(asked, Some(nonce), moment);
                 }
-                let tokens = Tokens::read(&response, self.parties.provider.token_type(), now)?;
-                let refreshes = matches!(asked.origin, Origin::Refresh(_));
-                if refreshes && tokens.grant.access_token().is_none() {
-                    return Err(ExchangeError::MemberMissing { member: "access_token" });
+                let provider = &self.parties.provider;
+                let tokens = Tokens::read(&response, provider, asked.origin.login(), now)?;
+                if let Some(login) = asked.origin.login() {
+                    consent::check(
+                        &login.authorization_details(),
+                        &tokens.authorization_details,
+                        &provider.answers.consent_statuses,
+                    )?;
                 }
                 let answer = TokenAnswer { origin: asked.origin, tokens };
                 match answer.verify(&self.parties, keys, now) {
                     Ok(claims) => self.parties.believe_or_ask(claims, answer, moment),
-                    Err(ExchangeError::IdToken(error)) if error.may_pass_with_newer_keys() => {
-                        let (parties, answer) = (self.parties, Box::new(answer));
-                        Ok(Step::NewerKeys(AwaitingKeys { parties, answer }))
+                    Err(error) if error.may_pass_with_newer_keys() => {
+                        let unverified = Unverified::IdToken(Box::new(answer));
+                        Ok(Step::NewerKeys(AwaitingKeys { parties: self.parties, unverified }))
                     }
-                    Err(error) => Err(error),
+                    Err(error) => Err(error.into()),
                 }
             }
             Question::Claims(mut signed_in, access_token, asked_for_nonce) => {
@@ -168,21 +180,40 @@ impl Exchange {
                         moment,
                     );
                 }
-                userinfo::add(&response, &mut signed_in.claims)?;
-                Ok(Step::Believe(signed_in))
+                let provider = &self.parties.provider;
+                match userinfo::add(&response, &mut signed_in.claims, provider, keys, now) {
+                    Ok(()) => self.parties.believe(*signed_in, moment),
+                    Err(ExchangeError::UserinfoToken(error))
+                        if error.may_pass_with_newer_keys() =>
+                    {
+                        let unverified = Unverified::Userinfo(Box::new((*signed_in, response)));
+                        Ok(Step::NewerKeys(AwaitingKeys { parties: self.parties, unverified }))
+                    }
+                    Err(error) => Err(error),
+                }
             }
         }
     }
 }
 
 impl AwaitingKeys {
-    /// Verifies the ID token with `keys`, which were fetched after it came or are as new as may be.
+    /// Verifies the token with `keys`, which were fetched after it came or are as new as may be.
     ///
     /// # Errors
     /// As [`Exchange::receive`]; a key that is still unknown is an error now.
     pub fn with_keys(self, keys: &KeySet, moment: Moment) -> Result<Step, ExchangeError> {
-        let claims = self.answer.verify(&self.parties, keys, moment.now)?;
-        self.parties.believe_or_ask(claims, *self.answer, moment)
+        match self.unverified {
+            Unverified::IdToken(answer) => {
+                let claims = answer.verify(&self.parties, keys, moment.now)?;
+                self.parties.believe_or_ask(claims, *answer, moment)
+            }
+            Unverified::Userinfo(unverified) => {
+                let (mut signed_in, response) = *unverified;
+                let provider = &self.parties.provider;
+                userinfo::add(&response, &mut signed_in.claims, provider, keys, moment.now)?;
+                self.parties.believe(signed_in, moment)
+            }
+        }
     }
 }
 
@@ -192,6 +223,9 @@ pub enum ExchangeError {
     /// A request cannot be made.
     #[error("the provider cannot be asked")]
     ClientAuth(#[from] ClientAuthError),
+    /// What was consented to is not what was asked for, or does not count yet.
+    #[error("the consent is refused")]
+    Consent(#[from] ConsentError),
     /// The ID token is not to be believed.
     #[error("the ID token is refused")]
     IdToken(#[from] IdTokenError),
@@ -232,6 +266,9 @@ pub enum ExchangeError {
         /// Which kind of redirect.
         status: StatusCode,
     },
+    /// The answer of the token endpoint is that to another login (CB-57).
+    #[error("`state` in the answer of the token endpoint is that of another login")]
+    StateDiffers,
     /// The endpoint failed, without a refusal that could be read.
     #[error("the {endpoint} endpoint answered {status}")]
     Status {
@@ -240,6 +277,9 @@ pub enum ExchangeError {
         /// What it answered.
         status: StatusCode,
     },
+    /// The claim that names the person is not there, or is nothing that could name anybody.
+    #[error("the provider does not say who signed in")]
+    SubjectMissing,
     /// The provider does not accept our registration or request: the operator must act.
     #[error("the token endpoint refused this client: {0}")]
     TokenClientRefused(ProviderRefusal),
@@ -259,12 +299,20 @@ pub enum ExchangeError {
         /// Who answered.
         endpoint: Endpoint,
     },
-    /// The userinfo endpoint answers with a signed token, which is not supported.
-    #[error("the userinfo endpoint answered with a signed token, which is not supported")]
+    /// The userinfo endpoint answers with a token, which was not agreed on.
+    #[error("the userinfo endpoint answered with a token, and none was agreed on")]
     UserinfoSigned,
     /// The userinfo endpoint speaks of someone else, or does not say of whom.
     #[error("the userinfo endpoint speaks of another person than the ID token")]
     UserinfoSubject,
+    /// The token that the userinfo endpoint answered with is not to be believed.
+    #[error("the token of the userinfo endpoint is refused")]
+    UserinfoToken(#[source] IdTokenError),
+    /// The userinfo endpoint answers in plain JSON, and a token was agreed on.
+    #[error(
+        "the userinfo endpoint answered without the signature or encryption that was agreed on"
+    )]
+    UserinfoUnsigned,
 }
 
 impl fmt::Display for Endpoint {
@@ -282,6 +330,8 @@ impl fmt::Display for Endpoint {
 struct Parties {
     provider: Arc<Provider>,
     metadata: Arc<Metadata>,
+    /// Whose grant was refreshed, if it was.
+    refreshed: Option<String>,
 }
 
 enum Question {
@@ -303,6 +353,15 @@ enum Origin {
     Refresh(Held),
 }
 
+impl Origin {
+    const fn login(&self) -> Option<&PendingLogin> {
+        match self {
+            Self::Login { login, .. } => Some(login),
+            Self::Refresh(_) => None,
+        }
+    }
+}
+
 /// Tokens, and what they must agree with.
 struct TokenAnswer {
     origin: Origin,
@@ -315,27 +374,23 @@ impl TokenAnswer {
         parties: &Parties,
         keys: &KeySet,
         now: Timestamp,
-    ) -> Result<VerifiedClaims, ExchangeError> {
+    ) -> Result<VerifiedClaims, IdTokenError> {
         let provider = &parties.provider;
         let verify = |id_token: &Secret, occasion| {
             let access_token = self.tokens.grant.access_token();
             let expected = Expected { provider, occasion, access_token };
-            id_token::verify(id_token, &expected, keys, now).map_err(ExchangeError::from)
+            id_token::verify(id_token, &expected, keys, now)
         };
         match (&self.origin, &self.tokens.id_token) {
             (Origin::Login { login, .. }, Some(id_token)) => {
                 verify(id_token, Occasion::Login { nonce: login.nonce() })
             }
-            (Origin::Login { .. }, None) => {
-                Err(ExchangeError::MemberMissing { member: "id_token" })
-            }
-            (Origin::Refresh(held), Some(id_token)) => {
-                let claims = verify(id_token, Occasion::Refresh)?;
-                let same_person = secret::same(claims.subject(), &held.subject);
-                if same_person { Ok(claims) } else { Err(ExchangeError::OtherPerson) }
-            }
-            (Origin::Refresh(held), None) => {
+            (Origin::Refresh(_), Some(id_token)) => verify(id_token, Occasion::Refresh),
+            (Origin::Refresh(held), None) if provider.id_token.required => {
                 Ok(VerifiedClaims::of_refreshed(&provider.issuer, &held.subject))
+            }
+            (Origin::Login { .. } | Origin::Refresh(_), None) => {
+                Ok(VerifiedClaims::of_nobody(&provider.issuer))
             }
         }
     }
@@ -394,27 +449,49 @@ impl Parties {
 
     /// The end, or one more question.
     fn believe_or_ask(
-        self,
+        mut self,
         claims: VerifiedClaims,
         answer: TokenAnswer,
         moment: Moment,
     ) -> Result<Step, ExchangeError> {
-        let wanted = userinfo::is_wanted(&self.provider.userinfo, &claims);
-        let Tokens { id_token, grant } = answer.tokens;
+        let Tokens { id_token, grant, .. } = answer.tokens;
+        let names = matches!(self.provider.answers.subject, SubjectRule::Claim(_));
+        let wanted = userinfo::is_wanted(&self.provider.userinfo, &claims)
+            || (!self.provider.id_token.required && names);
         let access_token = grant.access_token().cloned();
         let (complete, grant) = match answer.origin {
             Origin::Login { .. } => (true, grant),
             Origin::Refresh(held) => {
-                (id_token.is_some(), grant.or_refresh_token(held.refresh_token))
+                self.refreshed = Some(held.subject);
+                let complete = id_token.is_some() || !self.provider.id_token.required;
+                (complete, grant.or_refresh_token(held.refresh_token))
             }
         };
         let signed_in = Box::new(SignedIn { claims, complete, id_token, grant });
         if !wanted || self.metadata.userinfo_endpoint.is_none() {
-            return Ok(Step::Believe(signed_in));
+            return self.believe(*signed_in, moment);
         }
         let access_token =
             access_token.ok_or(ExchangeError::MemberMissing { member: "access_token" })?;
         self.ask_for_claims(signed_in, access_token, None, moment)
+    }
+
+    /// The end: all that was to be asked is known.
+    fn believe(self, signed_in: SignedIn, mut moment: Moment) -> Result<Step, ExchangeError> {
+        let rule = &self.provider.answers.subject;
+        let claims = match &self.refreshed {
+            None => signed_in.claims.with_subject(rule, moment.unique()),
+            Some(before) => {
+                // A pseudonym is the one that was given at sign-in.
+                let claims = signed_in.claims.with_subject(rule, before.clone());
+                if claims.as_ref().is_some_and(|claims| !secret::same(claims.subject(), before)) {
+                    return Err(ExchangeError::OtherPerson);
+                }
+                claims
+            }
+        };
+        let claims = claims.ok_or(ExchangeError::SubjectMissing)?;
+        Ok(Step::Believe(Box::new(SignedIn { claims, ..signed_in })))
     }
 }
 

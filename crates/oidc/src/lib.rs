@@ -57,12 +57,14 @@ mod callback;
 mod certificate;
 mod claims;
 mod client_auth;
+mod consent;
 pub mod discovery;
 pub mod dpop;
 mod exchange;
 pub mod grant;
 mod id_token;
 mod json;
+pub mod jwe;
 mod jwks;
 mod jws;
 mod jwt;
@@ -73,6 +75,7 @@ mod moment;
 mod pem;
 mod provider;
 mod refusal;
+mod response;
 mod secret;
 mod template;
 mod time;
@@ -80,18 +83,25 @@ mod tokens;
 mod userinfo;
 
 pub use authorization::{AuthorizationRequest, Pushing, RequestObject, RequestObjectSigner};
-pub use callback::{Callback, CallbackError, MatchedCallback};
+pub use callback::{
+    AuthorizationResponse, CALLBACK_BYTES_MAX, Callback, CallbackError, MatchedCallback,
+    SIGNED_CALLBACK_BYTES_MAX, SignedResponse,
+};
 pub use certificate::{Certificate, CertificateError};
 pub use claims::VerifiedClaims;
 pub use client_auth::{
     AssertionAudience, AssertionRules, ClientAuth, ClientAuthError, SecretMethod,
 };
+pub use consent::ConsentError;
 pub use discovery::{DiscoveryError, EndpointAliases, Metadata};
 pub use dpop::{Dpop, DpopNonces};
 pub use exchange::{AwaitingKeys, Endpoint, Exchange, ExchangeError, SignedIn, Step};
 pub use grant::Grant;
 pub use id_token::IdTokenError;
 pub use json::MalformedJson;
+pub use jwe::{
+    ContentEncryption, DecryptionKey, DecryptionKeyError, Encryption, JweError, KeyManagement,
+};
 pub use jwks::{JwksError, KeySet};
 pub use jws::JwsError;
 pub use keys::{KeyError, SigningKey};
@@ -103,6 +113,7 @@ pub use moment::Moment;
 pub use pem::PemError;
 pub use provider::{Algorithm, IdTokenRules, MtlsEndpointAliases, Provider, UnknownName, Userinfo};
 pub use refusal::{KnownError, ProviderRefusal, RefusalCode};
+pub use response::{AnswerRules, IssuerParameter, ResponseMode, SubjectRule, SubjectType};
 pub use secret::Secret;
 pub use template::{Template, TemplateError, TemplateValue};
 pub use time::Timestamp;

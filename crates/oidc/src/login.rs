@@ -32,6 +32,7 @@ use crate::keys::KeyError;
 use crate::moment::Moment;
 use crate::provider::Provider;
 use crate::refusal::ProviderRefusal;
+use crate::response::ResponseMode;
 use crate::secret::{self, Secret};
 use crate::template::{self, Filling, Template, TemplateValue};
 use crate::time::Timestamp;
@@ -83,6 +84,10 @@ pub fn begin(
         parameters.add("code_challenge", challenge(verifier.expose()));
         parameters.add("code_challenge_method", "S256");
     }
+    if provider.answers.mode != ResponseMode::Query {
+        parameters.add("response_mode", provider.answers.mode.as_str());
+    }
+    parameters.add_if("id_token_hint", request.id_token_hint.as_ref().map(Secret::expose));
     parameters.add_if("max_age", wish.max_age);
     parameters.add_if("prompt", request.prompt.as_deref().or(wish.prompt.as_deref()));
     parameters.add_if("login_hint", request.login_hint.as_deref());
@@ -384,6 +389,9 @@ pub struct LoginRequest {
     pub prompt: Option<String>,
     /// `login_hint`: whom the provider should expect.
     pub login_hint: Option<String>,
+    /// `id_token_hint`: an ID token of the person who is expected. Only with `prompt` `none`, since a URL with a
+    /// token in it is shown to nobody else then.
+    pub id_token_hint: Option<Secret>,
     /// `ui_locales`: languages in order of preference, separated by spaces.
     pub ui_locales: Option<String>,
     /// Everything that the login link brought. Only what the registration lists is passed on.

@@ -67,7 +67,7 @@ impl Moment {
     }
 
     /// The next 32 bytes.
-    fn draw(&mut self) -> [u8; 32] {
+    pub(crate) fn draw(&mut self) -> [u8; 32] {
         self.drawn += 1;
         let mut hash = Sha256::new();
         hash.update(*self.entropy);

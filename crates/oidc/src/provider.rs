@@ -14,6 +14,8 @@ use crate::Secret;
 use crate::authorization::AuthorizationRequest;
 use crate::client_auth::{AssertionRules, ClientAuth};
 use crate::dpop::Dpop;
+use crate::jwe::{DecryptionKey, Encryption};
+use crate::response::AnswerRules;
 
 /// A provider as the operator wrote it down, and our registration with it.
 ///
@@ -45,6 +47,10 @@ pub struct Provider {
     pub authorization: AuthorizationRequest,
     /// What an ID token must be.
     pub id_token: IdTokenRules,
+    /// What all its other answers must be.
+    pub answers: AnswerRules,
+    /// Our private keys, for what is encrypted to us.
+    pub decryption_keys: Vec<DecryptionKey>,
     /// When to ask the userinfo endpoint for more claims.
     pub userinfo: Userinfo,
     /// How far the provider's clock may be from ours, either way.
@@ -54,8 +60,25 @@ pub struct Provider {
 /// What an ID token must be.
 #[derive(Clone, Debug)]
 pub struct IdTokenRules {
+    /// Whether there has to be one. Where there need not be, one that comes is not looked at (CB-55).
+    pub required: bool,
     /// The algorithms it may be signed with; no other is ever tried.
     pub signed_response_algs: Vec<Algorithm>,
+    /// How it has to be encrypted; `None`: it must not be.
+    pub encryption: Option<Encryption>,
+    /// If given: `acr` has to be there, and one of these, unless there are none.
+    pub acr_values: Option<Vec<String>>,
+}
+
+impl Default for IdTokenRules {
+    fn default() -> Self {
+        Self {
+            required: true,
+            signed_response_algs: Algorithm::DEFAULT.to_vec(),
+            encryption: None,
+            acr_values: None,
+        }
+    }
 }
 
 impl Provider {
@@ -79,7 +102,9 @@ impl Provider {
             token_request_omits_redirect_uri: false,
             scopes: vec!["openid".to_owned()],
             authorization: AuthorizationRequest::default(),
-            id_token: IdTokenRules { signed_response_algs: Algorithm::DEFAULT.to_vec() },
+            id_token: IdTokenRules::default(),
+            answers: AnswerRules::default(),
+            decryption_keys: Vec::new(),
             userinfo: Userinfo::Never,
             clock_tolerance: Duration::from_secs(60),
         }

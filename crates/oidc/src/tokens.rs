@@ -22,7 +22,7 @@ use crate::login::PendingLogin;
 use crate::moment::Moment;
 use crate::provider::Provider;
 use crate::refusal::{KnownError, ProviderRefusal};
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
 use crate::time::Timestamp;
 
 /// How long an answer may be.
@@ -107,18 +107,25 @@ pub(crate) fn request(
 
 /// The tokens of one sign-in.
 pub(crate) struct Tokens {
+    /// Not there where none was agreed on, whatever came (CB-55).
     pub(crate) id_token: Option<Secret>,
     pub(crate) grant: Grant,
+    /// What was granted, if the answer says so.
+    pub(crate) authorization_details: Vec<Value>,
 }
 
 impl Tokens {
     /// Reads the token endpoint's answer.
     ///
-    /// An access token must be of type `expected`, in any case; there may be none, since some
+    /// An access token must be of the type that was agreed on, in any case; there may be none, since some
     /// providers give one only for scopes beyond `openid`. Unknown members are ignored.
+    ///
+    /// `login` is the one that the code belongs to, if it was one: there has to be an ID token where that was agreed
+    /// on, and a `state` in the answer has to be its own (CB-57).
     pub(crate) fn read(
         response: &Response<Vec<u8>>,
-        expected: &str,
+        provider: &Provider,
+        login: Option<&PendingLogin>,
         now: Timestamp,
     ) -> Result<Self, ExchangeError> {
         let endpoint = Endpoint::Token;
@@ -128,10 +135,31 @@ impl Tokens {
         check_status(endpoint, response.status())?;
         let answer = object(endpoint, response)?;
 
-        let id_token = text(&answer, "id_token")?;
-        let access_token = text(&answer, "access_token")?;
+        let id_token = match (provider.id_token.required, login) {
+            (true, Some(_)) => Some(required_text(&answer, "id_token")?),
+            (true, None) => text(&answer, "id_token")?,
+            (false, _) => None,
+        };
+        let access_token = match (&id_token, login) {
+            (Some(_), Some(_)) => text(&answer, "access_token")?,
+            // Without an ID token there has to be something that the provider stands for (CB-50); and it is what a
+            // refresh is about.
+            (None, _) | (_, None) => Some(required_text(&answer, "access_token")?),
+        };
+        if let (Some(state), Some(login)) = (text(&answer, "state")?, login)
+            && !secret::same(state, login.state())
+        {
+            return Err(ExchangeError::StateDiffers);
+        }
+        let authorization_details = match answer.get("authorization_details") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(details)) => details.clone(),
+            Some(_) => {
+                return Err(ExchangeError::MemberMalformed { member: "authorization_details" });
+            }
+        };
         if let Some(access_token) = access_token {
-            if !required_text(&answer, "token_type")?.eq_ignore_ascii_case(expected) {
+            if !required_text(&answer, "token_type")?.eq_ignore_ascii_case(provider.token_type()) {
                 return Err(ExchangeError::TokenType);
             }
             if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic())
@@ -146,7 +174,7 @@ impl Tokens {
             lifetime(&answer),
             now,
         );
-        Ok(Self { id_token: id_token.map(Secret::new), grant })
+        Ok(Self { id_token: id_token.map(Secret::new), grant, authorization_details })
     }
 }
 
@@ -171,7 +199,7 @@ pub(crate) fn provider_refusal(
     let answer = object(endpoint, response).ok()?;
     let code = answer.get("error")?.as_str()?;
     let description = answer.get("error_description").and_then(Value::as_str);
-    Some(ProviderRefusal::new(code, description))
+    Some(ProviderRefusal::new(code, description, answer.get("error_uri").and_then(Value::as_str)))
 }
 
 /// Whether an endpoint answers that it wants a nonce in the proof of possession (RFC 9449 §8).

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lychgate_gateway::origin::PublicOrigin;
-use lychgate_gateway::settings::{ClaimNames, SignInProvider};
+use lychgate_gateway::settings::{ClaimNames, SignInProvider, SignInRules};
 use lychgate_oidc::{
     Algorithm, ClientAuth, DiscoveryError, IdTokenRules, Metadata, Provider, Pushing, Template,
     Userinfo, discovery,
@@ -123,6 +123,7 @@ impl Providers {
                 };
                 ProviderConfig {
                     sign_in: SignInProvider {
+                        sign_in: SignInRules::default(),
                         registration: Arc::new(draft.registration),
                         label: draft.label,
                         claims: draft.claims,
@@ -201,7 +202,7 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
             token_request_omits_redirect_uri: proof.omits_redirect_uri,
             scopes,
             authorization,
-            id_token: IdTokenRules { signed_response_algs: algorithms },
+            id_token: IdTokenRules { signed_response_algs: algorithms, ..IdTokenRules::default() },
             clock_tolerance: tolerance,
             ..Provider::new(name, issuer.value, client_id.value)
         },

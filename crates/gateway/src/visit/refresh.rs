@@ -194,18 +194,23 @@ pub(super) fn ends_the_session(error: &ExchangeError) -> bool {
         ExchangeError::IdToken(_)
         | ExchangeError::OtherPerson
         | ExchangeError::TokenGrantRefused(_)
-        | ExchangeError::UserinfoSubject => true,
+        | ExchangeError::UserinfoSubject
+        | ExchangeError::UserinfoToken(_) => true,
         ExchangeError::ClientAuth(_)
+        | ExchangeError::Consent(_)
         | ExchangeError::Json { .. }
         | ExchangeError::MemberMalformed { .. }
         | ExchangeError::MemberMissing { .. }
         | ExchangeError::NotDeclaredJson { .. }
         | ExchangeError::Redirected { .. }
+        | ExchangeError::StateDiffers
         | ExchangeError::Status { .. }
+        | ExchangeError::SubjectMissing
         | ExchangeError::TokenClientRefused(_)
         | ExchangeError::TokenRefused(_)
         | ExchangeError::TokenType
         | ExchangeError::TooLarge { .. }
-        | ExchangeError::UserinfoSigned => false,
+        | ExchangeError::UserinfoSigned
+        | ExchangeError::UserinfoUnsigned => false,
     }
 }

@@ -12,7 +12,9 @@ use lychgate_gateway::path::PathPattern;
 use lychgate_gateway::policy::{Condition, Entry, Policy};
 use lychgate_gateway::route::{Access, Route, Routes, Rule};
 use lychgate_gateway::seal::{Key, KeyRing};
-use lychgate_gateway::settings::{ClaimNames, RefreshLimits, SessionLimits, SignInProvider};
+use lychgate_gateway::settings::{
+    ClaimNames, RefreshLimits, SessionLimits, SignInProvider, SignInRules,
+};
 use lychgate_gateway::template::Template;
 use lychgate_oidc::{AuthorizationRequest, ClientAuth, Secret};
 use url::Url;
@@ -212,6 +214,7 @@ impl Plan {
             groups_scope_if_offered: false,
             keeps_access_token: self.tells_access_token,
             redirect_uri: self.redirect_uri.map(|url| Url::parse(url).expect("a URL")),
+            sign_in: SignInRules::default(),
         }
     }
 }

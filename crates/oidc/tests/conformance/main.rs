@@ -1,6 +1,7 @@
 //! What a relying party must do, and must refuse, as the certification suites and the attacks of
 //! the past ask it. Each case is a whole sign-in against a provider made of values.
 
+mod answers;
 mod callbacks;
 mod certification;
 mod exchanges;
@@ -10,6 +11,7 @@ mod metadata;
 mod proofs;
 mod refreshes;
 mod requests;
+mod responses;
 mod secrecy;
 mod signer;
 mod stage;

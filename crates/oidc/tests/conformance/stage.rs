@@ -67,7 +67,9 @@ impl Stage {
     }
 
     pub(crate) fn metadata(&self) -> Metadata {
-        Metadata::parse(self.metadata.to_string().as_bytes(), ISSUER).unwrap()
+        let issuer = &self.provider.issuer;
+        let issuer = if self.metadata["issuer"] == issuer.as_str() { issuer } else { ISSUER };
+        Metadata::parse(self.metadata.to_string().as_bytes(), issuer).unwrap()
     }
 
     /// Has the secret sent in one way, whatever the metadata lists.
@@ -103,12 +105,24 @@ impl Stage {
     /// Begins a login and comes back from the provider with a code.
     pub(crate) fn come_back(&self) -> (Login, MatchedCallback) {
         let login = self.begin();
-        let matched = Callback::parse(&format!("code=the-code&state={}", login.query["state"]))
+        let matched = self.come_back_to(&login);
+        (login, matched)
+    }
+
+    fn come_back_to(&self, login: &Login) -> MatchedCallback {
+        Callback::parse(&format!("code=the-code&state={}", login.query["state"]))
             .and_then(|callback| {
                 callback.matching(login.pending.clone(), &self.provider, &self.metadata())
             })
-            .unwrap();
-        (login, matched)
+            .unwrap()
+    }
+
+    /// Comes back to `login` and as far as the question to the token endpoint.
+    pub(crate) fn redeem_login(&self, login: Login) -> Exchange {
+        let (provider, metadata) = (Arc::new(self.provider.clone()), Arc::new(self.metadata()));
+        let step = self.come_back_to(&login).redeem(provider, metadata, moment()).unwrap();
+        let Step::Ask(_, exchange) = step else { panic!("{step:?}") };
+        exchange
     }
 
     /// Comes as far as the question to the token endpoint.
