@@ -123,6 +123,25 @@ pub(crate) static PROVIDER: Kind = Kind {
         "danger_assume_email_verified",
         "userinfo",
         "clock_tolerance",
+        "response_mode",
+        "authorization_response_iss_parameter",
+        "authorization_signed_response_alg",
+        "authorization_encrypted_response_alg",
+        "authorization_encrypted_response_enc",
+        "id_token",
+        "id_token_encrypted_response_alg",
+        "id_token_encrypted_response_enc",
+        "required_acr_values",
+        "userinfo_signed_response_alg",
+        "userinfo_encrypted_response_alg",
+        "userinfo_encrypted_response_enc",
+        "decryption_keys",
+        "subject",
+        "consent_statuses",
+        "login_timeout",
+        "silent_login",
+        "email_domains",
+        "errors",
     ],
     synonyms: &[
         ("oidc_issuer_url", "issuer"),
@@ -157,9 +176,12 @@ pub(crate) static PROVIDER: Kind = Kind {
 
 pub(crate) static PROVIDER_CLAIMS: Kind = Kind {
     name: "providers.*.claims",
-    keys: &["user", "name", "email", "groups"],
-    synonyms: &[("username", "user"), ("roles", "groups")],
+    keys: &["user", "name", "email", "groups", "subject"],
+    synonyms: &[("username", "user"), ("roles", "groups"), ("sub", "subject")],
 };
+
+pub(crate) static PROVIDER_ERRORS: Kind =
+    kind("providers.*.errors", &["retryable", "uri_hosts", "without_state"]);
 
 pub(crate) static POLICY: Kind = kind("policies.*", &["allow", "deny", "explain", "help"]);
 
@@ -285,6 +307,7 @@ pub(crate) static KINDS: &[&Kind] = &[
     &SESSION_COOKIE,
     &PROVIDER,
     &PROVIDER_CLAIMS,
+    &PROVIDER_ERRORS,
     &ROUTE,
     &RULE,
     &ROUTE_HEADERS,

@@ -49,7 +49,7 @@ pub fn begin(
             .append_pair("response_type", "code")
             .append_pair("client_id", &provider.client_id)
             .append_pair("redirect_uri", redirect_uri)
-            .append_pair("scope", &scope(&provider.scopes))
+            .append_pair("scope", &scope(&provider.scopes, provider.id_token.required))
             .append_pair("state", &state)
             .append_pair("nonce", nonce.expose())
             .append_pair("code_challenge", &challenge(verifier.expose()))
@@ -256,9 +256,10 @@ impl fmt::Debug for LoginEntropy {
     }
 }
 
-/// The scopes in one line. Without `openid` there would be no ID token.
-fn scope(scopes: &[String]) -> String {
-    let openid = (!scopes.iter().any(|scope| scope == "openid")).then_some("openid");
+/// The scopes in one line. Without `openid` there would be no ID token, where there has to be one.
+fn scope(scopes: &[String], id_token: bool) -> String {
+    let asked = scopes.iter().any(|scope| scope == "openid");
+    let openid = (id_token && !asked).then_some("openid");
     openid.into_iter().chain(scopes.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
 }
 
@@ -293,9 +294,10 @@ mod tests {
     }
 
     #[test]
-    fn openid_is_always_asked_for_and_only_once() {
-        assert_eq!(scope(&[]), "openid");
-        assert_eq!(scope(&["email".to_owned()]), "openid email");
-        assert_eq!(scope(&["email".to_owned(), "openid".to_owned()]), "email openid");
+    fn openid_is_asked_for_once_where_there_has_to_be_an_id_token() {
+        assert_eq!(scope(&[], true), "openid");
+        assert_eq!(scope(&["email".to_owned()], true), "openid email");
+        assert_eq!(scope(&["email".to_owned(), "openid".to_owned()], true), "email openid");
+        assert_eq!(scope(&["ais".to_owned()], false), "ais");
     }
 }

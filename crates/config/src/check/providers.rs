@@ -1,12 +1,13 @@
 //! `[providers.NAME]`: registered clients at identity providers.
 
+mod answer;
+
 use std::sync::Arc;
 
 use lychgate_gateway::origin::PublicOrigin;
-use lychgate_gateway::settings::{ClaimNames, SignInProvider};
+use lychgate_gateway::settings::{ClaimNames, SignInProvider, SignInRules};
 use lychgate_oidc::{
-    Algorithm, ClientAuth, DiscoveryError, IdTokenRules, Metadata, Provider, SecretMethod,
-    Userinfo, discovery,
+    Algorithm, ClientAuth, DiscoveryError, Metadata, Provider, SecretMethod, Userinfo, discovery,
 };
 use serde_json::{Map, Value as Json};
 use url::Url;
@@ -39,6 +40,8 @@ struct Draft {
     groups_scope_if_offered: bool,
     userinfo: UserinfoWord,
     issuer_place: Place,
+    sign_in: SignInRules,
+    answer_places: answer::Places,
     needs: Needs,
 }
 
@@ -121,6 +124,7 @@ impl Providers {
                         kept_claims: draft.needs.kept_claims(),
                         redirect_uri: draft.redirect_uri,
                         groups_scope_if_offered: draft.groups_scope_if_offered,
+                        sign_in: draft.sign_in,
                     },
                     endpoints: draft.endpoints,
                 }
@@ -155,9 +159,11 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
     let secret = reader.entry("client_secret");
     let client_secret =
         secret.and_then(|entry| context.secret(&entry.node, &reader.name("client_secret")));
-    let algorithms = algorithms(reader);
+    let claims_path = reader.name("claims");
+    let claims_reader = reader.table_or_default("claims", &claims_path, &PROVIDER_CLAIMS);
+    let answer = answer::read(reader, &claims_reader);
     let method = auth_method(reader);
-    let (scopes, scopes_are_ours) = scopes(reader);
+    let (scopes, scopes_are_ours) = scopes(reader, answer.id_token.required);
     let userinfo = reader.word(
         "userinfo",
         UserinfoWord::WhenMissing,
@@ -167,11 +173,11 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
             ("never", UserinfoWord::Never),
         ],
     );
-    let claims = claims(reader, name);
+    let claims = claims(reader, &claims_reader, name);
     let redirect_uri = redirect_uri(reader);
     let label = reader.words("label").map_or_else(|| name.to_owned(), |text| text.value);
     let tolerance = clock_tolerance(reader, auth.clock_tolerance);
-    let endpoints = endpoints(reader, issuer.as_ref(), algorithms.contains(&Algorithm::HS256));
+    let endpoints = endpoints(reader, issuer.as_ref(), answer.needs_keys);
     let (issuer, client_id) = (issuer?, client_id?);
     Some(Draft {
         registration: Provider {
@@ -180,7 +186,9 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
                 None => ClientAuth::None,
             },
             scopes,
-            id_token: IdTokenRules { signed_response_algs: algorithms },
+            id_token: answer.id_token,
+            answers: answer.rules,
+            decryption_keys: answer.decryption_keys,
             clock_tolerance: tolerance,
             ..Provider::new(name, issuer.value, client_id.value)
         },
@@ -191,12 +199,17 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
         groups_scope_if_offered: scopes_are_ours,
         userinfo,
         issuer_place: issuer.place,
+        sign_in: answer.sign_in,
+        answer_places: answer.places,
         needs: Needs::default(),
     })
 }
 
 fn issuer(reader: &Reader<'_>, name: &str) -> Option<Text> {
     let text = reader.words("issuer")?;
+    if reader.has("authorization_endpoint") && answer::is_word(&text.value) {
+        return Some(text);
+    }
     reader.context.url(&text, &reader.name("issuer"))?;
     match discovery::url(&text.value) {
         Ok(_) => Some(text),
@@ -226,8 +239,7 @@ fn in_plain_text(context: &Context<'_>, place: &Place, name: &str) {
     );
 }
 
-fn algorithms(reader: &Reader<'_>) -> Vec<Algorithm> {
-    let key = "id_token_signed_response_alg";
+fn algorithms(reader: &Reader<'_>, key: &str) -> Vec<Algorithm> {
     let Some(entry) = reader.entry(key) else { return Algorithm::DEFAULT.to_vec() };
     let texts = match entry.node.value {
         Value::Text(_) => reader.text(key).map(|text| vec![text]),
@@ -295,7 +307,7 @@ fn auth_method(reader: &Reader<'_>) -> Option<SecretMethod> {
 }
 
 /// The scopes, and whether they are our choice.
-fn scopes(reader: &Reader<'_>) -> (Vec<String>, bool) {
+fn scopes(reader: &Reader<'_>, id_token_is_due: bool) -> (Vec<String>, bool) {
     let ours = || ["openid", "profile", "email"].map(str::to_owned).to_vec();
     let Some(entry) = reader.entry("scopes") else { return (ours(), true) };
     let Some(texts) = reader.texts("scopes") else { return (ours(), true) };
@@ -318,7 +330,7 @@ fn scopes(reader: &Reader<'_>) -> (Vec<String>, bool) {
     }
     let has_openid = scopes.iter().any(|scope| scope == "openid");
     let all_read = matches!(&entry.node.value, Value::List(items) if items.len() == scopes.len());
-    if !has_openid && all_read {
+    if id_token_is_due && !has_openid && all_read {
         let message = format!("`{}` does not hold \"openid\"", reader.name("scopes"));
         reader.context.add(
             Problem::new(Code::E0122, &entry.node.place, message)
@@ -328,9 +340,7 @@ fn scopes(reader: &Reader<'_>) -> (Vec<String>, bool) {
     (scopes, false)
 }
 
-fn claims(reader: &Reader<'_>, name: &str) -> ClaimNames {
-    let path = reader.name("claims");
-    let table = reader.table_or_default("claims", &path, &PROVIDER_CLAIMS);
+fn claims(reader: &Reader<'_>, table: &Reader<'_>, name: &str) -> ClaimNames {
     let default = ClaimNames::default();
     let claim = |key: &str| table.words(key).map(|text| text.value);
     let assume_email_verified = reader.boolean("danger_assume_email_verified").unwrap_or(false);
@@ -382,7 +392,7 @@ const ENDPOINTS: &[&str] = &[
 fn endpoints(
     reader: &Reader<'_>,
     issuer: Option<&Text>,
-    signs_with_secret: bool,
+    needs_keys: bool,
 ) -> Option<ProviderEndpoints> {
     let context = reader.context;
     let given: Vec<&str> = ENDPOINTS.iter().copied().filter(|key| reader.has(key)).collect();
@@ -390,7 +400,7 @@ fn endpoints(
         return Some(ProviderEndpoints::Discovery);
     };
     let mut required = vec!["authorization_endpoint", "token_endpoint"];
-    if !signs_with_secret {
+    if needs_keys {
         required.push("jwks_uri");
     }
     let mut complete = true;
