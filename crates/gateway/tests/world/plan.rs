@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     /// Where every provider sends browsers back, if not to our own paths.
     pub(crate) redirect_uri: Option<&'static str>,
     pub(crate) post_logout_redirect_uris: Vec<&'static str>,
+    /// What is different about the providers, by their names.
+    pub(crate) change: fn(&str, &mut SignInProvider),
 }
 
 /// A route and its exceptions.
@@ -108,6 +110,7 @@ impl Plan {
             max_pending_logins: 4,
             redirect_uri: None,
             post_logout_redirect_uris: vec!["https://www.example.test/bye"],
+            change: |_, _| {},
         }
     }
 
@@ -168,7 +171,7 @@ impl Plan {
     }
 
     fn provider(&self, name: &str) -> SignInProvider {
-        SignInProvider {
+        let mut provider = SignInProvider {
             registration: Arc::new(lychgate_oidc::Provider {
                 client_auth: ClientAuth::Secret {
                     secret: Secret::new(provider::CLIENT_SECRET),
@@ -183,6 +186,8 @@ impl Plan {
             groups_scope_if_offered: false,
             redirect_uri: self.redirect_uri.map(|url| Url::parse(url).expect("a URL")),
             sign_in: SignInRules::default(),
-        }
+        };
+        (self.change)(name, &mut provider);
+        provider
     }
 }
