@@ -58,6 +58,7 @@ pub(crate) fn configuration(context: &Context<'_>, table: &Table) -> Config {
     let telemetry = telemetry::read(&top.table_or_default("telemetry", "telemetry", &TELEMETRY));
     auth::check_hosts(context, &auth, &routes.hosts);
     sessions::check_hosts(context, &sessions, &routes.hosts);
+    providers.check_answers(context, &auth, &routes.hosts);
     // Beside errors this would only distract.
     if !top.has("routes") && !context.problems.has_errors() {
         let problem =

@@ -168,6 +168,25 @@ pub(crate) static PROVIDER: Kind = Kind {
         "authorization_params_from_login",
         "resource",
         "authorization_details",
+        "response_mode",
+        "authorization_response_iss_parameter",
+        "authorization_signed_response_alg",
+        "authorization_encrypted_response_alg",
+        "authorization_encrypted_response_enc",
+        "id_token",
+        "id_token_encrypted_response_alg",
+        "id_token_encrypted_response_enc",
+        "required_acr_values",
+        "userinfo_signed_response_alg",
+        "userinfo_encrypted_response_alg",
+        "userinfo_encrypted_response_enc",
+        "decryption_keys",
+        "subject",
+        "consent_statuses",
+        "login_timeout",
+        "silent_login",
+        "email_domains",
+        "errors",
     ],
     synonyms: &[
         ("oidc_issuer_url", "issuer"),
@@ -243,9 +262,12 @@ pub(crate) static PROVIDER_CERTIFICATE: Kind = kind("providers.*.signing_certifi
 
 pub(crate) static PROVIDER_CLAIMS: Kind = Kind {
     name: "providers.*.claims",
-    keys: &["user", "name", "email", "groups"],
-    synonyms: &[("username", "user"), ("roles", "groups")],
+    keys: &["user", "name", "email", "groups", "subject"],
+    synonyms: &[("username", "user"), ("roles", "groups"), ("sub", "subject")],
 };
+
+pub(crate) static PROVIDER_ERRORS: Kind =
+    kind("providers.*.errors", &["retryable", "uri_hosts", "without_state"]);
 
 pub(crate) static POLICY: Kind = kind("policies.*", &["allow", "deny", "explain", "help"]);
 
@@ -380,6 +402,7 @@ pub(crate) static KINDS: &[&Kind] = &[
     &UPSTREAM_TIMEOUTS,
     &PROVIDER,
     &PROVIDER_CLAIMS,
+    &PROVIDER_ERRORS,
     &PROVIDER_TLS,
     &PROVIDER_ASSERTION,
     &PROVIDER_CERTIFICATE,

@@ -167,7 +167,10 @@ allow = ["group:sre"]
 url       = "https://ci.example.com"
 upstream  = "http://jenkins.ci:8080"
 providers = ["corp", "partners"]
-allow     = ["group:engineering", "group:acme-partners/build"]
+allow     = [
+    { groups = ["engineering"], providers = ["corp"] },
+    { groups = ["acme-partners/build"], providers = ["partners"] },
+]
 identity  = "jenkins"
 
 [[routes.jenkins.rules]]

@@ -549,10 +549,11 @@ impl fmt::Debug for LoginEntropy {
     }
 }
 
-/// The scopes in one line. Without `openid` there would be no ID token.
+/// The scopes in one line. Without `openid` there would be no ID token, where there has to be one.
 fn scope(provider: &Provider, filling: &Filling<'_>) -> Result<String, LoginError> {
     let scopes = &provider.scopes;
-    let openid = (!scopes.iter().any(|scope| scope == "openid")).then_some("openid");
+    let asked = scopes.iter().any(|scope| scope == "openid");
+    let openid = (provider.id_token.required && !asked).then_some("openid");
     let mut words: Vec<String> =
         openid.into_iter().chain(scopes.iter().map(String::as_str)).map(str::to_owned).collect();
     for template in &provider.authorization.scope_templates {
@@ -599,16 +600,18 @@ mod tests {
     }
 
     #[test]
-    fn openid_is_always_asked_for_and_only_once() {
+    fn openid_is_asked_for_once_where_there_has_to_be_an_id_token() {
         let login = BTreeMap::new();
         let filling = Filling { consent: "", now: Timestamp::default(), login: &login };
-        for (scopes, expected) in [
-            (&[][..], "openid"),
-            (&["email"], "openid email"),
-            (&["email", "openid"], "email openid"),
+        for (scopes, required, expected) in [
+            (&[][..], true, "openid"),
+            (&["email"], true, "openid email"),
+            (&["email", "openid"], true, "email openid"),
+            (&["ais"], false, "ais"),
         ] {
             let mut provider = Provider::new("idp", "https://idp.example", "wiki");
             provider.scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+            provider.id_token.required = required;
             assert_eq!(scope(&provider, &filling).as_deref(), Ok(expected));
         }
     }

@@ -12,6 +12,7 @@
 
 mod answer;
 mod failure;
+mod form;
 mod forward;
 mod https;
 mod objection;
@@ -31,7 +32,7 @@ use lychgate_gateway::cookie::Cookies;
 use lychgate_gateway::forwarded::Peer;
 use lychgate_gateway::outcome::{Admission, Answer, Outcome, Record, Refusal, Verdict};
 use lychgate_gateway::reason::Reason;
-use lychgate_gateway::request::{Received, Request, Transport};
+use lychgate_gateway::request::{Malformed, Received, Request, Transport};
 use lychgate_gateway::world::World;
 use lychgate_gateway::{Gateway, visit as gateway_visit};
 use lychgate_oidc::Timestamp;
@@ -192,24 +193,13 @@ impl<W: World + Send + Sync + 'static> App<W> {
     async fn outcome(
         &self,
         head: &RequestHeader,
+        form: Option<&[u8]>,
         connection: &Connection,
         visit: &mut Visit,
     ) -> Outcome {
         let site = Arc::clone(&visit.site);
-        let target = String::from_utf8_lossy(head.raw_path());
-        let target = objection::origin_form(&target);
-        let received = Received {
-            method: &head.method,
-            target,
-            authority: objection::authority(head),
-            headers: &head.headers,
-            peer: connection.peer,
-            trusted: &connection.entrance.trusted,
-            transport: connection.entrance.transport,
-            fresh_id: &visit.id,
-        };
-        let request = match Request::read(received) {
-            Ok(request) => request,
+        let request = match request(head, connection, &visit.id) {
+            Ok(request) => Request { body: form, ..request },
             Err(malformed) => {
                 return gateway_visit::malformed(&malformed, &head.method, &head.headers);
             }
@@ -360,7 +350,25 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         if connection.entrance.purpose == Purpose::RedirectToHttps {
             return Box::pin(self.redirect_to_https(session, visit)).await;
         }
-        let outcome = self.outcome(head, connection, visit).await;
+        let form = if head.method == Method::POST {
+            match Box::pin(self.form(session, visit)).await {
+                Ok(form) => form,
+                Err(reason) => {
+                    visit.refuse(reason, client);
+                    return Box::pin(self.answer(session, visit, AfterAnswer::Close)).await;
+                }
+            }
+        } else {
+            None
+        };
+        let head = session.req_header();
+        let Some(connection) = session.digest().and_then(Connection::of) else {
+            return Error::e_explain(
+                ErrorType::InternalError,
+                "a request without a connection of ours",
+            );
+        };
+        let outcome = self.outcome(head, form.as_deref(), connection, visit).await;
         visit.active = Some(self.telemetry.metrics().active(outcome.record.route.as_deref()));
         visit.outcome = Some(outcome);
         let head = session.req_header();
@@ -601,6 +609,25 @@ impl<W: World + Send + Sync + 'static> App<W> {
         answer::write(session, response, AfterAnswer::Stay).await?;
         Ok(true)
     }
+}
+
+/// The request as the gateway reads it.
+fn request<'a>(
+    head: &'a RequestHeader,
+    connection: &'a Connection,
+    fresh_id: &'a str,
+) -> Result<Request<'a>, Malformed> {
+    Request::read(Received {
+        method: &head.method,
+        // What is no text cannot be read either.
+        target: objection::origin_form(std::str::from_utf8(head.raw_path()).unwrap_or("\u{FFFD}")),
+        authority: objection::authority(head),
+        headers: &head.headers,
+        peer: connection.peer,
+        trusted: &connection.entrance.trusted,
+        transport: connection.entrance.transport,
+        fresh_id,
+    })
 }
 
 /// Whether a request's client waits to be told to send its body (RFC 9110 §10.1.1).

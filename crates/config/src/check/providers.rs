@@ -1,5 +1,6 @@
 //! `[providers.NAME]`: registered clients at identity providers.
 
+mod answer;
 mod authorization;
 mod client_auth;
 mod transport;
@@ -10,8 +11,8 @@ use std::sync::Arc;
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_gateway::settings::{ClaimNames, SignInProvider, SignInRules};
 use lychgate_oidc::{
-    Algorithm, ClientAuth, DiscoveryError, IdTokenRules, Metadata, Provider, Pushing, Template,
-    Userinfo, discovery,
+    Algorithm, ClientAuth, DiscoveryError, Metadata, Provider, Pushing, Template, Userinfo,
+    discovery,
 };
 use serde_json::{Map, Value as Json};
 use url::Url;
@@ -47,6 +48,8 @@ struct Draft {
     groups_scope_if_offered: bool,
     userinfo: UserinfoWord,
     issuer_place: Place,
+    sign_in: SignInRules,
+    answer_places: answer::Places,
     needs: Needs,
 }
 
@@ -123,7 +126,6 @@ impl Providers {
                 };
                 ProviderConfig {
                     sign_in: SignInProvider {
-                        sign_in: SignInRules::default(),
                         registration: Arc::new(draft.registration),
                         label: draft.label,
                         claims: draft.claims,
@@ -131,6 +133,7 @@ impl Providers {
                         keeps_access_token: draft.needs.access_token(),
                         redirect_uri: draft.redirect_uri,
                         groups_scope_if_offered: draft.groups_scope_if_offered,
+                        sign_in: draft.sign_in,
                     },
                     endpoints: draft.endpoints,
                     transport: draft.transport,
@@ -167,10 +170,13 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
     let secret = reader.entry("client_secret");
     let client_secret =
         secret.and_then(|entry| context.secret(&entry.node, &reader.name("client_secret")));
-    let algorithms = algorithms(reader);
+    let claims_path = reader.name("claims");
+    let claims_reader = reader.table_or_default("claims", &claims_path, &PROVIDER_CLAIMS);
+    let answer = answer::read(reader, &claims_reader);
     let Transport { transport, has_certificate, aliases } = transport(reader);
     let proof = client_auth::proof(reader, client_secret, has_certificate);
-    let Scopes { scopes, templates, are_ours: scopes_are_ours } = scopes(reader);
+    let Scopes { scopes, templates, are_ours: scopes_are_ours } =
+        scopes(reader, answer.id_token.required);
     let has_secret = matches!(proof.auth, ClientAuth::Secret { .. });
     let authorization =
         authorization::request(reader, proof.signing_key.as_ref(), has_secret, templates);
@@ -183,11 +189,11 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
             ("never", UserinfoWord::Never),
         ],
     );
-    let claims = claims(reader, name);
+    let claims = claims(reader, &claims_reader, name);
     let redirect_uri = redirect_uri(reader);
     let label = reader.words("label").map_or_else(|| name.to_owned(), |text| text.value);
     let tolerance = clock_tolerance(reader, auth.clock_tolerance);
-    let endpoints = endpoints(reader, issuer.as_ref(), algorithms.contains(&Algorithm::HS256));
+    let endpoints = endpoints(reader, issuer.as_ref(), answer.needs_keys);
     check_pushing(reader, authorization.pushing, endpoints.as_ref());
     let certificate_bound =
         reader.boolean("tls_client_certificate_bound_access_tokens").unwrap_or(false);
@@ -202,7 +208,9 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
             token_request_omits_redirect_uri: proof.omits_redirect_uri,
             scopes,
             authorization,
-            id_token: IdTokenRules { signed_response_algs: algorithms, ..IdTokenRules::default() },
+            id_token: answer.id_token,
+            answers: answer.rules,
+            decryption_keys: answer.decryption_keys,
             clock_tolerance: tolerance,
             ..Provider::new(name, issuer.value, client_id.value)
         },
@@ -215,12 +223,17 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
         groups_scope_if_offered: scopes_are_ours,
         userinfo,
         issuer_place: issuer.place,
+        sign_in: answer.sign_in,
+        answer_places: answer.places,
         needs: Needs::default(),
     })
 }
 
 fn issuer(reader: &Reader<'_>, name: &str) -> Option<Text> {
     let text = reader.words("issuer")?;
+    if reader.has("authorization_endpoint") && answer::is_word(&text.value) {
+        return Some(text);
+    }
     reader.context.url(&text, &reader.name("issuer"))?;
     match discovery::url(&text.value) {
         Ok(_) => Some(text),
@@ -250,8 +263,7 @@ fn in_plain_text(context: &Context<'_>, place: &Place, name: &str) {
     );
 }
 
-fn algorithms(reader: &Reader<'_>) -> Vec<Algorithm> {
-    let key = "id_token_signed_response_alg";
+fn algorithms(reader: &Reader<'_>, key: &str) -> Vec<Algorithm> {
     let Some(entry) = reader.entry(key) else { return Algorithm::DEFAULT.to_vec() };
     let texts = match entry.node.value {
         Value::Text(_) => reader.text(key).map(|text| vec![text]),
@@ -319,7 +331,7 @@ struct Scopes {
     are_ours: bool,
 }
 
-fn scopes(reader: &Reader<'_>) -> Scopes {
+fn scopes(reader: &Reader<'_>, id_token_is_due: bool) -> Scopes {
     let ours = || Scopes {
         scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
         templates: Vec::new(),
@@ -353,7 +365,7 @@ fn scopes(reader: &Reader<'_>) -> Scopes {
     let has_openid = scopes.iter().any(|scope| scope == "openid");
     let all_read =
         matches!(&entry.node.value, Value::List(items) if items.len() == scopes.len() + dropped);
-    if !has_openid && all_read {
+    if id_token_is_due && !has_openid && all_read {
         let message = format!("`{}` does not hold \"openid\"", reader.name("scopes"));
         reader.context.add(
             Problem::new(Code::E0122, &entry.node.place, message)
@@ -363,9 +375,7 @@ fn scopes(reader: &Reader<'_>) -> Scopes {
     Scopes { scopes, templates, are_ours: false }
 }
 
-fn claims(reader: &Reader<'_>, name: &str) -> ClaimNames {
-    let path = reader.name("claims");
-    let table = reader.table_or_default("claims", &path, &PROVIDER_CLAIMS);
+fn claims(reader: &Reader<'_>, table: &Reader<'_>, name: &str) -> ClaimNames {
     let default = ClaimNames::default();
     let claim = |key: &str| table.words(key).map(|text| text.value);
     let assume_email_verified = reader.boolean("danger_assume_email_verified").unwrap_or(false);
@@ -418,7 +428,7 @@ const ENDPOINTS: &[&str] = &[
 fn endpoints(
     reader: &Reader<'_>,
     issuer: Option<&Text>,
-    signs_with_secret: bool,
+    needs_keys: bool,
 ) -> Option<ProviderEndpoints> {
     let context = reader.context;
     let given: Vec<&str> = ENDPOINTS.iter().copied().filter(|key| reader.has(key)).collect();
@@ -426,7 +436,7 @@ fn endpoints(
         return Some(ProviderEndpoints::Discovery);
     };
     let mut required = vec!["authorization_endpoint", "token_endpoint"];
-    if !signs_with_secret {
+    if needs_keys {
         required.push("jwks_uri");
     }
     let mut complete = true;

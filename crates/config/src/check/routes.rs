@@ -119,6 +119,13 @@ impl Reading<'_> {
         for answer in answers() {
             if let Answer::SignedIn { people, place } = answer {
                 self.providers.refuse_open_doors(reader.context, name, &providers, people, place);
+                self.providers.warn_of_shared_groups(
+                    reader.context,
+                    name,
+                    &providers,
+                    people,
+                    place,
+                );
             }
         }
 

@@ -1,5 +1,6 @@
 //! Visits as stories: a browser, a provider and a gateway in one process, without a network.
 
+mod answers;
 mod callbacks;
 mod central_sign_in;
 mod cookies;

@@ -86,6 +86,8 @@ pub(crate) struct Ask {
     /// Path and query.
     pub(crate) target: String,
     pub(crate) headers: HeaderMap,
+    /// A form.
+    pub(crate) body: Option<String>,
 }
 
 impl Ask {
@@ -100,6 +102,7 @@ impl Ask {
             origin: url[..path].to_owned(),
             target: format!("{slash}{target}"),
             headers: HeaderMap::new(),
+            body: None,
         }
     }
 
@@ -249,7 +252,14 @@ impl World {
             fresh_id: "request-1",
         };
         let outcome = match Request::read(received) {
-            Ok(request) => gateway.visit(&self.0.outside, &request, now).await,
+            Ok(mut request) => {
+                // A door reads no more than it is told to.
+                let body = ask.body.as_deref().filter(|body| {
+                    gateway.form_bytes_max(&request).is_some_and(|most| body.len() <= most)
+                });
+                request.body = body.map(str::as_bytes);
+                gateway.visit(&self.0.outside, &request, now).await
+            }
             Err(error) => malformed(&error, &ask.method, &ask.headers),
         };
         self.watch(ask, &outcome);

@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) claims: ClaimNames,
     /// What every provider takes from a login link.
     pub(crate) parameters_from_login: Vec<&'static str>,
+    /// What is different about the providers, by their names.
+    pub(crate) change: fn(&str, &mut SignInProvider),
 }
 
 /// A route and its exceptions.
@@ -121,6 +123,7 @@ impl Plan {
             parameters_from_login: Vec::new(),
             post_logout_redirect_uris: vec!["https://www.example.test/bye"],
             claims: ClaimNames::default(),
+            change: |_, _| {},
         }
     }
 
@@ -191,7 +194,7 @@ impl Plan {
     }
 
     fn provider(&self, name: &str) -> SignInProvider {
-        SignInProvider {
+        let mut provider = SignInProvider {
             registration: Arc::new(lychgate_oidc::Provider {
                 client_auth: ClientAuth::Secret {
                     secret: Secret::new(provider::CLIENT_SECRET),
@@ -215,6 +218,8 @@ impl Plan {
             keeps_access_token: self.tells_access_token,
             redirect_uri: self.redirect_uri.map(|url| Url::parse(url).expect("a URL")),
             sign_in: SignInRules::default(),
-        }
+        };
+        (self.change)(name, &mut provider);
+        provider
     }
 }

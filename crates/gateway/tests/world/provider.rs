@@ -219,9 +219,17 @@ impl Provider {
             redirect_uri: asked("redirect_uri"),
         };
         let mut back = Url::parse(&grant.redirect_uri).expect("a redirect URI");
-        back.query_pairs_mut().append_pair("code", &code).append_pair("state", &state);
-        if self.sends_issuer {
-            back.query_pairs_mut().append_pair("iss", &self.issuer);
+        if asked("response_mode").ends_with("jwt") {
+            let claims = json!({
+                "iss": self.issuer, "aud": CLIENT, "exp": 4_000_000_000_u32,
+                "code": code, "state": state,
+            });
+            back.query_pairs_mut().append_pair("response", &self.sign(&claims));
+        } else {
+            back.query_pairs_mut().append_pair("code", &code).append_pair("state", &state);
+            if self.sends_issuer {
+                back.query_pairs_mut().append_pair("iss", &self.issuer);
+            }
         }
         self.grants.insert(code.clone(), grant);
         (back.into(), vec![code, state, nonce])
@@ -362,7 +370,7 @@ impl Provider {
         answer(201, &json!({ "request_uri": reference, "expires_in": 60 }))
     }
 
-    fn sign(&self, claims: &Value) -> String {
+    pub(crate) fn sign(&self, claims: &Value) -> String {
         let key = if matches!(self.manner, Manner::Forging) { 0xFF } else { self.key };
         let header = json!({ "alg": "EdDSA", "kid": format!("key-{}", self.key), "typ": "JWT" });
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());

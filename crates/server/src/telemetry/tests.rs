@@ -39,7 +39,7 @@ fn session(user: &str) -> Arc<Session> {
     let session = serde_json::from_value(json!({
         "id": vec![7; 16], "login": vec![7; 12], "begun_at": 0, "ends_at": 9, "seen_at": 0, "id_token": "eyJ.hidden.token",
         "identity": {
-            "provider": "corp", "issuer": "https://id.test", "subject": "s-1", "user": user, "name": "Ada L.",
+            "provider": "corp", "issuer": "https://id.test", "subject": "s-1", "subject_type": "Claim", "user": user, "name": "Ada L.",
             "email": "ada@example.com", "email_verified": "Yes", "groups": ["staff"], "claims": {},
         },
     }));
