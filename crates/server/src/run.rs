@@ -15,15 +15,15 @@ use tokio::sync::watch;
 
 use crate::admin::{Admin, Readiness};
 use crate::console::{CONFIG, NO, OK, complain};
-use crate::fetch::Fetcher;
 use crate::keys::{self, KeyError};
 use crate::ledger::Ledger;
 use crate::listener::{BindError, Door, Ended};
-use crate::providers::Providers;
+use crate::providers::{ProviderError, Providers};
 use crate::proxy::{App, Site};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{self, Telemetry};
 use crate::upstream::{UpstreamError, Upstreams};
+use crate::workers::Workers;
 use crate::world::{self, Live};
 
 /// After a signal to stop, requests are still taken for as long as this, because whoever sends them has to learn of
@@ -39,12 +39,12 @@ pub(crate) enum StartError {
     Admin { address: std::net::SocketAddr, source: io::Error },
     #[error(transparent)]
     Bind(#[from] BindError),
-    #[error("the certificate authorities of the system cannot be read")]
-    Fetcher(#[source] reqwest::Error),
     #[error("the session key cannot be used")]
     Key(#[from] KeyError),
     #[error(transparent)]
     NoKeys(#[from] NoKeys),
+    #[error("a provider cannot be asked")]
+    Provider(#[from] ProviderError),
     #[error("a log cannot be opened")]
     Telemetry(#[source] io::Error),
     #[error(transparent)]
@@ -146,7 +146,6 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
     .map_err(StartError::Telemetry)?;
     let telemetry = Arc::new(telemetry);
 
-    let fetcher = Fetcher::new().map_err(StartError::Fetcher)?;
     let ledger = Ledger::new(config.gateway.login_timeout, config.gateway.sessions.lifetime);
     let upstreams = Upstreams::new(&config.upstreams)?;
     let door = Door::bind(&config.listeners, &config.limits)?;
@@ -158,9 +157,9 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
     )
     .map_err(|source| StartError::Admin { address: config.admin.address, source })?;
 
-    let providers = Providers::start(&config.providers, &fetcher, &metrics, &readiness);
-    let live =
-        Arc::new(Live { fetcher, ledger, providers, metrics, opened: world::opened_sessions() });
+    let providers = Providers::start(&config.providers, &metrics, &readiness)?;
+    let opened = world::opened_sessions();
+    let live = Arc::new(Live { ledger, providers, metrics, opened, workers: Workers::start() });
     let gateway = Gateway::new(config.gateway.settings(keys));
     let site = Arc::new(ArcSwap::from_pointee(Site::new(gateway, upstreams)));
     let shutdown_timeout = config.limits.shutdown_timeout;

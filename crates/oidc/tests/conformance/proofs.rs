@@ -185,6 +185,8 @@ fn a_provider_that_reads_only_the_query_gets_everything_there() {
     assert!(!shown.contains("secret") && !shown.contains("the-code"), "{shown}");
 }
 
+type Change<'a> = &'a dyn Fn(&mut Stage);
+
 /// `F2-07`, `MT1`: aliases exactly where a certificate counts.
 #[test]
 fn endpoints_for_certificates_are_asked_exactly_when_one_counts() {
@@ -199,7 +201,7 @@ fn endpoints_for_certificates_are_asked_exactly_when_one_counts() {
         stage.provider.client_auth = ClientAuth::Certificate;
         stage.provider.mtls_endpoint_aliases = MtlsEndpointAliases::Never;
     };
-    let cases: [(&dyn Fn(&mut Stage), &str); 5] = [
+    let cases: [(Change<'_>, &str); 5] = [
         (&|_| {}, ordinary),
         (&certificate, alias),
         (&bound, alias),

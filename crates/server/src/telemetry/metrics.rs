@@ -158,15 +158,18 @@ pub(crate) enum ProviderEndpoint {
     Discovery,
     /// The keys.
     Jwks,
+    /// Where authorization requests are pushed to.
+    PushedAuthorizationRequest,
     /// The token endpoint.
     Token,
     /// Userinfo.
     Userinfo,
 }
 
-const ENDPOINTS: [(ProviderEndpoint, &str); 4] = [
+const ENDPOINTS: [(ProviderEndpoint, &str); 5] = [
     (ProviderEndpoint::Discovery, "discovery"),
     (ProviderEndpoint::Jwks, "jwks"),
+    (ProviderEndpoint::PushedAuthorizationRequest, "pushed_authorization_request"),
     (ProviderEndpoint::Token, "token"),
     (ProviderEndpoint::Userinfo, "userinfo"),
 ];
