@@ -3,6 +3,7 @@
 mod callbacks;
 mod central_sign_in;
 mod cookies;
+mod proofs;
 mod pushed_requests;
 mod refused;
 mod signing_in;

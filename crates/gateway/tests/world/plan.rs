@@ -14,7 +14,7 @@ use lychgate_gateway::route::{Access, Route, Routes, Rule};
 use lychgate_gateway::seal::{Key, KeyRing};
 use lychgate_gateway::settings::{ClaimNames, SessionLimits, SignInProvider};
 use lychgate_gateway::template::Template;
-use lychgate_oidc::{AuthorizationRequest, ClientAuth, Secret};
+use lychgate_oidc::{ClientAuth, Secret};
 use url::Url;
 
 use super::hours;
@@ -36,8 +36,8 @@ pub(crate) struct Plan {
     /// Where every provider sends browsers back, if not to our own paths.
     pub(crate) redirect_uri: Option<&'static str>,
     pub(crate) post_logout_redirect_uris: Vec<&'static str>,
-    /// What every provider takes from a login link.
-    pub(crate) parameters_from_login: Vec<&'static str>,
+    /// What is different about our registrations.
+    pub(crate) registration: fn(&mut lychgate_oidc::Provider),
 }
 
 /// A route and its exceptions.
@@ -109,7 +109,7 @@ impl Plan {
             sessions: SessionLimits { lifetime: hours(12), idle_timeout: hours(1) },
             max_pending_logins: 4,
             redirect_uri: None,
-            parameters_from_login: Vec::new(),
+            registration: |_| {},
             post_logout_redirect_uris: vec!["https://www.example.test/bye"],
         }
     }
@@ -171,23 +171,17 @@ impl Plan {
     }
 
     fn provider(&self, name: &str) -> SignInProvider {
+        let mut registration = lychgate_oidc::Provider {
+            client_auth: ClientAuth::Secret {
+                secret: Secret::new(provider::CLIENT_SECRET),
+                method: None,
+            },
+            clock_tolerance: Duration::from_secs(30),
+            ..lychgate_oidc::Provider::new(name, provider::issuer(name), provider::CLIENT)
+        };
+        (self.registration)(&mut registration);
         SignInProvider {
-            registration: Arc::new(lychgate_oidc::Provider {
-                client_auth: ClientAuth::Secret {
-                    secret: Secret::new(provider::CLIENT_SECRET),
-                    method: None,
-                },
-                clock_tolerance: Duration::from_secs(30),
-                authorization: AuthorizationRequest {
-                    parameters_from_login: self
-                        .parameters_from_login
-                        .iter()
-                        .map(|name| (*name).to_owned())
-                        .collect(),
-                    ..AuthorizationRequest::default()
-                },
-                ..lychgate_oidc::Provider::new(name, provider::issuer(name), provider::CLIENT)
-            }),
+            registration: Arc::new(registration),
             label: format!("The {name} provider"),
             claims: ClaimNames::default(),
             kept_claims: Vec::new(),
