@@ -123,6 +123,7 @@ pub(crate) static PROVIDER: Kind = Kind {
         "danger_assume_email_verified",
         "userinfo",
         "clock_tolerance",
+        "login_timeout",
         "token_endpoint_auth_signing_alg",
         "danger_secret_in_query",
         "client_assertion",

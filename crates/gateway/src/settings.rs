@@ -20,7 +20,7 @@ pub struct Settings {
     pub public_url: Option<PublicOrigin>,
     /// The cookies' names and scope.
     pub cookies: CookieNames,
-    /// How long a sign-in may take.
+    /// How long what is on its way out of here and back may take, where no provider has its own time.
     pub login_timeout: Duration,
     /// How many sign-ins one browser may have under way.
     pub max_pending_logins: usize,
@@ -58,6 +58,8 @@ pub struct SignInProvider {
     pub kept_claims: Vec<String>,
     /// Ask for the scope `groups` where the provider offers it: the operator named no scopes.
     pub groups_scope_if_offered: bool,
+    /// How long a sign-in with it may take.
+    pub login_timeout: Duration,
     /// The redirect URI, where the operator set one; otherwise it follows from the sign-in origin.
     pub redirect_uri: Option<Url>,
 }

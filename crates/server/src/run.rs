@@ -146,7 +146,9 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
     .map_err(StartError::Telemetry)?;
     let telemetry = Arc::new(telemetry);
 
-    let ledger = Ledger::new(config.gateway.login_timeout, config.gateway.sessions.lifetime);
+    let login_timeouts = config.providers.iter().map(|provider| provider.sign_in.login_timeout);
+    let login_timeout = login_timeouts.fold(config.gateway.login_timeout, Duration::max);
+    let ledger = Ledger::new(login_timeout, config.gateway.sessions.lifetime);
     let upstreams = Upstreams::new(&config.upstreams)?;
     let door = Door::bind(&config.listeners, &config.limits)?;
     let admin = Admin::bind(

@@ -34,7 +34,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Auth {
         public_url: public_url(reader),
         path_prefix: path_prefix(reader),
         cookie_domain: cookie_domain(reader),
-        login_timeout: reader.duration("login_timeout", 10 * MINUTE, MINUTE..=60 * MINUTE),
+        login_timeout: login_timeout(reader, 10 * MINUTE),
         max_pending_logins: reader.integer("max_pending_logins", 5, 1..=20) as usize,
         clock_tolerance: clock_tolerance(reader, 60 * SECOND),
         post_logout_redirect_uris: uris
@@ -42,6 +42,11 @@ pub(super) fn read(reader: &Reader<'_>) -> Auth {
             .filter_map(|text| reader.context.url(text, &name))
             .collect(),
     }
+}
+
+/// How long a sign-in may take. Some providers have people fetch their phone.
+pub(super) fn login_timeout(reader: &Reader<'_>, default: Duration) -> Duration {
+    reader.duration("login_timeout", default, MINUTE..=60 * MINUTE)
 }
 
 /// How far a provider's clock may be from ours.

@@ -6,6 +6,7 @@ mod transport;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_gateway::settings::{ClaimNames, SignInProvider};
@@ -17,7 +18,7 @@ use serde_json::{Map, Value as Json};
 use url::Url;
 
 use self::transport::{Transport, transport};
-use super::auth::{Auth, clock_tolerance};
+use super::auth::{self, Auth, clock_tolerance};
 use super::needs::Needs;
 use super::policies::People;
 use crate::code::Code;
@@ -45,6 +46,7 @@ struct Draft {
     transport: ProviderTransport,
     assertion_file: Option<PathBuf>,
     groups_scope_if_offered: bool,
+    login_timeout: Duration,
     userinfo: UserinfoWord,
     issuer_place: Place,
     needs: Needs,
@@ -129,6 +131,7 @@ impl Providers {
                         kept_claims: draft.needs.kept_claims(),
                         redirect_uri: draft.redirect_uri,
                         groups_scope_if_offered: draft.groups_scope_if_offered,
+                        login_timeout: draft.login_timeout,
                     },
                     endpoints: draft.endpoints,
                     transport: draft.transport,
@@ -211,6 +214,7 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
         transport,
         assertion_file: proof.assertion_file,
         groups_scope_if_offered: scopes_are_ours,
+        login_timeout: auth::login_timeout(reader, auth.login_timeout),
         userinfo,
         issuer_place: issuer.place,
         needs: Needs::default(),

@@ -51,7 +51,7 @@ impl Gateway {
         let return_to = self.return_to(&state.return_to, site);
         let about = Some((provider, &return_to));
 
-        if now.since(state.pending.begun_at()) >= self.settings.login_timeout {
+        if now.since(state.pending.begun_at()) >= provider.settings.login_timeout {
             let failure = Failure::new(Reason::LoginExpired, "the login began too long ago");
             return self.failed(request, site, Some(id), about, failure);
         }

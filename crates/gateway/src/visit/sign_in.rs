@@ -206,7 +206,7 @@ impl Gateway {
         outcome.cookies.extend(site.cookies.set_login(
             &id.text(),
             sealed,
-            self.settings.login_timeout,
+            provider.settings.login_timeout,
         ));
         outcome.record.provider = Some(registration.name.clone());
         outcome.record.event = Some(Event::LoginStarted);
@@ -221,9 +221,9 @@ impl Gateway {
         now: Timestamp,
     ) -> impl Iterator<Item = http::HeaderValue> + 'a {
         let begun = |id: &str, value: &str| {
-            let (state, _) = self.open_login(site, id, value)?;
+            let (state, provider) = self.open_login(site, id, value)?;
             let begun_at = state.pending.begun_at();
-            (now.since(begun_at) < self.settings.login_timeout).then_some(begun_at)
+            (now.since(begun_at) < provider.settings.login_timeout).then_some(begun_at)
         };
         let mut logins: Vec<_> = site
             .cookies

@@ -540,3 +540,19 @@ fn a_session_that_hardly_fits_is_kept_without_its_token() {
         assert_eq!(left.count(), 0, "every part is cleared");
     }
 }
+
+/// PS-05: a provider at which people take longer is waited for longer, and no other is.
+#[test]
+fn a_provider_may_have_its_own_time_to_sign_in() {
+    let world = World::new(Plan::two_providers());
+    let mut patient = world.browser(Person::ada());
+    let mut hurried = world.browser(Person::ada());
+    let (guest, corp) =
+        (patient.begins("https://guests.test/"), hurried.begins("https://app.test/"));
+
+    world.pass("11m");
+
+    assert_eq!(patient.finishes(&guest).user(), Some("ada"));
+    // Its browser has forgotten it as well.
+    assert_eq!(hurried.finishes(&corp).reason(), Some(Reason::LoginNotOurs));
+}

@@ -186,6 +186,7 @@ impl Plan {
             claims: ClaimNames::default(),
             kept_claims: Vec::new(),
             groups_scope_if_offered: false,
+            login_timeout: if name == "guest" { 2 * LOGIN_TIMEOUT } else { LOGIN_TIMEOUT },
             redirect_uri: self.redirect_uri.map(|url| Url::parse(url).expect("a URL")),
         }
     }
