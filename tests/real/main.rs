@@ -7,4 +7,5 @@ mod applications;
 mod browser;
 mod certified_provider;
 mod page_rules;
+mod strict_provider;
 mod town;

@@ -16,6 +16,7 @@ pub mod house;
 mod line_protocol;
 pub mod raw;
 pub mod scratch;
+pub mod strict_provider;
 pub mod upstream;
 pub mod visitor;
 
