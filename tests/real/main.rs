@@ -8,5 +8,6 @@ mod browser;
 mod certified_provider;
 mod page_rules;
 mod refreshing;
+mod strict_provider;
 mod town;
 mod zitadel_provider;

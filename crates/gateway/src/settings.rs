@@ -20,7 +20,7 @@ pub struct Settings {
     pub public_url: Option<PublicOrigin>,
     /// The cookies' names and scope.
     pub cookies: CookieNames,
-    /// How long a sign-in may take.
+    /// How long what is on its way out of here and back may take, where no provider has its own time.
     pub login_timeout: Duration,
     /// How many sign-ins one browser may have under way.
     pub max_pending_logins: usize,

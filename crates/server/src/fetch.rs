@@ -1,12 +1,15 @@
-//! HTTP to identity providers: bounded in time and size, without redirects, cookies or proxies.
+//! HTTP to identity providers: bounded in time and size, without redirects or cookies; with our certificate and
+//! through a proxy only where the operator says so, for each provider by itself.
 //!
 //! A redirect would carry a code or a secret to wherever it points (class L), so it is an answer like any
 //! other and the protocol refuses it. Nothing is decompressed: the code for it is not linked.
 
+use std::fmt;
 #[cfg(test)]
 use std::sync::Arc;
 use std::time::Duration;
 
+use lychgate_config::config::{ClientCertificate, ProviderTransport};
 use lychgate_gateway::world::Unreachable;
 
 /// The largest answer that is read, in bytes.
@@ -18,8 +21,8 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A code is sent once, so a connection that the provider may be closing at this moment is not used for it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The client for everything that providers are asked. Cheap to clone.
-#[derive(Clone, Debug)]
+/// The client for everything that one provider is asked. Cheap to clone.
+#[derive(Clone)]
 pub(crate) struct Fetcher {
     client: reqwest::Client,
     /// Answers in a test, in place of the network.
@@ -27,23 +30,42 @@ pub(crate) struct Fetcher {
     scripted: Option<Arc<scripted::Provider>>,
 }
 
+/// The client's own text would show the address of a proxy, with the password in it.
+impl fmt::Debug for Fetcher {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Fetcher").finish_non_exhaustive()
+    }
+}
+
 impl Fetcher {
-    /// A client that trusts the system's certificate authorities.
+    /// A client that goes to a provider as `transport` says. It believes the system's certificate authorities
+    /// unless others are named; then it believes these alone.
     ///
     /// # Errors
-    /// When these cannot be read.
-    pub(crate) fn new() -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
+    /// When the authorities cannot be read, or the certificate cannot be shown.
+    pub(crate) fn new(transport: &ProviderTransport) -> Result<Self, reqwest::Error> {
+        // `no_proxy` first: it forgets the environment's, and any that came before it.
+        let mut client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TOTAL_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .user_agent("lychgate")
-            .build()?;
+            .user_agent("lychgate");
+        if let Some(ClientCertificate { chain, key, .. }) = &transport.client_certificate {
+            let both = format!("{}\n{chain}", key.expose());
+            client = client.identity(reqwest::Identity::from_pem(both.as_bytes())?);
+        }
+        if let Some(authorities) = &transport.ca {
+            let authorities = reqwest::Certificate::from_pem_bundle(authorities.as_bytes())?;
+            client = client.tls_certs_only(authorities);
+        }
+        if let Some(proxy) = &transport.proxy {
+            client = client.proxy(reqwest::Proxy::all(proxy.expose())?);
+        }
         Ok(Self {
-            client,
+            client: client.build()?,
             #[cfg(test)]
             scripted: None,
         })
@@ -52,7 +74,8 @@ impl Fetcher {
     /// A client that asks `provider` and never the network.
     #[cfg(test)]
     pub(crate) fn scripted(provider: Arc<scripted::Provider>) -> Self {
-        Self { scripted: Some(provider), ..Self::new().expect("a client") }
+        let client = Self::new(&ProviderTransport::default()).expect("a client");
+        Self { scripted: Some(provider), ..client }
     }
 
     /// Sends one request and reads the whole answer, whatever its status.
@@ -130,3 +153,5 @@ pub(crate) mod scripted {
         }
     }
 }
+#[cfg(test)]
+mod tests;

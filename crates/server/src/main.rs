@@ -23,6 +23,7 @@ mod telemetry;
 mod tls;
 mod upstream;
 mod websocket;
+mod workers;
 mod world;
 
 use std::process::ExitCode;

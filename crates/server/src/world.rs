@@ -8,23 +8,23 @@ use lychgate_gateway::login_state::LoginId;
 use lychgate_gateway::session::SessionId;
 use lychgate_gateway::visit::OpenSession;
 use lychgate_gateway::world::{GrantId, Known, Refreshed, Spent, Unreachable, World};
-use lychgate_oidc::{KeySet, Timestamp};
+use lychgate_oidc::{DpopNonces, Endpoint, KeySet, Secret, Timestamp};
 use moka::sync::Cache;
 
-use crate::fetch::Fetcher;
 use crate::ledger::Ledger;
 use crate::providers::Providers;
 use crate::telemetry::metrics::{FetchOutcome, Metrics, ProviderEndpoint};
+use crate::workers::Workers;
 
 /// What visits need that is not in a request. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
-    pub(crate) fetcher: Fetcher,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) providers: Arc<Providers>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) opened: OpenedSessions,
     pub(crate) refreshes: Refreshes,
+    pub(crate) workers: Arc<Workers>,
 }
 
 /// The latest refreshes, each begun once however many requests wait for it.
@@ -111,6 +111,22 @@ impl World for Live {
         fill_random(bytes);
     }
 
+    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        self.workers.run(work).await
+    }
+
+    async fn client_assertion(&self, provider: &str) -> Result<Option<Secret>, Unreachable> {
+        self.providers.client_assertion(provider).await
+    }
+
+    fn dpop_nonces(&self, provider: &str) -> DpopNonces {
+        self.providers.dpop_nonces(provider)
+    }
+
+    fn remember_dpop_nonce(&self, provider: &str, server: &str, nonce: &str) {
+        self.providers.remember_dpop_nonce(provider, server, nonce);
+    }
+
     fn provider(&self, name: &str) -> Option<Known> {
         self.providers.known(name)
     }
@@ -124,11 +140,16 @@ impl World for Live {
         provider: &str,
         request: http::Request<Vec<u8>>,
     ) -> Result<http::Response<Vec<u8>>, Unreachable> {
-        // The token endpoint is posted to, userinfo is read.
-        let posted = request.method() == http::Method::POST;
-        let endpoint = if posted { ProviderEndpoint::Token } else { ProviderEndpoint::Userinfo };
+        let endpoint = match request.extensions().get() {
+            Some(Endpoint::PushedAuthorizationRequest) => {
+                ProviderEndpoint::PushedAuthorizationRequest
+            }
+            Some(Endpoint::Revocation) => ProviderEndpoint::Revocation,
+            Some(Endpoint::Userinfo) => ProviderEndpoint::Userinfo,
+            Some(Endpoint::Token) | None => ProviderEndpoint::Token,
+        };
         let started = tokio::time::Instant::now();
-        let answer = self.fetcher.send(request).await;
+        let answer = self.providers.send(provider, request).await;
         let outcome = answer
             .as_ref()
             .map_or(FetchOutcome::Unreachable, |answer| FetchOutcome::of(answer.status()));

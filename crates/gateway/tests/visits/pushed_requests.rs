@@ -57,7 +57,10 @@ fn a_refused_push_sends_nobody_anywhere() {
 #[test]
 fn a_login_link_brings_what_the_provider_takes() {
     let mut plan = Plan::one_app();
-    plan.parameters_from_login = vec!["auth_id", "return_to"];
+    plan.registration = |registration| {
+        registration.authorization.parameters_from_login =
+            ["auth_id", "return_to"].map(str::to_owned).to_vec();
+    };
     let world = World::new(plan);
     let mut browser = world.browser(Person::ada());
 

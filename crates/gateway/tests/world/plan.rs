@@ -16,7 +16,7 @@ use lychgate_gateway::settings::{
     ClaimNames, RefreshLimits, SessionLimits, SignInProvider, SignInRules,
 };
 use lychgate_gateway::template::Template;
-use lychgate_oidc::{AuthorizationRequest, ClientAuth, Secret};
+use lychgate_oidc::{ClientAuth, Secret};
 use url::Url;
 
 use super::hours;
@@ -42,10 +42,10 @@ pub(crate) struct Plan {
     pub(crate) post_logout_redirect_uris: Vec<&'static str>,
     /// Where every provider's claims are.
     pub(crate) claims: ClaimNames,
-    /// What every provider takes from a login link.
-    pub(crate) parameters_from_login: Vec<&'static str>,
     /// What is different about the providers, by their names.
     pub(crate) change: fn(&str, &mut SignInProvider),
+    /// What is different about our registrations.
+    pub(crate) registration: fn(&mut lychgate_oidc::Provider),
 }
 
 /// A route and its exceptions.
@@ -120,7 +120,7 @@ impl Plan {
             tells_access_token: false,
             max_pending_logins: 4,
             redirect_uri: None,
-            parameters_from_login: Vec::new(),
+            registration: |_| {},
             post_logout_redirect_uris: vec!["https://www.example.test/bye"],
             claims: ClaimNames::default(),
             change: |_, _| {},
@@ -194,23 +194,17 @@ impl Plan {
     }
 
     fn provider(&self, name: &str) -> SignInProvider {
+        let mut registration = lychgate_oidc::Provider {
+            client_auth: ClientAuth::Secret {
+                secret: Secret::new(provider::CLIENT_SECRET),
+                method: None,
+            },
+            clock_tolerance: Duration::from_secs(30),
+            ..lychgate_oidc::Provider::new(name, provider::issuer(name), provider::CLIENT)
+        };
+        (self.registration)(&mut registration);
         let mut provider = SignInProvider {
-            registration: Arc::new(lychgate_oidc::Provider {
-                client_auth: ClientAuth::Secret {
-                    secret: Secret::new(provider::CLIENT_SECRET),
-                    method: None,
-                },
-                clock_tolerance: Duration::from_secs(30),
-                authorization: AuthorizationRequest {
-                    parameters_from_login: self
-                        .parameters_from_login
-                        .iter()
-                        .map(|name| (*name).to_owned())
-                        .collect(),
-                    ..AuthorizationRequest::default()
-                },
-                ..lychgate_oidc::Provider::new(name, provider::issuer(name), provider::CLIENT)
-            }),
+            registration: Arc::new(registration),
             label: format!("The {name} provider"),
             claims: self.claims.clone(),
             kept_claims: Vec::new(),

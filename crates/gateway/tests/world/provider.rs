@@ -82,6 +82,10 @@ pub(crate) struct Provider {
     /// Whether it takes nothing but pushed requests, and what becomes of these when that is not well.
     pub(crate) pushed_only: bool,
     pub(crate) push_refusal: Option<(u16, &'static str)>,
+    /// What it wants in proofs of possession; then it gives tokens that are bound to their key.
+    pub(crate) wants_nonce: Option<&'static str>,
+    /// The assertions that clients brought to its token endpoint.
+    pub(crate) assertions: Vec<String>,
     /// Requests that were pushed and not used yet, by their references.
     parked: BTreeMap<String, BTreeMap<String, String>>,
     pub(crate) pushes: usize,
@@ -122,6 +126,8 @@ impl Provider {
             given_back: Vec::new(),
             pushed_only: false,
             push_refusal: None,
+            wants_nonce: None,
+            assertions: Vec::new(),
             parked: BTreeMap::new(),
             pushes: 0,
             grants: BTreeMap::new(),
@@ -259,6 +265,15 @@ impl Provider {
         let mut secrets = vec![sent("code_verifier"), CLIENT_SECRET.to_owned()];
         let refused = |status: u16, code: &str| Ok(answer(status, &json!({ "error": code })));
 
+        if let Some(nonce) = self.wants_nonce
+            && proof(request)["nonce"] != nonce
+        {
+            let mut refusal = answer(400, &json!({ "error": "use_dpop_nonce" }));
+            refusal.headers_mut().insert("dpop-nonce", http::HeaderValue::from_static(nonce));
+            return (Ok(refusal), secrets);
+        }
+        self.assertions.extend(form.get("client_assertion").cloned());
+
         // A code is gone with the first who brings it, right or wrong (RFC 6749 §4.1.2).
         let Some(grant) = self.grants.remove(&sent("code")) else {
             return (refused(400, "invalid_grant"), secrets);
@@ -338,7 +353,7 @@ impl Provider {
         let access_token = format!("access-token-{number}-of-{}", person.name);
         let mut body = json!({
             "access_token": access_token,
-            "token_type": "Bearer",
+            "token_type": if self.wants_nonce.is_some() { "DPoP" } else { "Bearer" },
             "expires_in": 300,
         });
         let mut secrets = vec![access_token];
@@ -378,6 +393,14 @@ impl Provider {
         let signature = self.signing_key(key).sign(input.as_bytes());
         format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
+}
+
+/// What a proof of possession says.
+fn proof(request: &Request<Vec<u8>>) -> Value {
+    let proof = request.headers()["dpop"].to_str().expect("a token");
+    let claims = proof.split('.').nth(1).expect("three parts");
+    let claims = URL_SAFE_NO_PAD.decode(claims).expect("base64url");
+    serde_json::from_slice(&claims).expect("claims")
 }
 
 fn answer(status: u16, body: &Value) -> Response<Vec<u8>> {

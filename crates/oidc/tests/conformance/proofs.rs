@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use lychgate_oidc::{
-    Algorithm, AssertionAudience, ClientAuth, Dpop, DpopNonces, Exchange, ExchangeError, KeyError,
-    KnownError, Moment, MtlsEndpointAliases, Secret, SecretMethod, SigningKey, Step, Timestamp,
-    Userinfo,
+    Algorithm, AssertionAudience, Certificate, ClientAuth, Dpop, DpopNonces, Exchange,
+    ExchangeError, KeyError, KnownError, Moment, MtlsEndpointAliases, Secret, SecretMethod,
+    SigningKey, Step, Timestamp, Userinfo,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -185,6 +185,8 @@ fn a_provider_that_reads_only_the_query_gets_everything_there() {
     assert!(!shown.contains("secret") && !shown.contains("the-code"), "{shown}");
 }
 
+type Change<'a> = &'a dyn Fn(&mut Stage);
+
 /// `F2-07`, `MT1`: aliases exactly where a certificate counts.
 #[test]
 fn endpoints_for_certificates_are_asked_exactly_when_one_counts() {
@@ -199,7 +201,7 @@ fn endpoints_for_certificates_are_asked_exactly_when_one_counts() {
         stage.provider.client_auth = ClientAuth::Certificate;
         stage.provider.mtls_endpoint_aliases = MtlsEndpointAliases::Never;
     };
-    let cases: [(&dyn Fn(&mut Stage), &str); 5] = [
+    let cases: [(Change<'_>, &str); 5] = [
         (&|_| {}, ordinary),
         (&certificate, alias),
         (&bound, alias),
@@ -481,4 +483,62 @@ fn a_key_shows_what_it_is_and_nothing_else() {
     let key = signing_key(&KEYS.ed25519).named("k1");
     let shown = format!("{key:?}");
     assert_eq!(shown, r#"SigningKey { kind: "Ed25519", id: Some("k1"), .. }"#);
+}
+
+/// A certificate for a key of ours, good until 3 February 2051, PEM and DER.
+fn certificate(key: &Secret) -> (String, Vec<u8>) {
+    let key = rcgen::KeyPair::from_pem(key.expose()).unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["client".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2051, 2, 3);
+    let made = params.self_signed(&key).unwrap();
+    (made.pem(), made.der().to_vec())
+}
+
+/// Entra and others look the key up by its certificate (RFC 7515 §4.1.7, §4.1.8).
+#[test]
+fn an_assertion_points_out_the_certificate_of_its_key() {
+    for key in [&KEYS.p256, &KEYS.rsa, &KEYS.ed25519, &KEYS.p384] {
+        let (pem, der) = certificate(&key.pem());
+        let certificate = Certificate::from_pem(&pem).unwrap();
+        // 2051-02-03T00:00:00Z
+        assert_eq!(certificate.expires_at(), Timestamp::new(2_558_995_200));
+        let mut stage = with_key(key, None);
+        let signing = signing_key(key).certified_by(certificate).unwrap();
+        let algorithm = signing.algorithm(None).unwrap();
+        stage.provider.client_auth = ClientAuth::Key { key: signing, algorithm };
+
+        let (_, request, _) = stage.redeem();
+
+        let (header, _) = key.open(value(&form(&request), "client_assertion"));
+        assert_eq!(header["x5t#S256"], encode(Sha256::digest(&der)));
+        let sha1 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &der);
+        assert_eq!(header["x5t"], encode(sha1));
+    }
+}
+
+/// C-20: a certificate that cannot work is refused before anybody is shown it.
+#[test]
+fn a_certificate_of_another_key_is_refused() {
+    let (pem, der) = certificate(&KEYS.rsa.pem());
+    let other = Certificate::from_pem(&pem).unwrap();
+    let refused = signing_key(&KEYS.p256).certified_by(other.clone()).unwrap_err();
+    assert_eq!(refused, KeyError::CertificateOfAnotherKey);
+    assert!(!signing_key(&KEYS.stranger).fits(&other));
+
+    for text in [
+        String::new(),
+        KEYS.rsa.pem().expose().to_owned(),
+        crate::signer::pem("CERTIFICATE", b"\x30\x00"),
+        crate::signer::pem("CERTIFICATE", &der[..der.len() / 2]),
+    ] {
+        let error = Certificate::from_pem(&text).unwrap_err();
+        assert!(!format!("{error:?}").contains("MI"), "{error:?}");
+    }
+    // However it is cut or bent, it is read or refused, and nothing else.
+    for at in 0..der.len() {
+        let mut bent = der.clone();
+        bent[at] ^= 0xff;
+        let _ = Certificate::from_pem(&crate::signer::pem("CERTIFICATE", &bent));
+        let _ = Certificate::from_pem(&crate::signer::pem("CERTIFICATE", &der[..at]));
+    }
 }

@@ -11,7 +11,6 @@ use lychgate_config::config::{Config, Upstream, UpstreamAddress};
 
 use super::Files;
 use crate::console::{NO, OK, UNREACHABLE, complain, say};
-use crate::fetch::Fetcher;
 use crate::telemetry::metrics::Metrics;
 use crate::{providers, tls};
 
@@ -107,7 +106,6 @@ fn certificates_are_good(config: &Config) -> bool {
 /// not answer.
 fn ask_everybody(config: &Config) -> Result<usize, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let fetcher = Fetcher::new()?;
     let names = config.providers.iter().map(|provider| provider.sign_in.registration.name.as_str());
     let metrics = Arc::new(Metrics::new(&config.gateway.routes, names, "", SystemTime::now()));
     let readiness = Arc::default();
@@ -121,7 +119,7 @@ fn ask_everybody(config: &Config) -> Result<usize, Box<dyn Error>> {
     };
     runtime.block_on(async {
         for provider in &config.providers {
-            let asked = providers::ask_once(provider, &fetcher, &metrics, &readiness);
+            let asked = providers::ask_once(provider, &metrics, &readiness);
             let outcome = match tokio::time::timeout(PATIENCE, asked).await {
                 Ok(outcome) => outcome.map_err(|error| crate::chain(&error)),
                 Err(_) => Err("no answer within 3 s".to_owned()),

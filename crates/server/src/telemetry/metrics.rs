@@ -163,15 +163,21 @@ pub(crate) enum ProviderEndpoint {
     Discovery,
     /// The keys.
     Jwks,
+    /// Where authorization requests are pushed to.
+    PushedAuthorizationRequest,
+    /// Where a grant is given back.
+    Revocation,
     /// The token endpoint.
     Token,
     /// Userinfo.
     Userinfo,
 }
 
-const ENDPOINTS: [(ProviderEndpoint, &str); 4] = [
+const ENDPOINTS: [(ProviderEndpoint, &str); 6] = [
     (ProviderEndpoint::Discovery, "discovery"),
     (ProviderEndpoint::Jwks, "jwks"),
+    (ProviderEndpoint::PushedAuthorizationRequest, "pushed_authorization_request"),
+    (ProviderEndpoint::Revocation, "revocation"),
     (ProviderEndpoint::Token, "token"),
     (ProviderEndpoint::Userinfo, "userinfo"),
 ];
