@@ -473,6 +473,7 @@ fn a_way_back_is_promised_only_where_somebody_was_on_the_way() {
     }
 }
 
+/// CB-36.
 #[test]
 fn a_redirect_has_the_headers_of_a_page_and_no_body() {
     for status in [StatusCode::FOUND, StatusCode::SEE_OTHER, StatusCode::PERMANENT_REDIRECT] {
