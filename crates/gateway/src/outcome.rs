@@ -286,7 +286,7 @@ pub struct Words {
     /// The provider's description: foreign text, to be shown as such.
     pub provider_text: Option<String>,
     /// Where the provider says more, if it is a place that the operator listed.
-    pub provider_link: Option<Url>,
+    pub provider_link: Option<Box<Url>>,
     /// Whether trying again can help, where the provider's error tells (CB-43).
     pub retryable: Option<bool>,
 }

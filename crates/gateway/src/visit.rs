@@ -264,7 +264,14 @@ impl Gateway {
                 Some(SIGNED_CALLBACK_BYTES_MAX)
             }
             Endpoint::Login => Some(CALLBACK_BYTES_MAX),
-            _ => None,
+            Endpoint::Account
+            | Endpoint::Callback
+            | Endpoint::Logout
+            | Endpoint::Me
+            | Endpoint::Script
+            | Endpoint::SignedOut
+            | Endpoint::Style
+            | Endpoint::Unknown => None,
         }
     }
 

@@ -83,7 +83,11 @@ impl VerifiedClaims {
                     Value::String(text) => text.clone(),
                     // Some number their people. A fraction would be read differently by others.
                     Value::Number(number) if !number.is_f64() => number.to_string(),
-                    _ => return None,
+                    Value::Array(_)
+                    | Value::Bool(_)
+                    | Value::Null
+                    | Value::Number(_)
+                    | Value::Object(_) => return None,
                 };
             }
             SubjectRule::Pseudonymous => {

@@ -249,7 +249,7 @@ impl Responder {
             provider_text => words.provider_text.as_ref().map(|text| {
                 text.chars().take(PROVIDER_TEXT_CHARACTERS_MAX).collect::<String>()
             }),
-            provider_link => words.provider_link.as_ref().map(Url::as_str),
+            provider_link => words.provider_link.as_deref().map(Url::as_str),
             again => words.retryable.map(|again| match again {
                 true => "Trying again may help.",
                 false => "Trying again will not help.",
@@ -399,7 +399,7 @@ impl<'a> Problem<'a> {
             login_url: refusal.sign_in.as_deref(),
             error: refusal.words.provider_code.as_deref(),
             error_description: refusal.words.provider_text.as_deref(),
-            error_uri: refusal.words.provider_link.as_ref().map(Url::as_str),
+            error_uri: refusal.words.provider_link.as_deref().map(Url::as_str),
             retryable: refusal.words.retryable,
         }
     }

@@ -91,18 +91,18 @@ impl From<CallbackError> for Failure {
 impl Failure {
     /// An error of `provider` that answers a login of this browser, in words that it may say (CB-39 to CB-43).
     pub(super) fn provider(error: CallbackError, rules: &ErrorRules) -> Self {
-        let about = match &error {
-            CallbackError::Provider(refusal) => {
-                Some((link(refusal, rules), retryable(refusal, rules)))
-            }
-            _ => None,
-        };
-        let mut failure = Self::from(error);
-        if let Some((link, retryable)) = about {
-            failure.words.provider_link = link;
-            failure.words.retryable = Some(retryable);
+        let mut words = Words::default();
+        if let CallbackError::Provider(refusal) = &error {
+            words.provider_link = link(refusal, rules).map(Box::new);
+            words.retryable = Some(retryable(refusal, rules));
         }
-        failure
+        let failure = Self::from(error);
+        let words = Words {
+            provider_code: failure.words.provider_code,
+            provider_text: failure.words.provider_text,
+            ..words
+        };
+        Self { words, ..failure }
     }
 
     /// An error that came without `state`, from a provider that never repeats it, to a browser that has a login
@@ -331,4 +331,41 @@ pub(super) fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CB-58: who has to wait for others is told so; a consent that is over is no consent; another one is an alarm.
+    #[test]
+    fn a_consent_that_does_not_count_has_its_own_page() {
+        let reason = |error: ConsentError| Failure::from(ExchangeError::Consent(error)).reason;
+        let status = |status: &str| ConsentError::Status { status: status.to_owned() };
+        for (error, expected) in [
+            (status("AwaitingAuthorization"), Reason::ConsentPending),
+            (status(""), Reason::ConsentPending),
+            (status("Rejected"), Reason::ProviderDenied),
+            (status("Revoked"), Reason::ProviderDenied),
+            (ConsentError::Wider, Reason::ConsentMismatch),
+            (ConsentError::Missing, Reason::ConsentMismatch),
+        ] {
+            assert_eq!(reason(error.clone()), expected, "{error}");
+        }
+    }
+
+    /// CB-65: what an operator wants an alarm for can be told from everything else.
+    #[test]
+    fn a_signed_answer_that_is_refused_is_counted_by_its_cause() {
+        let reason = |error| Failure::from(CallbackError::Response(error)).reason;
+        for (error, expected) in [
+            (IdTokenError::Issuer, Reason::IssuerMismatch),
+            (IdTokenError::Audience, Reason::AudienceMismatch),
+            (IdTokenError::Signature, Reason::SignatureInvalid),
+            (IdTokenError::Algorithm, Reason::SignatureInvalid),
+            (IdTokenError::AuthenticationContext, Reason::AuthenticationWeak),
+        ] {
+            assert_eq!(reason(error.clone()), expected, "{error}");
+        }
+    }
 }

@@ -352,6 +352,23 @@ fn an_error_without_state_is_shown_where_that_is_the_providers_way() {
     assert_eq!(seen.reason(), Some(Reason::LoginNotOurs), "the login is over");
 }
 
+/// CB-13: a login at one provider is no reason to show the words of another's.
+#[test]
+fn an_error_without_state_is_not_shown_for_a_login_at_another_provider() {
+    let world = World::new(Plan {
+        change: |_, provider| provider.sign_in.errors.show_without_state = true,
+        ..Plan::two_providers()
+    });
+    let mut browser = world.browser(Person::ada());
+    browser.begins("https://both.test/.lychgate/login?return_to=%2F&provider=guest");
+    for (provider, shown) in [("corp", false), ("guest", true)] {
+        let url = format!("https://both.test/.lychgate/callback/{provider}");
+        let seen = browser.comes_back(&format!("{url}?error=x&error_description=Call+us"));
+        let text = &refusal(&seen.outcome).unwrap().words.provider_text;
+        assert_eq!(text.is_some(), shown, "{provider}");
+    }
+}
+
 fn silent() -> World {
     let world = one_app(|_, provider| {
         provider.sign_in.silent_login = true;

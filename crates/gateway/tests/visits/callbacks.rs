@@ -407,7 +407,7 @@ fn an_injected_code_is_refused() {
     }
 }
 
-/// F6, G: a token that says anything else than it should is no sign-in.
+/// CB-56, F6, G: a token that says anything else than it should is no sign-in.
 #[test]
 fn a_token_that_lies_signs_nobody_in() {
     let cases: [(&str, Lie, Reason); 10] = [
@@ -456,7 +456,7 @@ fn a_token_that_lies_signs_nobody_in() {
     }
 }
 
-/// CB-28, CB-51, CB-54: whatever the token endpoint does, it is asked once, and there is no session.
+/// CB-32, CB-28, CB-51, CB-54: whatever the token endpoint does, it is asked once, and there is no session.
 #[test]
 fn a_token_endpoint_that_fails_is_asked_once() {
     for (manner, expected) in [

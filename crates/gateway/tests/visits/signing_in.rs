@@ -9,6 +9,7 @@ use crate::world::plan::{Plan, PlannedRoute};
 use crate::world::provider::Person;
 use crate::world::{Ask, World, location};
 
+/// CB-27, CB-36.
 #[test]
 fn signing_in_leads_to_the_page_with_its_query_and_fragment() {
     let world = World::new(Plan::one_app());

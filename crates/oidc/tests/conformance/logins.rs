@@ -10,7 +10,7 @@ fn pairs(url: &str) -> Vec<(String, String)> {
     Url::parse(url).unwrap().query_pairs().into_owned().collect()
 }
 
-/// `CB-01`, `CB-02`, `F7`; RFC 7636 §4.3
+/// `CB-01`, `CB-02`, `CB-03`, `F7`; RFC 7636 §4.3
 #[test]
 fn a_login_asks_for_a_code_and_binds_it_three_times() {
     let stage = Stage::new();

@@ -61,7 +61,7 @@ fn talkative(reason: Reason, client: Client) -> Refusal {
             help: Some(Url::parse("https://help.example.com/access").unwrap()),
             provider_code: Some(HOSTILE.to_owned()),
             provider_text: Some(HOSTILE.repeat(50)),
-            provider_link: Some(Url::parse("https://help.example.com/error").unwrap()),
+            provider_link: Some(Box::new(Url::parse("https://help.example.com/error").unwrap())),
             retryable: Some(false),
         },
         ..Refusal::new(reason, client)
@@ -346,7 +346,7 @@ fn a_program_is_told_what_the_provider_said() {
     let words = Words {
         provider_code: Some("access_denied".to_owned()),
         provider_text: Some("No way".to_owned()),
-        provider_link: Some(Url::parse("https://help.example.com/1").unwrap()),
+        provider_link: Some(Box::new(Url::parse("https://help.example.com/1").unwrap())),
         retryable: Some(true),
         ..Words::default()
     };
@@ -473,6 +473,7 @@ fn a_way_back_is_promised_only_where_somebody_was_on_the_way() {
     }
 }
 
+/// CB-36.
 #[test]
 fn a_redirect_has_the_headers_of_a_page_and_no_body() {
     for status in [StatusCode::FOUND, StatusCode::SEE_OTHER, StatusCode::PERMANENT_REDIRECT] {

@@ -327,6 +327,7 @@ fn a_request_is_counted_by_route_method_status_and_decision() {
     }
 }
 
+/// CB-64, CB-65.
 #[test]
 fn logins_sessions_and_provider_requests_are_counted_by_provider() {
     let metrics = metrics();
