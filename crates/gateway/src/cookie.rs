@@ -230,6 +230,11 @@ impl Cookies {
         self.line(self.login_name(id), sealed, Some(max_age), Scope::Login)
     }
 
+    /// Whether browsers keep a login with this sealed value.
+    pub fn fits_login(&self, id: &str, sealed: &str) -> bool {
+        self.login_name(id).len() + "=".len() + sealed.len() <= COOKIE_BYTES_MAX
+    }
+
     /// The `Set-Cookie` line that forgets one login.
     pub fn clear_login(&self, id: &str) -> Option<HeaderValue> {
         self.line(self.login_name(id), String::new(), None, Scope::Login)
