@@ -70,6 +70,7 @@ codes! {
     E0210 "A route lets in everybody in the world who has an account at a public provider."
     E0220 "Two routes have the same URL, or one host by http and by https."
     E0221 "Two listeners have the same address."
+    E0222 "Two providers share a redirect URI, and nothing tells their answers apart."
     E0230 "A header may not be set or removed."
     E0231 "A header's value cannot be read."
     E0240 "A cookie's domain cannot be shared by the hosts that need it."

@@ -42,6 +42,7 @@ struct Draft {
     label: String,
     claims: ClaimNames,
     redirect_uri: Option<Url>,
+    redirect_uri_place: Option<Place>,
     endpoints: ProviderEndpoints,
     transport: ProviderTransport,
     assertion_file: Option<PathBuf>,
@@ -67,7 +68,36 @@ pub(super) fn read(top: &Reader<'_>, auth: &Auth) -> Providers {
         let reader = top.context.read(&entry.node, &entry.key_place, &path, &PROVIDER);
         providers.drafts.extend(reader.and_then(|reader| draft(&reader, &entry.key, auth)));
     }
+    refuse_shared_redirects(top.context, &providers.drafts);
     providers
+}
+
+/// An answer has to say whose it is: by its address, or by `iss` in it. A provider whose endpoints are written
+/// down promises no `iss`, so its address has to be its own (RFC 9700 §4.4.2).
+fn refuse_shared_redirects(context: &Context<'_>, drafts: &[Draft]) {
+    for (index, draft) in drafts.iter().enumerate() {
+        let ours = draft.redirect_uri.as_ref();
+        let earlier = drafts.iter().take(index);
+        let same = earlier.filter(|other| ours.is_some() && other.redirect_uri.as_ref() == ours);
+        let silent = |draft: &Draft| matches!(draft.endpoints, ProviderEndpoints::Static(_));
+        for other in same.filter(|other| silent(other) || silent(draft)) {
+            let (Some(place), Some(there)) = (&draft.redirect_uri_place, &other.redirect_uri_place)
+            else {
+                continue;
+            };
+            let (one, two) = (&other.registration.name, &draft.registration.name);
+            context.add(
+                Problem::new(
+                    Code::E0222,
+                    place,
+                    format!("`{one}` and `{two}` have the same `redirect_uri`"),
+                )
+                .label("an answer of one could be passed off as the other's")
+                .also(there, "the first one")
+                .help("give each its own; both are registered where they belong"),
+            );
+        }
+    }
 }
 
 impl Providers {
@@ -210,6 +240,7 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
         label,
         claims,
         redirect_uri,
+        redirect_uri_place: reader.entry("redirect_uri").map(|entry| entry.node.place.clone()),
         endpoints: endpoints?,
         transport,
         assertion_file: proof.assertion_file,
