@@ -189,6 +189,18 @@ fn providers_that_go_their_own_way_can_be_written_down() {
     assert!(d.authorization.nonce);
 }
 
+/// A-D16: what is to be authorized is remembered in a cookie, and has to fit.
+#[test]
+fn more_to_authorize_than_a_browser_keeps_is_refused() {
+    let kept = Kept::new("long");
+    let details = |bytes: usize| {
+        format!("authorization_details = [{{ type = \"a\", p = \"{}\" }}]", "p".repeat(bytes))
+    };
+    assert!(kept.load(&details(1400)).is_ok());
+    let problem = kept.problem(&details(1600));
+    assert!(problem.contains("at most 1500: browsers carry it in a cookie"), "{problem}");
+}
+
 /// C-20, MT2: what cannot work is said when it is configured, and the file's content never.
 #[test]
 fn keys_and_certificates_that_cannot_work_are_refused() {

@@ -253,6 +253,11 @@ impl Cookies {
         self.line(self.choice.clone(), choice, Some(CHOICE_REMEMBERED), Scope::Login)
     }
 
+    /// Whether browsers keep a login with this sealed value.
+    pub fn fits_login(&self, id: &str, sealed: &str) -> bool {
+        self.login_name(id).len() + "=".len() + sealed.len() <= COOKIE_BYTES_MAX
+    }
+
     /// The `Set-Cookie` line that forgets one login.
     pub fn clear_login(&self, id: &str) -> Option<HeaderValue> {
         self.line(self.login_name(id), String::new(), None, Scope::Login)

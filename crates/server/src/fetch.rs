@@ -16,7 +16,7 @@ use lychgate_gateway::world::Unreachable;
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// For one whole answer. A callback asks for three at most (tokens, newer keys, userinfo), so it ends within half a
-/// minute whatever the provider does (CB-34).
+/// minute whatever the provider does (CB-34); one that wants a nonce first, and is slow to say so, can make it five.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A code is sent once, so a connection that the provider may be closing at this moment is not used for it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -243,21 +243,35 @@ impl Gateway {
 
         let id = LoginId::of(pending.state());
         let name = site.cookies.login_name(&id.text());
-        let binding = Binding {
-            purpose: Purpose::Login,
-            cookie: &name,
-            place: site.origin.as_str(),
-            provider: &provider.tag,
+        let sealed = |state: &LoginState| {
+            let binding = Binding {
+                purpose: Purpose::Login,
+                cookie: &name,
+                place: site.origin.as_str(),
+                provider: &provider.tag,
+            };
+            self.seal(world, binding, state)
         };
         let return_to = return_to.as_str().to_owned();
-        let state = LoginState { pending, return_to, silent };
-        let sealed = self.seal(world, binding, &state);
+        let mut state = LoginState { pending, return_to, silent };
+        let mut value = sealed(&state);
+        if !site.cookies.fits_login(&id.text(), &value) {
+            // Where to return to is all that can be done without: much is to be authorized.
+            self.return_to("/", site).as_str().clone_into(&mut state.return_to);
+            value = sealed(&state);
+        }
+        if !site.cookies.fits_login(&id.text(), &value) {
+            return failed(Failure::new(
+                Reason::LoginMalformed,
+                "what is to be authorized does not fit into a cookie",
+            ));
+        }
 
         let mut outcome = Outcome::answer(Answer::Redirect(Redirect::to_provider(url)));
         outcome.cookies.extend(self.surplus_logins(request, site, now));
         outcome.cookies.extend(site.cookies.set_login(
             &id.text(),
-            sealed,
+            value,
             self.login_timeout(provider),
             registration.answers.mode.is_posted(),
         ));

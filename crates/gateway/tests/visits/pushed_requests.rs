@@ -2,6 +2,7 @@
 
 use lychgate_gateway::outcome::Event;
 use lychgate_gateway::reason::Reason;
+use lychgate_oidc::TemplateValue;
 
 use crate::world::World;
 use crate::world::browser::{reason, refusal};
@@ -72,4 +73,30 @@ fn a_login_link_brings_what_the_provider_takes() {
     // An application's own address is no login link.
     let login = browser.begins("/page?auth_id=a-1");
     assert!(!login.authorization_url.contains("auth_id"), "{}", login.authorization_url);
+}
+
+/// A-D16: what was asked for is remembered in the browser; where that takes all the room, a long address is not.
+#[test]
+fn a_login_with_much_to_authorize_still_fits_into_a_cookie() {
+    let long = format!("/page?{}", "q".repeat(1900));
+    let mut plan = Plan::one_app();
+    plan.registration = |registration| {
+        let detail = serde_json::json!({ "type": "a", "permissions": "p".repeat(1400) });
+        let detail = TemplateValue::new(detail).unwrap();
+        registration.authorization.authorization_details = vec![detail];
+    };
+    let world = World::new(plan);
+
+    assert_eq!(world.browser(Person::ada()).opens("/short?q").url, "https://app.test/short?q");
+    assert_eq!(world.browser(Person::ada()).opens(&long).url, "https://app.test/");
+
+    world.reload(|plan| {
+        plan.registration = |registration| {
+            let detail = serde_json::json!({ "type": "a", "permissions": "p".repeat(4000) });
+            let detail = TemplateValue::new(detail).unwrap();
+            registration.authorization.authorization_details = vec![detail];
+        };
+    });
+    let seen = world.browser(Person::ada()).opens("/");
+    assert_eq!(reason(&seen.outcome), Some(Reason::LoginMalformed));
 }

@@ -102,6 +102,8 @@ struct Grant {
     nonce: String,
     challenge: String,
     redirect_uri: String,
+    /// What was asked to be authorized, as it was asked.
+    details: String,
 }
 
 /// The issuer of the provider with this name.
@@ -223,6 +225,7 @@ impl Provider {
             nonce: nonce.clone(),
             challenge: asked("code_challenge"),
             redirect_uri: asked("redirect_uri"),
+            details: asked("authorization_details"),
         };
         let mut back = Url::parse(&grant.redirect_uri).expect("a redirect URI");
         if asked("response_mode").ends_with("jwt") {
@@ -293,7 +296,10 @@ impl Provider {
         if let Manner::Lying(change) = self.manner {
             change(&mut claims);
         }
-        let (body, made) = self.tokens(&grant.person, Some(&claims));
+        let (mut body, made) = self.tokens(&grant.person, Some(&claims));
+        if let Ok(details) = serde_json::from_str::<Value>(&grant.details) {
+            body["authorization_details"] = details;
+        }
         secrets.extend(made);
         (Ok(answer(200, &body)), secrets)
     }

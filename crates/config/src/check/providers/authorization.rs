@@ -19,6 +19,10 @@ use crate::tree::{Node, Value};
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// How long `authorization_details` may be, as written. The login's cookie holds what was asked for, so that
+/// the answer can be compared, and browsers drop a cookie above 4096 bytes.
+const DETAILS_BYTES_MAX: usize = 1500;
+
 /// What only we say in an authorization request. Whoever could say it otherwise could undo what binds the
 /// answer to this login.
 const OURS: [&str; 25] = [
@@ -276,6 +280,14 @@ fn authorization_details(reader: &Reader<'_>) -> Vec<(TemplateValue, Place)> {
         reader.context.add(problem.help("write [{ type = \"…\", … }]"));
         return Vec::new();
     };
+    let written = reader.context.files.text_at(&entry.node.place).len();
+    if written > DETAILS_BYTES_MAX {
+        let message = format!("`{name}` has {written} bytes");
+        let problem = Problem::new(Code::E0124, &entry.node.place, message);
+        reader.context.add(
+            problem.label(format!("at most {DETAILS_BYTES_MAX}: browsers carry it in a cookie")),
+        );
+    }
     let mut details = Vec::new();
     for item in items {
         let has_type = match &item.value {
