@@ -226,6 +226,7 @@ pub(crate) static ROUTE: Kind = Kind {
         "headers",
         "secrets",
         "limits",
+        "websocket_origins",
     ],
     synonyms: &[
         ("from", "url"),
