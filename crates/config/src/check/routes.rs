@@ -102,7 +102,7 @@ impl Reading<'_> {
         let url = self.url(reader, name);
         let upstream = self.upstream(reader, name);
         let answer = access::read(reader, &format!("route `{name}`"), self.names, self.policies);
-        let rules = rules::read(reader, name, self.names, self.policies);
+        let rules = rules::read(reader, name, self.names, self.policies, answer.as_ref());
         let headers = headers::read(reader);
         let body_bytes_max = self.body_bytes_max(reader);
         let websocket_origins = websocket_origins(reader);
