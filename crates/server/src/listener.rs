@@ -37,6 +37,7 @@ use crate::drain::Drain;
 use crate::proxy::App;
 use crate::socket::{Connection, GuardedSocket, Protocol, SocketLimits, sniff};
 use crate::tls::{self, Http2, TlsError};
+use crate::turned_away::Witness;
 
 /// From the first byte of a TLS handshake to its end.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,6 +77,8 @@ pub(crate) struct Entrance {
     pub(crate) purpose: Purpose,
     /// Whose word about the client's address is believed.
     pub(crate) trusted: TrustedProxies,
+    /// Who is told of connections that are turned away.
+    pub(crate) witness: Arc<dyn Witness>,
     http2: Http2,
 }
 
@@ -136,12 +139,13 @@ pub(crate) enum BindError {
 impl Entrance {
     /// A listener in plain text that nobody is believed on.
     #[cfg(test)]
-    pub(crate) fn plain(name: &str) -> Self {
+    pub(crate) fn plain(name: &str, witness: Arc<dyn Witness>) -> Self {
         Self {
             name: name.to_owned(),
             transport: Transport::Plain,
             purpose: Purpose::Serve,
             trusted: TrustedProxies::default(),
+            witness,
             http2: Http2::Off,
         }
     }
@@ -178,12 +182,17 @@ impl<W> Clone for Service<W> {
 }
 
 impl Door {
-    /// Checks every certificate and binds every address. Has to be called inside the runtime that will serve.
+    /// Checks every certificate and binds every address; `witness` is told of connections that are turned away. Has to be called inside the runtime that will serve.
     ///
     /// # Errors
     /// [`BindError`], naming the listener. Nothing stays bound.
-    pub(crate) fn bind(listeners: &[Listener], limits: &Limits) -> Result<Self, BindError> {
-        let bound = listeners.iter().map(Bound::new).collect::<Result<_, _>>()?;
+    pub(crate) fn bind(
+        listeners: &[Listener],
+        limits: &Limits,
+        witness: &Arc<dyn Witness>,
+    ) -> Result<Self, BindError> {
+        let bound = listeners.iter().map(|listener| Bound::new(listener, Arc::clone(witness)));
+        let bound = bound.collect::<Result<_, _>>()?;
         let head_bytes_max =
             limits.header_bytes.saturating_add(limits.uri_bytes).saturating_add(64);
         let limits_of_sockets = SocketLimits {
@@ -292,7 +301,7 @@ where
 }
 
 impl Bound {
-    fn new(listener: &Listener) -> Result<Self, BindError> {
+    fn new(listener: &Listener, witness: Arc<dyn Witness>) -> Result<Self, BindError> {
         let http2 = if listener.http2 { Http2::Offered } else { Http2::Off };
         let named = || listener.name.clone();
         let tls = listener.tls.as_ref().map(|tls| tls::server_config(tls, http2)).transpose();
@@ -322,6 +331,7 @@ impl Bound {
                 Purpose::Serve
             },
             trusted: listener.trusted_proxies.clone(),
+            witness,
             http2,
         });
         Ok(Self { entrance, socket, tls })
