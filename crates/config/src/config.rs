@@ -108,6 +108,17 @@ pub struct Listener {
     pub redirect_to_https: bool,
     /// Whose word about the client's address is believed.
     pub trusted_proxies: TrustedProxies,
+    /// How those say it at the beginning of every connection; nobody else may connect then.
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// A binary header.
+    V2,
 }
 
 /// A socket to listen on.

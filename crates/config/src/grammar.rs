@@ -53,8 +53,17 @@ pub(crate) static TOP: Kind = Kind {
 
 pub(crate) static LISTENER: Kind = Kind {
     name: "listeners.*",
-    keys: &["address", "mode", "tls", "http2", "redirect_to_https", "trusted_proxies"],
+    keys: &[
+        "address",
+        "mode",
+        "tls",
+        "http2",
+        "redirect_to_https",
+        "trusted_proxies",
+        "proxy_protocol",
+    ],
     synonyms: &[
+        ("accept_proxy", "proxy_protocol"),
         ("bind", "address"),
         ("listen", "address"),
         ("http_address", "address"),

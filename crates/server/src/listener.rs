@@ -8,6 +8,7 @@
 //! is reached nothing is accepted until somebody leaves; what waits is the kernel's queue. A panic while a
 //! connection is served ends that connection.
 
+mod proxy_protocol;
 mod unix;
 
 use std::io;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lychgate_config::config::{Limits, ListenAddress, Listener};
+use lychgate_config::config::{Limits, ListenAddress, Listener, ProxyProtocol};
 use lychgate_gateway::forwarded::{Peer, TrustedProxies};
 use lychgate_gateway::request::Transport;
 use lychgate_gateway::world::World;
@@ -37,7 +38,7 @@ use crate::drain::Drain;
 use crate::proxy::App;
 use crate::socket::{Connection, GuardedSocket, Protocol, SocketLimits, sniff};
 use crate::tls::{self, Http2, TlsError};
-use crate::turned_away::Witness;
+use crate::turned_away::{Cause, TurnedAway, Witness};
 
 /// From the first byte of a TLS handshake to its end.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -78,8 +79,9 @@ pub(crate) struct Entrance {
     /// Whose word about the client's address is believed.
     pub(crate) trusted: TrustedProxies,
     /// Who is told of connections that are turned away.
-    pub(crate) witness: Arc<dyn Witness>,
+    witness: Arc<dyn Witness>,
     http2: Http2,
+    proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// What a listener is for.
@@ -137,6 +139,41 @@ pub(crate) enum BindError {
 }
 
 impl Entrance {
+    /// Tells that `peer` was turned away.
+    pub(crate) fn turned_away(&self, peer: Peer, cause: Cause) {
+        self.witness.turned_away(&TurnedAway {
+            listener: &self.name,
+            transport: self.transport,
+            peer,
+            cause,
+        });
+    }
+
+    /// Who is at the other end: whoever connected, or whom they announce where that is asked of them. `None` when
+    /// that is not said as it has to be; then there is nothing to serve.
+    async fn client<S: AsyncRead + Unpin>(
+        &self,
+        socket: &mut S,
+        peer: Peer,
+        patience: Duration,
+    ) -> Option<Peer> {
+        let Some(version) = self.proxy_protocol else { return Some(peer) };
+        if !self.trusted.trusts(peer) {
+            self.turned_away(peer, Cause::ProxyNotTrusted);
+            return None;
+        }
+        match proxy_protocol::read(socket, version, peer, patience).await {
+            Ok(client) => Some(client),
+            Err(error) => {
+                tracing::debug!(listener = self.name, %error, "a connection was closed");
+                if let Some(cause) = error.cause() {
+                    self.turned_away(peer, cause);
+                }
+                None
+            }
+        }
+    }
+
     /// A listener in plain text that nobody is believed on.
     #[cfg(test)]
     pub(crate) fn plain(name: &str, witness: Arc<dyn Witness>) -> Self {
@@ -147,6 +184,7 @@ impl Entrance {
             trusted: TrustedProxies::default(),
             witness,
             http2: Http2::Off,
+            proxy_protocol: None,
         }
     }
 }
@@ -333,6 +371,7 @@ impl Bound {
             trusted: listener.trusted_proxies.clone(),
             witness,
             http2,
+            proxy_protocol: listener.proxy_protocol,
         });
         Ok(Self { entrance, socket, tls })
     }
@@ -442,6 +481,12 @@ impl<W: World + Send + Sync + 'static> Service<W> {
         S: AsyncRead + AsyncWrite + Unpin + Send + Sync + std::fmt::Debug + 'static,
     {
         let mut shutdown = self.shutdown.clone();
+        let client = entrance.client(&mut socket, peer, self.limits.head_timeout);
+        let client = tokio::select! {
+            client = client => client,
+            _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+        };
+        let Some(peer) = client else { return Ok(()) };
         if let Some(acceptor) = acceptor {
             let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket));
             let socket = tokio::select! {

@@ -33,7 +33,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufWriter, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use crate::listener::Entrance;
-use crate::turned_away::{Cause, TurnedAway};
+use crate::turned_away::Cause;
 
 /// What a whole answer of usual size fits into, so that it costs one write.
 const WRITE_BUFFER_BYTES: usize = 4096;
@@ -282,13 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedSocket<S> {
     /// Makes our last word on this connection the one for `cause`, unless it was said.
     fn refuse(&mut self, cause: Cause) {
         if self.refusal.is_none() {
-            let Connection { entrance, peer, .. } = &*self.connection;
-            entrance.witness.turned_away(&TurnedAway {
-                listener: &entrance.name,
-                transport: entrance.transport,
-                peer: *peer,
-                cause,
-            });
+            self.connection.entrance.turned_away(self.connection.peer, cause);
             self.refusal = Some(refusal::of(cause));
         }
     }

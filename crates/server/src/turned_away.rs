@@ -70,7 +70,7 @@ impl TurnedAway<'_> {
     pub(crate) fn address(&self) -> Option<IpAddr> {
         match self.peer {
             Peer::Address(address) => Some(address),
-            Peer::Unix => None,
+            Peer::Unix | Peer::Unnamed => None,
         }
     }
 }
