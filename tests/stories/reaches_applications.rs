@@ -16,7 +16,6 @@ use lychgate_tests::cast::visitor::Visitor;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
-use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{interval, timeout};
@@ -395,33 +394,6 @@ async fn a_reset_is_no_end_of_an_answer() {
     }
 }
 
-/// K4: whoever comes when the house is full waits outside, and is served when somebody leaves.
-#[tokio::test]
-async fn a_ninth_connection_waits_until_one_of_eight_leaves() {
-    let upstream = Upstream::start(Script::Answer(OK)).await;
-    let gate = before(&upstream, "limits.connections = 8").await;
-    let mut guests = Vec::new();
-    for number in 0..8 {
-        let mut line = Line::to(gate.address()).await;
-        line.says(get(&gate, &format!("/guest/{number}"))).await;
-        assert_eq!(line.hears().await.status, 200);
-        guests.push(line);
-    }
-    gate.line("it is full", |line| line["message"] == "as many connections as are allowed").await;
-    let mut ninth = Line::to(gate.address()).await;
-    ninth.says(get(&gate, "/ninth")).await;
-
-    for guest in &mut guests {
-        guest.says(get(&gate, "/again")).await;
-        assert_eq!(guest.hears().await.status, 200, "those who are in are served");
-    }
-    assert_eq!(upstream.count("/ninth"), 0);
-    guests.pop();
-
-    assert_eq!(ninth.hears().await.status, 200);
-    assert_eq!(upstream.count("/ninth"), 1);
-}
-
 /// K3: a header that drips is cut off in time, and those who come meanwhile do not notice.
 #[tokio::test]
 async fn headers_that_drip_are_cut_off_and_harm_nobody() {
@@ -511,127 +483,6 @@ async fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
     assert_eq!(mode, 0o600);
     gate.terminate().await;
     assert!(!path.exists(), "nothing is left behind");
-}
-
-/// D1, K3: where proxies announce clients, the address that they announce is the one that rules, logs and the application
-/// are told, in plain text and before TLS; a connection that is not announced, or not by a listed proxy, is closed
-/// without a word, and counted.
-#[tokio::test]
-async fn only_listed_proxies_announce_clients_and_every_connection_is_announced() {
-    let upstream = Upstream::start(Script::Answer(OK)).await;
-    let place = format!("addresses = [\"http://{}\"]", upstream.address());
-    let (authority, scratch) = (Authority::new(), Scratch::new());
-    let (certificate, key) = authority.issues("secure.test", Validity::Now);
-    scratch.write("tls.crt", certificate);
-    scratch.write("tls.key", key);
-    let (one, two, foreign, secure) = (free_port(), free_port(), free_port(), free_port());
-    let announced = |version: &str, trusted: &str| {
-        format!("proxy_protocol = \"{version}\"\ntrusted_proxies = [\"{trusted}\"]\nhttp2 = true\n")
-    };
-    let plain = |name: &str, port: u16, more: &str| {
-        format!("[listeners.{name}]\naddress = \"127.0.0.1:{port}\"\n{more}\n")
-    };
-    let more = plain("one", one, &announced("v1", "127.0.0.1"))
-        + &plain("two", two, &announced("v2", "127.0.0.0/8"))
-        + &plain("foreign", foreign, &announced("v1", "192.0.2.0/24"))
-        + &secure_listener(secure, &announced("v2", "127.0.0.1"))
-        + "[routes.secure]\nurl = \"https://secure.test\"\nupstream = \"app\"\npublic = true\n";
-    let gate = open(scratch, &place, &more).await;
-    let request = |path: &str, host: &str| {
-        format!(
-            "GET {path} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: 6.6.6.6\r\nConnection: close\r\n\r\n"
-        )
-    };
-    let app = host(&gate).to_owned();
-    let version_two = |command: u8, address: [u8; 4]| {
-        let mut header = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
-        header.extend([command, 0x11, 0, 17]);
-        header.extend(address);
-        // The destination, the ports, and an attachment of two bytes.
-        header.extend([127, 0, 0, 1, 0x80, 0, 0x1F, 0x90, 0x04, 0, 2, 0, 0]);
-        header
-    };
-
-    for (port, header, path, client, told) in [
-        (
-            one,
-            b"PROXY TCP4 198.51.100.7 127.0.0.1 40000 80\r\n".to_vec(),
-            "/one",
-            json!("198.51.100.7"),
-            "198.51.100.7",
-        ),
-        (
-            one,
-            b"PROXY TCP6 2001:db8::7 ::1 40000 80\r\n".to_vec(),
-            "/six",
-            json!("2001:db8::7"),
-            "2001:db8::7",
-        ),
-        (two, version_two(0x21, [198, 51, 100, 8]), "/two", json!("198.51.100.8"), "198.51.100.8"),
-        // The balancer itself, which is believed about who stands before it.
-        (two, version_two(0x20, [9, 9, 9, 9]), "/local", json!("6.6.6.6"), "6.6.6.6, 127.0.0.1"),
-        // Somebody without a name, who is believed about nothing.
-        (one, b"PROXY UNKNOWN\r\n".to_vec(), "/unnamed", json!(null), ""),
-    ] {
-        let bytes = [header, request(path, &app).into_bytes()].concat();
-        let exchange = raw::send(([127, 0, 0, 1], port).into(), bytes).await;
-
-        assert_eq!(exchange.statuses(), [200], "{path}");
-        let line = gate.line(path, |line| line["path"] == path).await;
-        assert_eq!(line["client_ip"], client, "{line}");
-        let received = upstream.received().concat().to_ascii_lowercase();
-        let (_, received) = received.split_once(&format!("get {path} ")).expect("it arrived");
-        let head = received.split_once("\r\n\r\n").map_or(received, |(head, _)| head);
-        let line = head.lines().find_map(|line| line.strip_prefix("x-forwarded-for:"));
-        assert_eq!(line.unwrap_or_default().trim(), told, "{path}: {head}");
-    }
-
-    let mut stream = TcpStream::connect(("127.0.0.1", secure)).await.expect("it listens");
-    stream.write_all(&version_two(0x21, [198, 51, 100, 9])).await.expect("it is sent");
-    let client = TlsConnector::from(Arc::new(authority.client(&TLS13, &["http/1.1"])));
-    let name = ServerName::try_from("secure.test").expect("a name");
-    let mut stream = client.connect(name, stream).await.expect("a handshake behind the header");
-    let asked = request("/secure", "secure.test");
-    stream.write_all(asked.as_bytes()).await.expect("it is sent");
-    let mut status = [0; 15];
-    stream.read_exact(&mut status).await.expect("it is answered");
-    assert_eq!(&status, b"HTTP/1.1 200 OK");
-    let line = gate.line("/secure", |line| line["path"] == "/secure").await;
-    assert_eq!(line["client_ip"], "198.51.100.9", "{line}");
-
-    let (named, bare) = ("PROXY TCP4 198.51.100.7 127.0.0.1 1 2\r\n", request("/never", &app));
-    let secured = format!("secure{secure}");
-    for (listener, port, sent, reason) in [
-        ("one", one, bare.clone(), "proxy_header_missing"),
-        ("one", one, format!("PROXY TCP4 nobody nowhere 1 2\r\n{bare}"), "proxy_header_malformed"),
-        ("two", two, format!("{named}{bare}"), "proxy_header_missing"),
-        ("foreign", foreign, format!("{named}{bare}"), "proxy_not_trusted"),
-        (
-            &secured,
-            secure,
-            "\x16\x03\x01\x02\0\x01\0\x01\x7c\x03\x03......".to_owned(),
-            "proxy_header_missing",
-        ),
-    ] {
-        assert!(is_closed_without_a_word(port, sent).await, "{listener}: {reason}");
-
-        let counted = format!(
-            "lychgate_connections_refused_total{{listener=\"{listener}\",reason=\"{reason}\"}} 1"
-        );
-        gate.line(reason, |line| line["listener"] == listener && line["reason"] == reason).await;
-        let metrics = gate.metrics().await;
-        assert!(metrics.contains(&counted), "{counted} in\n{metrics}");
-    }
-    assert_eq!(upstream.count("GET /never"), 0);
-}
-
-/// Whether the gate ends the connection and says nothing. What it did not read may be thrown back at us.
-async fn is_closed_without_a_word(port: u16, sent: String) -> bool {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
-    let _ = stream.write_all(sent.as_bytes()).await;
-    let mut heard = Vec::new();
-    let ended = timeout(PATIENCE, stream.read_to_end(&mut heard)).await;
-    ended.is_ok() && heard.is_empty()
 }
 
 /// P5: old versions are refused, and HTTP/2 is spoken with those who ask for it.
@@ -731,12 +582,12 @@ async fn those_who_come_without_tls_are_sent_to_the_same_place_with_it() {
 }
 
 /// A gate that lets everybody through to `upstream`, the body of a table. In `more`, ORIGIN is its own.
-async fn open(scratch: Scratch, upstream: &str, more: &str) -> Gate {
+pub(crate) async fn open(scratch: Scratch, upstream: &str, more: &str) -> Gate {
     Gate::start_in(scratch, &configuration(upstream, more)).await
 }
 
 /// The same, before an application that is reached in plain text.
-async fn before(upstream: &Upstream, more: &str) -> Gate {
+pub(crate) async fn before(upstream: &Upstream, more: &str) -> Gate {
     open(Scratch::new(), &format!("addresses = [\"http://{}\"]", upstream.address()), more).await
 }
 
@@ -755,7 +606,7 @@ fn configuration(upstream: &str, more: &str) -> String {
     .replace("ORIGIN", &origin)
 }
 
-fn secure_listener(port: u16, more: &str) -> String {
+pub(crate) fn secure_listener(port: u16, more: &str) -> String {
     format!(
         "[listeners.secure{port}]\naddress = \"127.0.0.1:{port}\"\n\
          tls.certificate = \"tls.crt\"\ntls.key = \"tls.key\"\n{more}\n"
@@ -766,7 +617,7 @@ fn https(host: &str, upstream: &Upstream) -> String {
     format!("addresses = [\"https://{host}:{}\"]", upstream.address().port())
 }
 
-async fn echo() -> Echo {
+pub(crate) async fn echo() -> Echo {
     Echo::start(([127, 0, 0, 1], 0).into()).await.expect("the application starts")
 }
 
@@ -774,11 +625,11 @@ fn visitor(gate: &Gate) -> Visitor {
     Visitor::of(gate.url(), &[])
 }
 
-fn host(gate: &Gate) -> &str {
+pub(crate) fn host(gate: &Gate) -> &str {
     gate.url().trim_start_matches("http://")
 }
 
-fn get(gate: &Gate, target: &str) -> String {
+pub(crate) fn get(gate: &Gate, target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", host(gate))
 }
 

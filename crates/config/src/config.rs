@@ -328,6 +328,8 @@ pub struct Limits {
     pub body_bytes: Option<u64>,
     /// Connections at one time, over all listeners.
     pub connections: u32,
+    /// Those of one client among them; `None` when there is no limit. Listed proxies have none.
+    pub connections_per_client: Option<u32>,
     /// From the first byte of a request to the end of its header block.
     pub header_timeout: Duration,
     /// From the end of a response to the next request on the connection.

@@ -288,6 +288,7 @@ pub(crate) static LIMITS: Kind = Kind {
         "header_timeout",
         "idle_timeout",
         "connections",
+        "connections_per_client",
     ],
     synonyms: &[("body_bytes", "body"), ("grace_period", "shutdown_timeout")],
 };

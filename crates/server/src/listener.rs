@@ -4,10 +4,11 @@
 //! process when a certificate is wrong; so the loops that accept are ours, and pingora is handed sockets. A
 //! [`Door`] is bound first, with everything checked, and serves later.
 //!
-//! A connection counts against one limit over all listeners from the moment it is accepted. When the limit
-//! is reached nothing is accepted until somebody leaves; what waits is the kernel's queue. A panic while a
-//! connection is served ends that connection.
+//! A connection counts against one limit over all listeners before anything of it is read. When the limit is
+//! reached, who has waited longest for a request leaves; where nobody waits, one newcomer for each listener is
+//! kept waiting, and all others in the kernel's queue. A panic while a connection is served ends that connection.
 
+mod places;
 mod proxy_protocol;
 mod unix;
 
@@ -29,10 +30,12 @@ use pingora_proxy::{HttpProxy, http_proxy};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
+use self::places::Counted;
+pub(crate) use self::places::{Idleness, Places};
 use self::unix::{SocketFile, SocketFileError};
 use crate::drain::Drain;
 use crate::proxy::App;
@@ -64,7 +67,6 @@ const POOL_SIZE: usize = 256;
 pub(crate) struct Door {
     listeners: Vec<Bound>,
     limits: SocketLimits,
-    connections: Arc<Semaphore>,
 }
 
 /// What the connections of one listener have in common.
@@ -78,6 +80,8 @@ pub(crate) struct Entrance {
     pub(crate) purpose: Purpose,
     /// Whose word about the client's address is believed.
     pub(crate) trusted: TrustedProxies,
+    /// The places that all listeners share.
+    pub(crate) places: Arc<Places>,
     /// Who is told of connections that are turned away.
     witness: Arc<dyn Witness>,
     http2: Http2,
@@ -149,6 +153,16 @@ impl Entrance {
         });
     }
 
+    /// Counts a connection of `client` among theirs, until the result is dropped; `None` when they have too many.
+    fn share(&self, client: Peer) -> Option<Counted> {
+        let counted = if self.trusted.trusts(client) { Peer::Unnamed } else { client };
+        let counted = self.places.count(counted);
+        if counted.is_none() {
+            self.turned_away(client, Cause::TooManyConnections);
+        }
+        counted
+    }
+
     /// Who is at the other end: whoever connected, or whom they announce where that is asked of them. `None` when
     /// that is not said as it has to be; then there is nothing to serve.
     async fn client<S: AsyncRead + Unpin>(
@@ -182,6 +196,7 @@ impl Entrance {
             transport: Transport::Plain,
             purpose: Purpose::Serve,
             trusted: TrustedProxies::default(),
+            places: Arc::new(Places::new(1, None)),
             witness,
             http2: Http2::Off,
             proxy_protocol: None,
@@ -229,7 +244,10 @@ impl Door {
         limits: &Limits,
         witness: &Arc<dyn Witness>,
     ) -> Result<Self, BindError> {
-        let bound = listeners.iter().map(|listener| Bound::new(listener, Arc::clone(witness)));
+        let places = Arc::new(Places::new(limits.connections, limits.connections_per_client));
+        let bound = listeners
+            .iter()
+            .map(|listener| Bound::new(listener, Arc::clone(witness), Arc::clone(&places)));
         let bound = bound.collect::<Result<_, _>>()?;
         let head_bytes_max =
             limits.header_bytes.saturating_add(limits.uri_bytes).saturating_add(64);
@@ -238,12 +256,7 @@ impl Door {
             head_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
         };
-        let connections = usize::try_from(limits.connections).unwrap_or(Semaphore::MAX_PERMITS);
-        Ok(Self {
-            listeners: bound,
-            limits: limits_of_sockets,
-            connections: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
-        })
+        Ok(Self { listeners: bound, limits: limits_of_sockets })
     }
 
     /// The listeners' names and where they really listen: port 0 in the configuration is another one here.
@@ -278,8 +291,7 @@ impl Door {
         };
         let mut loops = JoinSet::new();
         for bound in self.listeners {
-            loops
-                .spawn(bound.accept_until_shutdown(service.clone(), Arc::clone(&self.connections)));
+            loops.spawn(bound.accept_until_shutdown(service.clone()));
         }
         let mut connections = Vec::with_capacity(loops.len());
         while let Some(ended) = loops.join_next().await {
@@ -339,7 +351,11 @@ where
 }
 
 impl Bound {
-    fn new(listener: &Listener, witness: Arc<dyn Witness>) -> Result<Self, BindError> {
+    fn new(
+        listener: &Listener,
+        witness: Arc<dyn Witness>,
+        places: Arc<Places>,
+    ) -> Result<Self, BindError> {
         let http2 = if listener.http2 { Http2::Offered } else { Http2::Off };
         let named = || listener.name.clone();
         let tls = listener.tls.as_ref().map(|tls| tls::server_config(tls, http2)).transpose();
@@ -369,6 +385,7 @@ impl Bound {
                 Purpose::Serve
             },
             trusted: listener.trusted_proxies.clone(),
+            places,
             witness,
             http2,
             proxy_protocol: listener.proxy_protocol,
@@ -377,11 +394,7 @@ impl Bound {
     }
 
     /// Accepts, and answers with the connections that are still open at the end.
-    async fn accept_until_shutdown<W>(
-        self,
-        service: Service<W>,
-        limit: Arc<Semaphore>,
-    ) -> JoinSet<()>
+    async fn accept_until_shutdown<W>(self, service: Service<W>) -> JoinSet<()>
     where
         W: World + Send + Sync + 'static,
     {
@@ -389,17 +402,13 @@ impl Bound {
         let mut shutdown = service.shutdown.clone();
         let accepting = async {
             loop {
-                if limit.available_permits() == 0 {
-                    tracing::warn!(
-                        listener = self.entrance.name,
-                        "as many connections as are allowed"
-                    );
-                }
-                let Ok(place) = Arc::clone(&limit).acquire_owned().await else { break };
                 tokio::select! {
                     Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
                     accepted = self.socket.accept() => match accepted {
-                        Ok(socket) => self.admit(socket, place, &service, &mut connections),
+                        Ok(socket) => {
+                            let Some(place) = self.place().await else { break };
+                            self.admit(socket, place, &service, &mut connections);
+                        }
                         Err(error) if concerns_one_connection(&error) => {
                             tracing::debug!(listener = self.entrance.name, %error, "a connection was lost");
                         }
@@ -416,6 +425,15 @@ impl Bound {
             () = accepting => {}
         }
         connections
+    }
+
+    /// A place for one that was accepted. While it waits nobody else is accepted.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let places = &self.entrance.places;
+        if places.are_full() {
+            tracing::warn!(listener = self.entrance.name, "as many connections as are allowed");
+        }
+        places.take().await
     }
 
     fn admit<W>(
@@ -487,6 +505,8 @@ impl<W: World + Send + Sync + 'static> Service<W> {
             _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
         };
         let Some(peer) = client else { return Ok(()) };
+        // A proxy's connections are those of many.
+        let Some(_counted) = entrance.share(peer) else { return Ok(()) };
         if let Some(acceptor) = acceptor {
             let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket));
             let socket = tokio::select! {
@@ -519,7 +539,10 @@ impl<W: World + Send + Sync + 'static> Service<W> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + Sync + std::fmt::Debug + 'static,
     {
-        let socket = GuardedSocket::new(socket, Arc::new(connection), seen, self.limits)?;
+        let connection = Arc::new(connection);
+        let places = &connection.entrance.places;
+        let _listed = connection.can_be_idle().then(|| places.list(&connection.idleness));
+        let socket = GuardedSocket::new(socket, Arc::clone(&connection), seen, self.limits)?;
         self.proxy.process_new(Box::new(socket), &self.shutdown).await;
         Ok(())
     }

@@ -32,7 +32,7 @@ use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufWriter, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use crate::listener::Entrance;
+use crate::listener::{Entrance, Idleness};
 use crate::turned_away::Cause;
 
 /// What a whole answer of usual size fits into, so that it costs one write.
@@ -73,6 +73,8 @@ pub(crate) struct Connection {
     pub(crate) entrance: Arc<Entrance>,
     /// Who is at the other end.
     pub(crate) peer: Peer,
+    /// Whether it waits for its next request; who does may have to give way.
+    pub(crate) idleness: Arc<Idleness>,
     protocol: Protocol,
     stage: AtomicU8,
     lingers: AtomicBool,
@@ -93,7 +95,13 @@ impl Connection {
     /// A connection that has just been accepted.
     pub(crate) fn new(entrance: Arc<Entrance>, peer: Peer, protocol: Protocol) -> Self {
         let stage = AtomicU8::new(Stage::Head as u8);
-        Self { entrance, peer, protocol, stage, lingers: AtomicBool::new(false) }
+        let (idleness, lingers) = (Arc::default(), AtomicBool::new(false));
+        Self { entrance, peer, idleness, protocol, stage, lingers }
+    }
+
+    /// Whether it ever waits for a request as HTTP/1 does.
+    pub(crate) fn can_be_idle(&self) -> bool {
+        self.protocol == Protocol::Http1
     }
 
     /// The connection of a request.
@@ -223,8 +231,10 @@ impl<S> GuardedSocket<S> {
             (Stage::Busy, _) => self.wait = Wait::None,
             (Stage::Idle, Wait::Idle { .. }) | (Stage::Head, Wait::Head { .. }) => {}
             (Stage::Idle, Wait::None | Wait::Head { .. }) => {
-                self.wait = Wait::Idle { until: now() + self.limits.idle_timeout };
+                let now = now();
+                self.wait = Wait::Idle { until: now + self.limits.idle_timeout };
                 self.head_bytes = 0;
+                self.connection.idleness.begins(now, &self.connection.entrance.places);
             }
             (Stage::Head, Wait::None | Wait::Idle { .. }) => {
                 self.wait = Wait::Head { until: now() + self.limits.head_timeout };
@@ -311,12 +321,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedSocket<S> {
         }
         let stage = this.connection.stage();
         this.follow(stage);
+        if stage == Stage::Idle && this.connection.idleness.is_to_leave(context) {
+            // Somebody else needs the place.
+            return Poll::Ready(Ok(()));
+        }
         if stage == Stage::Head && this.head_bytes >= this.limits.head_bytes_max {
             this.refuse(Cause::HeadersTooLarge);
             return this.poll_refuse(context);
         }
+        let before = into.filled().len();
         if let Poll::Ready(read) = this.poll_some(context, into) {
             let read = read?;
+            if stage == Stage::Idle && read > 0 && !this.connection.idleness.ends() {
+                // It came in the moment in which the connection was told to leave; clients ask again (RFC 9112 §9.3.1).
+                into.set_filled(before);
+                return Poll::Ready(Ok(()));
+            }
             match (stage, this.connection.protocol) {
                 (Stage::Busy, _) => {}
                 (Stage::Idle | Stage::Head, _) if read == 0 => {}
@@ -404,7 +424,8 @@ mod refusal {
             Cause::ProxyHeaderMalformed
             | Cause::ProxyHeaderMissing
             | Cause::ProxyHeaderTimeout
-            | Cause::ProxyNotTrusted => &[],
+            | Cause::ProxyNotTrusted
+            | Cause::TooManyConnections => &[],
         }
     }
 

@@ -50,6 +50,8 @@ causes! {
     RequestMalformed, "request_malformed", 400;
     /// The header block did not arrive in time.
     RequestTimeout, "request_timeout", 408;
+    /// The client has as many connections as one client may have.
+    TooManyConnections, "too_many_connections", 0;
 }
 
 /// A connection that was turned away.
