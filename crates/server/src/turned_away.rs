@@ -31,6 +31,12 @@ macro_rules! causes {
             pub(crate) fn status(self) -> u16 {
                 match self { $(Self::$variant => $status,)+ }
             }
+
+            /// What it means, for the reference.
+            #[cfg(test)]
+            pub(crate) fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc,)+).trim_ascii(),)+ }
+            }
         }
     };
 }
