@@ -6,6 +6,7 @@ mod holds_sessions;
 mod is_answered;
 mod is_refused;
 mod is_seen;
+mod lets_in;
 mod posts_answers;
 mod raw_bytes;
 mod raw_framing;

@@ -91,6 +91,7 @@ codes! {
     W0200 "Nothing is served: there are no routes."
     W0202 "A rule can never match, because one before it covers it."
     W0203 "A group is allowed that may be another one at another provider."
+    W0204 "A path and the same path with a slash at its end are for different people."
     W0231 "A denial does not reach people who lack the attribute."
     W0240 "A setting changes nothing, because of another one."
     W0301 "A secret is written into the configuration."

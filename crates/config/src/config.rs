@@ -108,6 +108,17 @@ pub struct Listener {
     pub redirect_to_https: bool,
     /// Whose word about the client's address is believed.
     pub trusted_proxies: TrustedProxies,
+    /// How those say it at the beginning of every connection; nobody else may connect then.
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// A binary header.
+    V2,
 }
 
 /// A socket to listen on.
@@ -343,6 +354,8 @@ pub struct Limits {
     pub body_bytes: Option<u64>,
     /// Connections at one time, over all listeners.
     pub connections: u32,
+    /// Those of one client among them; `None` when there is no limit. Listed proxies have none.
+    pub connections_per_client: Option<u32>,
     /// From the first byte of a request to the end of its header block.
     pub header_timeout: Duration,
     /// From the end of a response to the next request on the connection.

@@ -53,8 +53,17 @@ pub(crate) static TOP: Kind = Kind {
 
 pub(crate) static LISTENER: Kind = Kind {
     name: "listeners.*",
-    keys: &["address", "mode", "tls", "http2", "redirect_to_https", "trusted_proxies"],
+    keys: &[
+        "address",
+        "mode",
+        "tls",
+        "http2",
+        "redirect_to_https",
+        "trusted_proxies",
+        "proxy_protocol",
+    ],
     synonyms: &[
+        ("accept_proxy", "proxy_protocol"),
         ("bind", "address"),
         ("listen", "address"),
         ("http_address", "address"),
@@ -324,6 +333,7 @@ pub(crate) static ROUTE: Kind = Kind {
         "headers",
         "secrets",
         "limits",
+        "websocket_origins",
     ],
     synonyms: &[
         ("from", "url"),
@@ -376,6 +386,7 @@ pub(crate) static LIMITS: Kind = Kind {
         "header_timeout",
         "idle_timeout",
         "connections",
+        "connections_per_client",
     ],
     synonyms: &[("body_bytes", "body"), ("grace_period", "shutdown_timeout")],
 };

@@ -16,6 +16,8 @@ pub enum Peer {
     Address(IpAddr),
     /// A Unix socket: it has no address (D-06).
     Unix,
+    /// Somebody behind a proxy that could not name them: without an address, and believed by nobody.
+    Unnamed,
 }
 
 /// Peers whose forwarding headers are believed. The default trusts nobody (D1).
@@ -28,6 +30,11 @@ pub struct TrustedProxies {
 }
 
 impl TrustedProxies {
+    /// Whether there is anybody to trust.
+    pub fn trusts_anybody(&self) -> bool {
+        self.unix || !self.networks.is_empty()
+    }
+
     /// Whether what `peer` says is believed.
     pub fn trusts(&self, peer: Peer) -> bool {
         match peer {
@@ -35,6 +42,7 @@ impl TrustedProxies {
                 self.networks.iter().any(|network| network.contains(&address.to_canonical()))
             }
             Peer::Unix => self.unix,
+            Peer::Unnamed => false,
         }
     }
 }
@@ -56,7 +64,7 @@ pub fn client(peer: Peer, trusted: &TrustedProxies, headers: &HeaderMap) -> Orig
             path.push(address.to_canonical());
             Some(address.to_canonical())
         }
-        Peer::Unix => None,
+        Peer::Unix | Peer::Unnamed => None,
     };
     if !trusted.trusts(peer) {
         return Origin { client: current, path };
@@ -107,7 +115,11 @@ mod tests {
                 )
             })
             .collect();
-        let peer = if peer == "unix" { Peer::Unix } else { Peer::Address(peer.parse().unwrap()) };
+        let peer = match peer {
+            "unix" => Peer::Unix,
+            "unnamed" => Peer::Unnamed,
+            address => Peer::Address(address.parse().unwrap()),
+        };
         client(peer, &trusted, &headers).client.map(|address| address.to_string())
     }
 
@@ -126,6 +138,8 @@ mod tests {
             ("::ffff:10.0.0.5", &["::ffff:192.0.2.1"], Some("192.0.2.1")),
             ("unix", &["192.0.2.1"], Some("192.0.2.1")),
             ("unix", &[], None),
+            // Whom a proxy cannot name is not the proxy, and says nothing about themselves.
+            ("unnamed", &["192.0.2.1"], None),
             // D5: a trusted peer that says nothing readable leaves the client unknown, which no network rule matches.
             ("10.0.0.5", &["192.0.2.1, unknown"], None),
             ("10.0.0.5", &[""], None),

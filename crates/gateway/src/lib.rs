@@ -33,6 +33,7 @@ pub mod session;
 pub mod settings;
 pub mod template;
 pub mod visit;
+mod websocket;
 pub mod world;
 
 pub use settings::Settings;

@@ -148,6 +148,8 @@ reasons! {
     UpstreamUnreachable, "upstream_unreachable", BAD_GATEWAY, TryAgain, "The application is not answering", "Your sign-in is fine. The application behind it cannot be reached.";
     /// Userinfo is about somebody else, or could not be read.
     UserinfoInvalid, "userinfo_invalid", BAD_GATEWAY, Operator, "Sign-in failed", "The identity provider's answer could not be verified.";
+    /// A page of another site asked for a WebSocket with somebody's session.
+    WebsocketOriginRefused, "websocket_origin_refused", FORBIDDEN, Operator, "Not possible from here", "A page of another site may not open a connection to this application in your name.";
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub struct Route {
     pub response_headers: Vec<(HeaderName, Option<HeaderValue>)>,
     /// The largest request body, in bytes.
     pub body_bytes_max: Option<u64>,
+    /// Whose pages may open WebSockets with somebody's session, beside those of [`origin`](Self::origin).
+    pub websocket_origins: Vec<PublicOrigin>,
 }
 
 /// An exception inside a route.
@@ -201,6 +203,7 @@ pub(crate) mod tests {
             identity: IdentityHeaders::default(),
             response_headers: Vec::new(),
             body_bytes_max: None,
+            websocket_origins: Vec::new(),
         }
     }
 

@@ -34,6 +34,7 @@ use crate::route::{Access, Found, Route};
 use crate::seal::{Binding, ProviderTag, Purpose, SEAL_ENTROPY_BYTES};
 use crate::session::{NoSession, Session};
 use crate::settings::{Settings, SignInProvider};
+use crate::websocket;
 use crate::world::World;
 
 /// How long a browser keeps a session that is over, to ask the provider about it without asking the person.
@@ -328,7 +329,13 @@ impl Gateway {
             request.client.address(),
         );
         match decision {
-            Decision::Allow(permit) => self.admit(request, permit, opened.ok()),
+            Decision::Allow(permit) => match opened {
+                // What carries no session can be asked for by any page, and by any program.
+                Ok(opened) if !websocket::may_open(request.headers, &route) => {
+                    refuse_foreign_websocket(request, &permit, opened)
+                }
+                opened => self.admit(request, permit, opened.ok()),
+            },
             Decision::Challenge(challenge) => {
                 let mut outcome =
                     Box::pin(self.challenge(world, request, site, challenge, now)).await;
@@ -580,6 +587,18 @@ impl Opened {
         outcome.cookies = self.cookies;
         outcome
     }
+}
+
+/// Tells a page of another site that it may not speak in the name of whoever has it open (E8).
+fn refuse_foreign_websocket(request: &Request<'_>, permit: &Permit, opened: Opened) -> Outcome {
+    let mut outcome = Outcome::refuse(Refusal::new(Reason::WebsocketOriginRefused, request.kind));
+    outcome.record.route = Some(Arc::clone(permit.rule().route()));
+    outcome.record.rule = Some(permit.rule().as_str().to_owned());
+    outcome.record.decision = DecisionWord::Deny;
+    outcome.record.provider = Some(opened.session.identity().provider().to_owned());
+    outcome.record.session = Some(opened.session);
+    outcome.record.event = Some(Event::AccessDenied);
+    outcome
 }
 
 /// What a door answers to a request that has no single meaning.

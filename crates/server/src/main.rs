@@ -21,6 +21,7 @@ mod run;
 mod socket;
 mod telemetry;
 mod tls;
+mod turned_away;
 mod upstream;
 mod websocket;
 mod workers;

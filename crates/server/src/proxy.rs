@@ -232,7 +232,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
             client: visit.client,
             peer: match connection.peer {
                 Peer::Address(address) => Some(address),
-                Peer::Unix => None,
+                Peer::Unix | Peer::Unnamed => None,
             },
             method: &head.method,
             scheme: match connection.entrance.transport {

@@ -22,6 +22,7 @@ use crate::providers::{ProviderError, Providers};
 use crate::proxy::{App, Site};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{self, Telemetry};
+use crate::turned_away::Witness;
 use crate::upstream::{UpstreamError, Upstreams};
 use crate::workers::Workers;
 use crate::world::{self, Live};
@@ -135,8 +136,9 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
 
     let readiness = Arc::new(Readiness::default());
     let names = config.providers.iter().map(|provider| provider.sign_in.registration.name.as_str());
-    let metrics =
-        Arc::new(Metrics::new(&config.gateway.routes, names, config_hash, SystemTime::now()));
+    let listeners = config.listeners.iter().map(|listener| listener.name.as_str());
+    let metrics = Metrics::new(&config.gateway.routes, names, config_hash, SystemTime::now());
+    let metrics = Arc::new(metrics.with_listeners(listeners));
     let telemetry = Telemetry::new(
         &config.telemetry,
         &keys.derive("user fields in logs"),
@@ -151,7 +153,8 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
     let login_timeout = login_timeouts.fold(config.gateway.login_timeout, Duration::max);
     let ledger = Ledger::new(login_timeout, config.gateway.sessions.lifetime);
     let upstreams = Upstreams::new(&config.upstreams)?;
-    let door = Door::bind(&config.listeners, &config.limits)?;
+    let witness = Arc::clone(&telemetry) as Arc<dyn Witness>;
+    let door = Door::bind(&config.listeners, &config.limits, &witness)?;
     let admin = Admin::bind(
         config.admin.address,
         config.admin.token,

@@ -37,6 +37,8 @@ use person::People;
 use repeats::{Repeats, Telling};
 use writer::Writer;
 
+use crate::turned_away::{TurnedAway, Witness};
+
 /// A request that has ended, as the door knows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Finished<'a> {
@@ -179,6 +181,15 @@ impl Telemetry {
             cause,
             "a visit failed"
         );
+    }
+}
+
+impl Witness for Telemetry {
+    fn turned_away(&self, connection: &TurnedAway<'_>) {
+        self.metrics.turned_away(connection.listener, connection.cause);
+        if let Some(access) = &self.access {
+            access.line(access_log::turned_away(connection, SystemTime::now()));
+        }
     }
 }
 

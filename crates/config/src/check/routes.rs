@@ -102,9 +102,10 @@ impl Reading<'_> {
         let url = self.url(reader, name);
         let upstream = self.upstream(reader, name);
         let answer = access::read(reader, &format!("route `{name}`"), self.names, self.policies);
-        let rules = rules::read(reader, name, self.names, self.policies);
+        let rules = rules::read(reader, name, self.names, self.policies, answer.as_ref());
         let headers = headers::read(reader);
         let body_bytes_max = self.body_bytes_max(reader);
+        let websocket_origins = websocket_origins(reader);
         let answers = || answer.iter().chain(rules.iter().map(|(_, answer)| answer));
         let providers = self.providers_of(reader, name, answers());
 
@@ -144,6 +145,7 @@ impl Reading<'_> {
             identity: headers.identity,
             response_headers: headers.response,
             body_bytes_max,
+            websocket_origins,
         };
         Some((route, place))
     }
@@ -256,6 +258,32 @@ impl Reading<'_> {
         let limits = reader.table_or_default("limits", &path, &ROUTE_LIMITS);
         limits.size("body").map_or(self.limits.body_bytes, |limit| limit.bytes)
     }
+}
+
+/// The origins whose pages may open WebSockets with somebody's session, beside the route's own.
+fn websocket_origins(reader: &Reader<'_>) -> Vec<PublicOrigin> {
+    let name = reader.name("websocket_origins");
+    let texts = reader.texts("websocket_origins").unwrap_or_default();
+    let mut origins = Vec::new();
+    for text in texts {
+        if text.value == "null" || text.value.contains('*') {
+            let message = format!("`{name}` is for origins that are known, one by one");
+            let label = "write for example \"https://portal.example.com\"";
+            reader.context.add(Problem::new(Code::E0122, &text.place, message).label(label));
+            continue;
+        }
+        let Some(url) = reader.context.url(&text, &name) else { continue };
+        let Some(origin) = PublicOrigin::of(&url) else { continue };
+        let rest = url.path() != "/" || url.query().is_some() || url.fragment().is_some();
+        if rest || text.value.ends_with('/') {
+            let message = format!("`{name}` holds more than scheme and host");
+            let label = format!("write \"{origin}\"");
+            reader.context.add(Problem::new(Code::E0122, &text.place, message).label(label));
+            continue;
+        }
+        origins.push(origin);
+    }
+    origins
 }
 
 /// Whether requests to one of two origins could be meant for the other: they name the same host and port, and browsers

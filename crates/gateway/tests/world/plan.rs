@@ -56,12 +56,26 @@ pub(crate) struct PlannedRoute {
     pub(crate) providers: Vec<&'static str>,
     /// Paths, and the group that may open them; `None` for everybody, signed in or not.
     pub(crate) rules: Vec<(&'static str, Option<&'static str>)>,
+    /// Whose pages may open WebSockets with somebody's session, beside its own.
+    pub(crate) websocket_origins: Vec<&'static str>,
 }
 
 impl PlannedRoute {
     /// A whole host, for anybody who signs in with one of `providers`.
     pub(crate) fn new(name: &'static str, url: &'static str, providers: &[&'static str]) -> Self {
-        Self { name, url, upstream_path: "", providers: providers.to_vec(), rules: Vec::new() }
+        Self {
+            name,
+            url,
+            upstream_path: "",
+            providers: providers.to_vec(),
+            rules: Vec::new(),
+            websocket_origins: Vec::new(),
+        }
+    }
+
+    fn websocket_origins(&self) -> Vec<PublicOrigin> {
+        let urls = self.websocket_origins.iter().map(|url| Url::parse(url).expect("a URL"));
+        urls.map(|url| PublicOrigin::of(&url).expect("an origin")).collect()
     }
 
     fn route(&self, tells_access_token: bool) -> Route {
@@ -94,6 +108,7 @@ impl PlannedRoute {
             identity: IdentityHeaders { set: set.collect(), remove: Vec::new() },
             response_headers: Vec::new(),
             body_bytes_max: None,
+            websocket_origins: self.websocket_origins(),
         }
     }
 }

@@ -306,6 +306,7 @@ mod tests {
             identity: IdentityHeaders::default(),
             response_headers: response_headers.iter().map(set).collect(),
             body_bytes_max: None,
+            websocket_origins: Vec::new(),
         });
         let mut response = ResponseHeader::build(200, None).unwrap();
         for (name, value) in said {

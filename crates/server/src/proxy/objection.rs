@@ -104,6 +104,7 @@ mod tests {
         uri_bytes: 50,
         body_bytes: None,
         connections: 1,
+        connections_per_client: None,
         header_timeout: Duration::from_secs(1),
         idle_timeout: Duration::from_secs(1),
         shutdown_timeout: Duration::from_secs(1),

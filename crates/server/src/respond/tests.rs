@@ -46,6 +46,7 @@ fn route() -> Route {
         identity: IdentityHeaders::default(),
         response_headers: Vec::new(),
         body_bytes_max: None,
+        websocket_origins: Vec::new(),
     }
 }
 

@@ -19,6 +19,7 @@ use lychgate_oidc::Timestamp;
 
 use super::exposition::{Exposition, Family, Format, Kind, Latency, Samples};
 use super::writer::Lost;
+use crate::turned_away::Cause;
 
 macro_rules! families {
     ($($constant:ident: $kind:ident $name:literal ($unit:literal) [$($label:literal),*], $help:literal;)+) => {
@@ -57,6 +58,8 @@ families! {
         "What providers took to answer, or to fail.";
     PROVIDER_KEYS: Gauge "lychgate_provider_jwks_last_success_timestamp_seconds" ("seconds") ["provider"],
         "When the provider's keys were last read; 0 before the first time.";
+    TURNED_AWAY: Counter "lychgate_connections_refused_total" ("") ["listener", "reason"],
+        "Connections that were turned away before a request of theirs was read, and why; these are no visits and are counted nowhere else.";
     LINES_DROPPED: Counter "lychgate_log_lines_dropped_total" ("") ["log"],
         "Lines that a log could not take.";
     AUDIT_DROPPED: Counter "lychgate_audit_dropped_total" ("") [],
@@ -102,6 +105,7 @@ pub(crate) struct Metrics {
     unmatched: RouteCells,
     providers: BTreeMap<String, ProviderCells>,
     unknown_provider: ProviderCells,
+    listeners: BTreeMap<String, TurnedAwayCounts>,
     config_hash: String,
     started: SystemTime,
     pub(super) access_lost: Arc<Lost>,
@@ -133,6 +137,10 @@ struct ReasonCells {
     none: AtomicU64,
     reasons: ReasonCounts,
 }
+
+/// A number for each cause.
+#[derive(Debug, Default)]
+struct TurnedAwayCounts([AtomicU64; Cause::ALL.len()]);
 
 #[derive(Debug)]
 struct ReasonCounts(Box<[AtomicU64]>);
@@ -252,10 +260,27 @@ impl Metrics {
                 .map(|name| (name.to_owned(), ProviderCells::default()))
                 .collect(),
             unknown_provider: ProviderCells::default(),
+            listeners: BTreeMap::new(),
             config_hash: config_hash.to_owned(),
             started,
             access_lost: Arc::default(),
             audit_lost: Arc::default(),
+        }
+    }
+
+    /// The same, with a place for each listener.
+    pub(crate) fn with_listeners<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let counts = |name: &str| (name.to_owned(), TurnedAwayCounts::default());
+        self.listeners = names.into_iter().map(counts).collect();
+        self
+    }
+
+    /// Counts a connection that was turned away.
+    pub(super) fn turned_away(&self, listener: &str, cause: Cause) {
+        let at = Cause::ALL.iter().position(|known| *known == cause);
+        let counts = self.listeners.get(listener);
+        if let Some(count) = counts.zip(at).and_then(|(counts, at)| counts.0.get(at)) {
+            add(count);
         }
     }
 
@@ -338,6 +363,12 @@ impl Metrics {
         let mut exposition = Exposition::new(format);
         self.expose_routes(&mut exposition);
         self.expose_providers(&mut exposition);
+        let mut samples = exposition.family(&TURNED_AWAY);
+        for (name, counts) in &self.listeners {
+            for (cause, count) in Cause::ALL.iter().zip(&counts.0) {
+                samples.number(&[name, cause.code()], read(count));
+            }
+        }
         let (access, audit) = (self.access_lost.total(), self.audit_lost.total());
         let mut samples = exposition.family(&LINES_DROPPED);
         samples.number(&["access"], access);
