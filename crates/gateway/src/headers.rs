@@ -10,11 +10,13 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use ahash::RandomState;
 use http::{HeaderName, HeaderValue, header};
 
 use crate::identity::Identity;
-use crate::request::ClientAddress;
+use crate::request::{ClientAddress, RequestId};
 use crate::route::Route;
 use crate::template::Template;
 
@@ -123,7 +125,10 @@ const FORWARDING: &[&str] = &[
 /// The names that are removed from whatever a client sends.
 #[derive(Clone, Debug, Default)]
 pub struct Stripped {
-    names: HashSet<FoldedName>,
+    names: HashSet<FoldedName, RandomState>,
+    /// The first bytes of all folded names, one bit each. Most of what clients and upstreams send begins otherwise
+    /// (`accept`, `cookie`, `content-length`), and is then not looked for.
+    beginnings: u128,
     /// A folded name is never longer than the longest that we know.
     longest: usize,
 }
@@ -154,18 +159,23 @@ impl Stripped {
     /// Everything that any preset, any of `routes` and we ourselves ever set.
     pub fn new<'a>(routes: impl IntoIterator<Item = &'a IdentityHeaders>) -> Self {
         let presets = PRESETS.iter().flat_map(|preset| preset.headers).map(|(name, _)| *name);
-        let mut names: HashSet<FoldedName> =
+        let mut names: HashSet<FoldedName, RandomState> =
             presets.chain(FORWARDING.iter().copied()).map(FoldedName::new).collect();
         for headers in routes {
             let identity = headers.set.iter().filter(|(name, _)| !belongs_to_the_client(name));
             names.extend(identity.map(|(name, _)| FoldedName::new(name.as_str())));
         }
         let longest = names.iter().map(|name| name.0.len()).max().unwrap_or_default();
-        Self { names, longest }
+        let firsts = names.iter().filter_map(|name| name.0.first());
+        let beginnings = firsts.fold(0, |beginnings, first| beginnings | bit(*first));
+        Self { names, beginnings, longest }
     }
 
     /// Whether a client's header of this name is removed.
     pub fn contains(&self, name: &str) -> bool {
+        if fold(name).next().is_some_and(|first| self.beginnings & bit(first) == 0) {
+            return false;
+        }
         let mut folded = [0_u8; 64];
         let mut length = 0;
         for byte in fold(name) {
@@ -180,6 +190,11 @@ impl Stripped {
         }
         folded.get(..length).is_some_and(|folded| self.names.contains(folded))
     }
+}
+
+/// A letter or digit as one bit of a set.
+fn bit(byte: u8) -> u128 {
+    1 << (byte & 0x7F)
 }
 
 /// Headers with a meaning of their own in HTTP: a route may replace them, other routes keep the client's.
@@ -201,8 +216,10 @@ fn belongs_to_the_client(name: &HeaderName) -> bool {
 pub struct HeaderEdits {
     /// Removed first, by exact name, beside everything that [`Stripped`] contains.
     pub remove: Vec<HeaderName>,
-    /// Then set, replacing any that are there.
-    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// About the person; one session's are shared by all its requests.
+    identity: Arc<[(HeaderName, HeaderValue)]>,
+    /// About the way here.
+    forwarding: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// What the forwarding headers say.
@@ -213,7 +230,7 @@ pub struct Forwarding<'a> {
     /// The addresses before us that were believed, the client first.
     pub path: &'a [IpAddr],
     /// The request's id.
-    pub request_id: &'a str,
+    pub request_id: &'a RequestId,
 }
 
 impl IdentityHeaders {
@@ -221,7 +238,7 @@ impl IdentityHeaders {
     ///
     /// A template about a person sets nothing for nobody; the client's own header of that name is gone all
     /// the same.
-    pub fn fill(&self, identity: Option<&Identity>) -> Vec<(HeaderName, HeaderValue)> {
+    pub fn fill(&self, identity: Option<&Identity>) -> Arc<[(HeaderName, HeaderValue)]> {
         self.set
             .iter()
             .filter(|(_, template)| identity.is_some() || !template.is_about_a_person())
@@ -234,39 +251,58 @@ impl HeaderEdits {
     /// The edits for a request to `route`, with what [`IdentityHeaders::fill`] made of its identity headers.
     pub fn new(
         route: &Route,
-        identity: &[(HeaderName, HeaderValue)],
+        identity: Arc<[(HeaderName, HeaderValue)]>,
         forwarding: &Forwarding<'_>,
     ) -> Self {
-        let mut set = Vec::with_capacity(identity.len() + 5);
-        set.extend_from_slice(identity);
-        let mut forward = |name: HeaderName, value: Result<HeaderValue, _>| {
-            if let Ok(value) = value {
-                set.push((name, value));
-            }
-        };
-        let scheme = HeaderValue::from_static(route.origin.scheme().as_str());
-        forward(X_FORWARDED_PROTO, Ok(scheme));
-        forward(X_FORWARDED_HOST, HeaderValue::from_str(route.origin.authority()));
-        forward(X_REQUEST_ID, HeaderValue::from_str(forwarding.request_id));
-        if let Some(address) = forwarding.client.address() {
-            let client = HeaderValue::try_from(address.to_string());
-            if let ([_], Ok(client)) = (forwarding.path, &client) {
-                forward(X_FORWARDED_FOR, Ok(client.clone()));
-            } else {
-                let path: Vec<String> = forwarding.path.iter().map(ToString::to_string).collect();
-                forward(X_FORWARDED_FOR, HeaderValue::from_str(&path.join(", ")));
-            }
-            forward(X_REAL_IP, client);
+        let mut set = Vec::with_capacity(5);
+        set.push((X_FORWARDED_PROTO, HeaderValue::from_static(route.origin.scheme().as_str())));
+        set.push((X_FORWARDED_HOST, route.origin.authority_header().clone()));
+        set.push((X_REQUEST_ID, forwarding.request_id.as_header().clone()));
+        if let Some(client) = forwarding.client.address().and_then(address_header) {
+            let path = match forwarding.path {
+                [_] => Ok(client.clone()),
+                path => {
+                    let path: Vec<String> = path.iter().map(ToString::to_string).collect();
+                    HeaderValue::from_str(&path.join(", "))
+                }
+            };
+            set.extend(path.map(|path| (X_FORWARDED_FOR, path)));
+            set.push((X_REAL_IP, client));
         }
         let mut remove = route.identity.remove.clone();
         if identity.len() < route.identity.set.len() {
             // Nobody: a header that a person would have filled must not be the client's either.
             let names = route.identity.set.iter().map(|(name, _)| name);
-            let unset = names.filter(|name| !set.iter().any(|(is_set, _)| is_set == *name));
-            remove.extend(unset.cloned());
+            let is_set = |name| identity.iter().chain(&set).any(|(is_set, _)| is_set == name);
+            remove.extend(names.filter(|name| !is_set(*name)).cloned());
         }
-        Self { remove, set }
+        Self { remove, identity, forwarding: set }
     }
+
+    /// Set after that, in this order, each replacing any that are there.
+    pub fn set(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
+        self.identity.iter().chain(&self.forwarding)
+    }
+}
+
+/// An address as the value of a header.
+fn address_header(address: IpAddr) -> Option<HeaderValue> {
+    let IpAddr::V4(address) = address else { return address.to_string().try_into().ok() };
+    // By hand: formatting costs more than all other headers of a request together.
+    let mut text = Vec::with_capacity("255.255.255.255".len());
+    for octet in address.octets() {
+        if !text.is_empty() {
+            text.push(b'.');
+        }
+        if octet >= 100 {
+            text.push(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            text.push(b'0' + octet / 10 % 10);
+        }
+        text.push(b'0' + octet % 10);
+    }
+    text.try_into().ok()
 }
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -350,12 +386,12 @@ mod tests {
             peer: Peer::Address([192, 0, 2, 1].into()),
             trusted: &TrustedProxies::default(),
             transport: Transport::Plain,
-            fresh_id: "request-1",
+            fresh_id: "request-1".into(),
         };
         let request = Request::read(received).unwrap();
         let forwarding =
             Forwarding { client: request.client, path: &request.via, request_id: &request.id };
-        HeaderEdits::new(&route, &route.identity.fill(identity), &forwarding)
+        HeaderEdits::new(&route, route.identity.fill(identity), &forwarding)
     }
 
     /// What a door makes of a client's headers.
@@ -366,7 +402,7 @@ mod tests {
             .filter(|(name, _)| !stripped.contains(name.as_str()) && !edits.remove.contains(name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        for (name, value) in &edits.set {
+        for (name, value) in edits.set() {
             headers.insert(name.clone(), value.clone());
         }
         headers
@@ -456,6 +492,13 @@ mod tests {
         ] {
             let sent = headers.get(name).map(|value| value.to_str().unwrap());
             assert_eq!(sent, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_written_as_everybody_writes_it() {
+        for address in ["0.0.0.0", "9.10.99.100", "192.0.2.1", "255.255.255.255", "2001:db8::1"] {
+            assert_eq!(address_header(address.parse().unwrap()).unwrap(), address);
         }
     }
 

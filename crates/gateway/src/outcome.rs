@@ -315,7 +315,7 @@ pub struct Record {
     pub decision: DecisionWord,
     /// Why, when it was not `allow` or `public`.
     pub reason: Option<Reason>,
-    /// The provider that the visit was about.
+    /// The provider that the visit was about, unless the session says so.
     pub provider: Option<String>,
     /// Who is signed in.
     pub session: Option<Arc<Session>>,
@@ -323,6 +323,14 @@ pub struct Record {
     pub event: Option<Event>,
     /// The chain of causes, for the log only.
     pub cause: Option<String>,
+}
+
+impl Record {
+    /// The provider that the visit was about, which may be that of the session.
+    pub fn provider(&self) -> Option<&str> {
+        let of_session = || Some(self.session.as_deref()?.identity().provider());
+        self.provider.as_deref().or_else(of_session)
+    }
 }
 
 /// The decision, in one word.

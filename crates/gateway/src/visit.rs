@@ -7,10 +7,10 @@ mod callback;
 mod sign_in;
 mod sign_out;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use ahash::RandomState;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use lychgate_oidc::Timestamp;
 
@@ -35,7 +35,7 @@ use crate::world::World;
 #[derive(Debug)]
 pub struct Gateway {
     settings: Settings,
-    sites: HashMap<String, Arc<Site>>,
+    sites: HashMap<String, Arc<Site>, RandomState>,
     providers: Vec<Provider>,
     stripped: Stripped,
 }
@@ -69,15 +69,15 @@ pub struct OpenSession {
     cookie: String,
     place: String,
     /// The identity headers of the route that was asked for first, by the route's name: most people use one.
-    headers: OnceLock<(String, Vec<(HeaderName, HeaderValue)>)>,
+    headers: OnceLock<(String, Arc<[(HeaderName, HeaderValue)]>)>,
 }
 
 impl OpenSession {
     /// The identity headers for `route`.
-    fn headers(&self, route: &Route) -> Cow<'_, [(HeaderName, HeaderValue)]> {
+    fn headers(&self, route: &Route) -> Arc<[(HeaderName, HeaderValue)]> {
         let fill = || route.identity.fill(Some(self.session.identity()));
         let (of, headers) = self.headers.get_or_init(|| (route.name.clone(), fill()));
-        if *of == route.name { Cow::Borrowed(headers) } else { Cow::Owned(fill()) }
+        if *of == route.name { Arc::clone(headers) } else { fill() }
     }
 
     /// What opened at one place is not to be used at another, where it would not open (H2).
@@ -89,7 +89,7 @@ impl OpenSession {
 impl Gateway {
     /// A gateway for `settings`, which the configuration has checked.
     pub fn new(settings: Settings) -> Self {
-        let mut sites = HashMap::new();
+        let mut sites = HashMap::default();
         for origin in settings.routes.origins() {
             let cookies = Cookies::new(&settings.cookies, origin);
             let site = Arc::new(Site { origin: origin.clone(), cookies });
@@ -125,17 +125,17 @@ impl Gateway {
                 Transport::Plain => Reason::NoSuchSite,
                 Transport::Tls => Reason::Misdirected,
             };
-            return Outcome::refuse(Refusal::new(reason, request.kind));
+            return Outcome::refuse(Refusal::new(reason, request.kind()));
         };
         match self.endpoint(request, site) {
             Some(endpoint) => self.own_page(world, request, site, endpoint, now).await,
             None => match self.settings.routes.find(&request.authority, &request.path) {
                 Found::Route(route) => self.application(world, request, site, route, now),
                 Found::Ambiguous => {
-                    Outcome::refuse(Refusal::new(Reason::RequestMalformed, request.kind))
+                    Outcome::refuse(Refusal::new(Reason::RequestMalformed, request.kind()))
                 }
                 Found::Ours(_) | Found::Nothing => {
-                    Outcome::refuse(Refusal::new(Reason::NotFound, request.kind))
+                    Outcome::refuse(Refusal::new(Reason::NotFound, request.kind()))
                 }
             },
         }
@@ -189,7 +189,7 @@ impl Gateway {
             | Endpoint::Unknown => "GET, HEAD",
         };
         if !allowed.split(", ").any(|method| method == request.method.as_str()) {
-            let refusal = Refusal::new(Reason::MethodNotAllowed, request.kind);
+            let refusal = Refusal::new(Reason::MethodNotAllowed, request.kind());
             return Outcome::refuse(Refusal { allow: Some(allowed), ..refusal });
         }
         match endpoint {
@@ -208,7 +208,7 @@ impl Gateway {
             Endpoint::Script => Outcome::answer(Answer::Asset(Asset::Script)),
             Endpoint::SignedOut => self.signed_out(request, site, now),
             Endpoint::Style => Outcome::answer(Answer::Asset(Asset::Style)),
-            Endpoint::Unknown => Outcome::refuse(Refusal::new(Reason::NotFound, request.kind)),
+            Endpoint::Unknown => Outcome::refuse(Refusal::new(Reason::NotFound, request.kind())),
         }
     }
 
@@ -229,7 +229,7 @@ impl Gateway {
                 opened.answer(Answer::Page(Page::SignedInAs { session, provider, now, sign_out }))
             }
             Err(because) => {
-                let refusal = Refusal::new(because.reason(), request.kind);
+                let refusal = Refusal::new(because.reason(), request.kind());
                 let sign_in = Some(self.login_link(site, "/", &[]));
                 Outcome::refuse(Refusal { sign_in, ..refusal })
             }
@@ -268,11 +268,11 @@ impl Gateway {
         let route = permit.rule().route();
         let identity = match &opened {
             Some(opened) => opened.open.headers(route),
-            None => Cow::Owned(route.identity.fill(None)),
+            None => route.identity.fill(None),
         };
         let forwarding =
             Forwarding { client: request.client, path: &request.via, request_id: &request.id };
-        let edits = HeaderEdits::new(route, &identity, &forwarding);
+        let edits = HeaderEdits::new(route, identity, &forwarding);
         let target = upstream_target(route, request);
         let mut record = Record {
             route: Some(Arc::clone(route)),
@@ -285,7 +285,6 @@ impl Gateway {
         };
         let mut cookies = Vec::new();
         if let Some(opened) = opened {
-            record.provider = Some(opened.session.identity().provider().to_owned());
             record.session = Some(opened.session);
             // What is public may be kept by caches, and must not have anybody's session in it.
             if record.decision != DecisionWord::Public {
@@ -306,12 +305,12 @@ impl Gateway {
     ) -> Outcome {
         let reason = challenge.because.reason();
         let page = matches!(*request.method, Method::GET | Method::HEAD);
-        let mut outcome = if request.kind.wants_page() && page {
+        let mut outcome = if request.kind().wants_page() && page {
             self.send_to_sign_in(world, request, site, &challenge, now)
         } else {
             // Nothing that was written is thrown away silently, and no program is sent to a login page.
             let back = if page { request.target() } else { "/".to_owned() };
-            let refusal = Refusal::new(reason, request.kind);
+            let refusal = Refusal::new(reason, request.kind());
             let sign_in = Some(self.login_link(site, &back, &[]));
             Outcome::refuse(Refusal { sign_in, ..refusal })
         };
@@ -350,14 +349,12 @@ impl Gateway {
                 help: denial.policy.help.clone(),
                 ..Words::default()
             },
-            ..Refusal::new(reason, request.kind)
+            ..Refusal::new(reason, request.kind())
         };
         let mut outcome = Outcome::refuse(refusal);
         outcome.record.route = Some(Arc::clone(denial.rule.route()));
         outcome.record.rule = Some(denial.rule.as_str().to_owned());
         outcome.record.decision = DecisionWord::Deny;
-        outcome.record.provider =
-            session.as_ref().map(|session| session.identity().provider().to_owned());
         outcome.record.session = session;
         outcome.record.event = Some(Event::AccessDenied);
         outcome
@@ -405,7 +402,8 @@ impl Gateway {
         Ok(Opened { session, open, cookies })
     }
 
-    fn open_session(&self, site: &Site, sealed: &str) -> Option<OpenSession> {
+    fn open_session(&self, site: &Site, sealed: &[u8]) -> Option<OpenSession> {
+        let sealed = std::str::from_utf8(sealed).ok()?;
         let (name, place) = (site.cookies.session_name(), site.cookies.place());
         let tags = self.providers.iter().map(|provider| (&provider.tag, ()));
         let (opened, ()) =
@@ -483,7 +481,6 @@ impl Opened {
     /// An answer of our own to somebody who is signed in.
     fn answer(self, answer: Answer) -> Outcome {
         let mut outcome = Outcome::answer(answer);
-        outcome.record.provider = Some(self.session.identity().provider().to_owned());
         outcome.record.session = Some(self.session);
         outcome.cookies = self.cookies;
         outcome
@@ -510,8 +507,14 @@ pub fn malformed(malformed: &Malformed, method: &Method, headers: &HeaderMap) ->
 fn upstream_target(route: &Route, request: &Request<'_>) -> String {
     let path = request.path.as_str();
     let rest = path.strip_prefix(route.path.as_str()).unwrap_or(path);
-    let slash = if rest.is_empty() && route.upstream_path.is_empty() { "/" } else { "" };
-    let mut target = format!("{}{rest}{slash}", route.upstream_path);
+    let query_bytes = request.query.map_or(0, |query| 1 + query.len());
+    let mut target =
+        String::with_capacity(route.upstream_path.len() + rest.len() + 1 + query_bytes);
+    target.push_str(&route.upstream_path);
+    target.push_str(rest);
+    if target.is_empty() {
+        target.push('/');
+    }
     if let Some(query) = request.query {
         target.push('?');
         target.push_str(query);
@@ -556,7 +559,7 @@ mod tests {
                 peer: Peer::Unix,
                 trusted: &nobody,
                 transport: Transport::Tls,
-                fresh_id: "request-1",
+                fresh_id: "request-1".into(),
             })
             .unwrap();
             let target = upstream_target(&route, &request);

@@ -30,8 +30,9 @@ use lychgate_gateway::client::Client;
 use lychgate_gateway::cookie::Cookies;
 use lychgate_gateway::forwarded::Peer;
 use lychgate_gateway::outcome::{Admission, Answer, Outcome, Record, Refusal, Verdict};
+use lychgate_gateway::path::CanonicalPath;
 use lychgate_gateway::reason::Reason;
-use lychgate_gateway::request::{Received, Request, Transport};
+use lychgate_gateway::request::{Received, Request, RequestId, Transport};
 use lychgate_gateway::world::World;
 use lychgate_gateway::{Gateway, visit as gateway_visit};
 use lychgate_oidc::Timestamp;
@@ -93,11 +94,11 @@ impl RequestIds {
         Self { process, next: AtomicU64::new(first) }
     }
 
-    /// 32 hexadecimal digits.
-    fn next(&self) -> String {
+    /// The next one.
+    fn next(&self) -> RequestId {
         // An odd factor turns each step into a jump and meets every number once: ids say nothing of how many came.
         let turn = self.next.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        format!("{:016x}{turn:016x}", self.process)
+        RequestId::new(u128::from(self.process) << 64 | u128::from(turn))
     }
 }
 
@@ -108,7 +109,7 @@ pub(crate) struct Visit {
     began: Instant,
     now: Timestamp,
     /// The id under which page, logs and upstream know it.
-    id: String,
+    id: RequestId,
     client: Option<IpAddr>,
     /// As the gateway reads it, if it can be read.
     canonical: Option<Canonical>,
@@ -126,7 +127,7 @@ pub(crate) struct Visit {
 /// Where a request goes, in the one spelling that counts.
 struct Canonical {
     authority: String,
-    path: String,
+    path: CanonicalPath,
 }
 
 /// What a request wants of a connection.
@@ -206,7 +207,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
             peer: connection.peer,
             trusted: &connection.entrance.trusted,
             transport: connection.entrance.transport,
-            fresh_id: &visit.id,
+            fresh_id: visit.id.clone(),
         };
         let request = match Request::read(received) {
             Ok(request) => request,
@@ -217,7 +218,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
         let outcome = site.gateway.visit(self.world.as_ref(), &request, visit.now).await;
         let Request { authority, path, client, id, .. } = request;
         visit.client = client.address();
-        visit.canonical = Some(Canonical { authority, path: path.as_str().to_owned() });
+        visit.canonical = Some(Canonical { authority, path });
         visit.id = id;
         outcome
     }
@@ -230,14 +231,17 @@ impl<W: World + Send + Sync + 'static> App<W> {
             Some((path, query)) => (path, Some(query)),
             None => (target.as_ref(), None),
         };
-        let text =
-            |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let told = self.telemetry.writes_lines();
+        let text = |name| {
+            let value = head.headers.get(name).filter(|_| told);
+            value.and_then(|value: &HeaderValue| value.to_str().ok())
+        };
         let error =
             error.filter(|error| failure::is_for_the_operator(error)).map(ToString::to_string);
         let passage = visit.passage.as_ref();
         let nothing = Record::default();
         self.telemetry.finished(&Finished {
-            request_id: &visit.id,
+            request_id: visit.id.as_str(),
             time: visit.came,
             client: visit.client,
             peer: match connection.peer {
@@ -253,7 +257,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
                 .canonical
                 .as_ref()
                 .map_or_else(|| objection::authority(head), |it| &it.authority),
-            path: visit.canonical.as_ref().map_or(path, |it| &it.path),
+            path: visit.canonical.as_ref().map_or(path, |it| it.path.as_str()),
             query,
             protocol: match head.version {
                 Version::HTTP_2 => "HTTP/2",
@@ -309,11 +313,12 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
     type CTX = Visit;
 
     fn new_ctx(&self) -> Visit {
+        let came = SystemTime::now();
         Visit {
             site: self.site.load_full(),
-            came: SystemTime::now(),
+            came,
             began: Instant::now(),
-            now: world::now(),
+            now: world::timestamp(came),
             id: self.request_ids.next(),
             client: None,
             canonical: None,
@@ -345,10 +350,9 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
 
     async fn request_filter(&self, session: &mut Session, visit: &mut Visit) -> Result<bool> {
         let head = session.req_header();
-        let client = Client::of(&head.method, &head.headers);
         let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
         if let Some(reason) = objection::to(head, raw.as_deref(), &self.limits) {
-            visit.refuse(reason, client);
+            visit.refuse(reason, Client::of(&head.method, &head.headers));
             return Box::pin(self.answer(session, visit, AfterAnswer::Close)).await;
         }
         let Some(connection) = session.digest().and_then(Connection::of) else {
@@ -367,14 +371,13 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         let Some(admission) = visit.admission() else {
             return Box::pin(self.answer(session, visit, AfterAnswer::Stay)).await;
         };
-        let announced = head.headers.get(header::CONTENT_LENGTH);
-        let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if admission
-            .route()
-            .body_bytes_max
-            .is_some_and(|most| announced.is_some_and(|sent| sent > most))
-        {
-            visit.refuse(Reason::BodyTooLarge, client);
+        let announced = || {
+            let length = head.headers.get(header::CONTENT_LENGTH)?;
+            length.to_str().ok()?.parse::<u64>().ok()
+        };
+        let most = admission.route().body_bytes_max;
+        if most.is_some_and(|most| announced().is_some_and(|sent| sent > most)) {
+            visit.refuse(Reason::BodyTooLarge, Client::of(&head.method, &head.headers));
             return Box::pin(self.answer(session, visit, AfterAnswer::Close)).await;
         }
         if forward::asks_for_websocket(head) {
@@ -428,7 +431,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         let others = visit.passage.as_ref().is_some_and(|passage| passage.candidates.any_left());
         error.set_retry(others);
         if others {
-            tracing::warn!(request_id = visit.id, address = %peer.address(), %error, "trying another copy");
+            tracing::warn!(request_id = visit.id.as_str(), address = %peer.address(), %error, "trying another copy");
         }
         error
     }
@@ -524,7 +527,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
             stripped: gateway.stripped(),
             cookies: visit.cookies(),
             ours: &outcome.cookies,
-            request_id: &visit.id,
+            request_id: visit.id.as_header(),
         };
         answer.apply(response)
     }
@@ -554,7 +557,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
                 FailToProxy { error_code: reason.status().as_u16(), can_reuse_downstream: false }
             }
             Err(error) => {
-                tracing::debug!(request_id = visit.id, %error, "the client did not wait for an answer");
+                tracing::debug!(request_id = visit.id.as_str(), %error, "the client did not wait for an answer");
                 nothing
             }
         }
@@ -595,8 +598,12 @@ impl<W: World + Send + Sync + 'static> App<W> {
             visit.refuse(Reason::NoSuchSite, client);
             return Box::pin(self.answer(session, visit, AfterAnswer::Stay)).await;
         };
-        let about =
-            About { request_id: &visit.id, method: &head.method, now: visit.now, route: None };
+        let about = About {
+            request_id: visit.id.as_str(),
+            method: &head.method,
+            now: visit.now,
+            route: None,
+        };
         let response = visit.site.responder.moved(&place, &about);
         answer::write(session, response, AfterAnswer::Stay).await?;
         Ok(true)

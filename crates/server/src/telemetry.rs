@@ -146,6 +146,11 @@ impl Telemetry {
         self.tell_operator(finished);
     }
 
+    /// Whether requests are written down, so that what only a line would say has to be found out.
+    pub(crate) fn writes_lines(&self) -> bool {
+        self.logs().next().is_some()
+    }
+
     /// Begins new files, after the old ones were moved away.
     pub(crate) fn reopen(&self) {
         self.logs().for_each(Writer::reopen);
@@ -173,7 +178,7 @@ impl Telemetry {
         tracing::warn!(
             code,
             request = finished.request_id,
-            provider = record.provider,
+            provider = record.provider(),
             route = record.route.as_deref().map(|route| route.name.as_str()),
             upstream = finished.upstream,
             cause,

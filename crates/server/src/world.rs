@@ -1,9 +1,10 @@
 //! The world as it is: the operating system's randomness, the providers, and what this process remembers.
 
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ahash::RandomState;
+use ahash::{AHasher, RandomState};
 use lychgate_gateway::login_state::LoginId;
 use lychgate_gateway::session::SessionId;
 use lychgate_gateway::visit::OpenSession;
@@ -26,8 +27,43 @@ pub(crate) struct Live {
     pub(crate) opened: OpenedSessions,
 }
 
-/// Sessions that were opened lately, by their whole sealed text. The hash is keyed at random for each process.
-pub(crate) type OpenedSessions = Cache<Box<str>, Arc<OpenSession>, RandomState>;
+/// Sessions that were opened lately, by their whole sealed text.
+pub(crate) type OpenedSessions = Cache<Box<[u8]>, Arc<OpenSession>, ByTheEnd>;
+
+/// Finds sealed texts by their ends, which hold the authentication tag and the last bytes of the ciphertext: as good as
+/// random, and different for any two texts. To hash the kilobytes before it would cost more than the rest of a
+/// look-up. Texts are still compared whole, only those that opened are kept, and the hash is keyed at random for
+/// each process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ByTheEnd(RandomState);
+
+/// See [`ByTheEnd`].
+pub(crate) struct EndHasher(AHasher);
+
+/// In base64url, 24 bytes: the tag and a little more.
+const END_BYTES: usize = 32;
+
+impl BuildHasher for ByTheEnd {
+    type Hasher = EndHasher;
+
+    fn build_hasher(&self) -> EndHasher {
+        EndHasher(self.0.build_hasher())
+    }
+}
+
+impl Hasher for EndHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.write(bytes.last_chunk::<END_BYTES>().map_or(bytes, <[u8; END_BYTES]>::as_slice));
+    }
+
+    fn write_usize(&mut self, length: usize) {
+        self.0.write_usize(length);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.finish()
+    }
+}
 
 /// How many are remembered, a few KiB each.
 const OPENED_MAX: u64 = 4096;
@@ -39,12 +75,17 @@ pub(crate) fn opened_sessions() -> OpenedSessions {
     Cache::builder()
         .max_capacity(OPENED_MAX)
         .time_to_live(OPENED_FOR)
-        .build_with_hasher(RandomState::new())
+        .build_with_hasher(ByTheEnd::default())
 }
 
-/// The time, for one visit.
+/// The time.
 pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    timestamp(SystemTime::now())
+}
+
+/// A time in seconds, as visits reckon it.
+pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
@@ -95,11 +136,11 @@ impl World for Live {
         self.ledger.spent(login)
     }
 
-    fn remembered(&self, sealed: &str) -> Option<Arc<OpenSession>> {
+    fn remembered(&self, sealed: &[u8]) -> Option<Arc<OpenSession>> {
         self.opened.get(sealed)
     }
 
-    fn remember(&self, sealed: &str, open: &Arc<OpenSession>) {
+    fn remember(&self, sealed: &[u8], open: &Arc<OpenSession>) {
         self.opened.insert(sealed.into(), Arc::clone(open));
     }
 

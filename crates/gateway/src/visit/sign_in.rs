@@ -41,7 +41,7 @@ impl Gateway {
     ) -> Outcome {
         let here = self.sign_in_elsewhere(site).is_none();
         if let ([only], true, Client::Navigation) =
-            (&*challenge.rule.route().providers, here, request.kind)
+            (&*challenge.rule.route().providers, here, request.kind())
             && let Some(provider) = self.provider(only)
         {
             let return_to = self.return_to(&request.target(), site);
@@ -60,7 +60,7 @@ impl Gateway {
         now: Timestamp,
     ) -> Outcome {
         if client::is_prefetch(request.headers) {
-            return Outcome::refuse(Refusal::new(Reason::SessionRequired, request.kind));
+            return Outcome::refuse(Refusal::new(Reason::SessionRequired, request.kind()));
         }
         let target = request.parameter("return_to").unwrap_or_else(|| "/".to_owned());
         let fragment = request.parameter("fragment").unwrap_or_default();
@@ -100,7 +100,7 @@ impl Gateway {
                 self.begin(world, request, site, provider, &return_to, prompt, now)
             }
             (None, [only])
-                if request.kind != Client::Browser || request.method == http::Method::HEAD =>
+                if request.kind() != Client::Browser || request.method == http::Method::HEAD =>
             {
                 self.begin(world, request, site, only, &return_to, prompt, now)
             }
@@ -140,7 +140,7 @@ impl Gateway {
             let refusal = Refusal {
                 sign_in,
                 retry_after: Some(METADATA_PATIENCE),
-                ..Refusal::new(Reason::ProviderUnavailable, request.kind)
+                ..Refusal::new(Reason::ProviderUnavailable, request.kind())
             };
             let mut outcome = Outcome::refuse(refusal);
             outcome.record.provider = Some(registration.name.clone());
@@ -239,7 +239,7 @@ impl Gateway {
         id: LoginId,
     ) -> Option<String> {
         match site.cookies.login(request.headers, &id.text()) {
-            FoundCookie::Value(value) => Some(value),
+            FoundCookie::Value(value) => String::from_utf8(value.into_owned()).ok(),
             FoundCookie::Confused | FoundCookie::Nothing => None,
         }
     }

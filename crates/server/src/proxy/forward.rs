@@ -7,32 +7,22 @@
 //!
 //! Sources: RFC 9110 §7.6.1 (hop-by-hop), §7.8 (Upgrade), §7.2 (Host); RFC 6265 §5.3; RFC 9111 §5.2.2.4.
 
+use std::mem;
 use std::sync::Arc;
 
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use lychgate_gateway::cookie::{Cookies, ForUpstream};
 use lychgate_gateway::headers::Stripped;
 use lychgate_gateway::outcome::Admission;
 use lychgate_gateway::route::Route;
-use pingora_error::{Error, ErrorType, Result};
+use pingora_error::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::Manner;
 
-/// What concerns one connection only. `TE` and `Upgrade` come back where they are ours to say.
-static HOP_BY_HOP: [HeaderName; 10] = [
-    header::CONNECTION,
-    HeaderName::from_static("http2-settings"),
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What happens to a request's headers.
 pub(super) struct Rules<'a> {
@@ -51,7 +41,8 @@ impl Rules<'_> {
     ) -> Result<()> {
         let named: Vec<HeaderName> = named(&received.headers).collect();
         let edits = self.admission.edits();
-        let mut headers = HeaderMap::with_capacity(upstream.headers.len() + edits.set.len() + 4);
+        let mut headers =
+            HeaderMap::with_capacity(upstream.headers.len() + edits.set().count() + 4);
         let cookie = self.cookies.map(|cookies| cookies.for_upstream(&received.headers));
         for (name, value) in &upstream.headers {
             let cookie_as_sent =
@@ -75,13 +66,11 @@ impl Rules<'_> {
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
-        for (name, value) in &edits.set {
+        for (name, value) in edits.set() {
             headers.insert(name.clone(), value.clone());
         }
         // Applications make links of it, so it is the address that browsers know.
-        if let Ok(host) = HeaderValue::from_str(self.admission.route().origin.authority()) {
-            headers.insert(header::HOST, host);
-        }
+        headers.insert(header::HOST, self.admission.route().origin.authority_header().clone());
 
         // Made anew rather than edited: the library keeps the spelling of each name that it inserts or removes,
         // which costs more than everything above.
@@ -89,9 +78,11 @@ impl Rules<'_> {
         parts.method = upstream.method.clone();
         parts.version = upstream.version;
         parts.headers = headers;
+        parts.uri = PathAndQuery::try_from(self.admission.target())
+            .or_err(ErrorType::InvalidHTTPHeader, "the target for the upstream")?
+            .into();
         let ends = upstream.send_end_stream();
         *upstream = RequestHeader::from(parts);
-        upstream.set_raw_path(self.admission.target().as_bytes())?;
         upstream.set_send_end_stream(ends.unwrap_or(true));
         Ok(())
     }
@@ -104,63 +95,92 @@ pub(super) struct ResponseRules<'a> {
     pub(super) cookies: Option<&'a Cookies>,
     /// `Set-Cookie` lines of ours.
     pub(super) ours: &'a [HeaderValue],
-    pub(super) request_id: &'a str,
+    pub(super) request_id: &'a HeaderValue,
 }
 
 impl ResponseRules<'_> {
     /// Makes of what the upstream said what its client is told.
     pub(super) fn apply(&self, response: &mut ResponseHeader) -> Result<()> {
-        let switches = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
+        // Taken apart and put together again, as a request is: the library keeps the spelling of each name beside
+        // the headers, and would have to be asked about every one that comes or goes.
+        let status = response.status;
+        let phrase = response.get_reason_phrase();
+        let phrase = phrase.filter(|phrase| Some(*phrase) != status.canonical_reason());
+        let phrase = phrase.map(str::to_owned);
+        let taken = mem::replace(response, ResponseHeader::build_no_case(status, Some(0))?);
+        let mut parts = http::response::Parts::from(taken);
+        self.edit(status, &mut parts.headers)?;
+        *response = ResponseHeader::from(parts);
+        match phrase {
+            Some(phrase) => response.set_reason_phrase(Some(&phrase)),
+            None => Ok(()),
+        }
+    }
+
+    fn edit(&self, status: StatusCode, headers: &mut HeaderMap) -> Result<()> {
+        let switches = status == StatusCode::SWITCHING_PROTOCOLS;
         // How the message ends is pingora's to say; it has read and rewritten that already.
         let framing =
             |name: &HeaderName| *name == header::TRANSFER_ENCODING || *name == header::TRAILER;
         let upgrade = |name: &HeaderName| *name == header::UPGRADE || *name == header::CONNECTION;
-        let named: Vec<HeaderName> = named(&response.headers).collect();
-        let gone = |name: &HeaderName| {
-            let stays = framing(name) || (switches && upgrade(name));
-            (ends_here(name, &named) && !stays) || self.stripped.contains(name.as_str())
-        };
-        let gone: Vec<_> = response.headers.keys().filter(|name| gone(name)).cloned().collect();
-        for name in &gone {
-            response.remove_header(name);
+        let named: Vec<HeaderName> = named(headers).collect();
+        let (mut gone, mut lengths, mut sets_cookies) = (Vec::new(), 0, false);
+        for (name, value) in &*headers {
+            if ends_here(name, &named) && !framing(name) && !(switches && upgrade(name))
+                || self.stripped.contains(name.as_str())
+            {
+                gone.push(name.clone());
+            } else if *name == header::CONTENT_LENGTH {
+                lengths += value.as_bytes().split(|byte| *byte == b',').count();
+            } else if *name == header::SET_COOKIE {
+                sets_cookies = true;
+            }
         }
-        say_the_length_once(response)?;
-        self.keep_our_cookies_ours(response)?;
+        for name in &gone {
+            headers.remove(name);
+        }
+        if lengths > 1 {
+            say_the_length_once(headers)?;
+        }
+        if sets_cookies {
+            self.keep_our_cookies_ours(headers);
+        }
         for (name, value) in &self.route.response_headers {
             match value {
-                Some(value) => response.insert_header(name.clone(), value.clone())?,
-                None => drop(response.remove_header(name)),
+                Some(value) => drop(headers.insert(name, value.clone())),
+                None => drop(headers.remove(name)),
             }
         }
         for cookie in self.ours {
-            response.append_header(header::SET_COOKIE, cookie.clone())?;
+            headers.append(header::SET_COOKIE, cookie.clone());
         }
         if !self.ours.is_empty() {
-            keep_from_caches(response)?;
+            keep_from_caches(headers);
         }
-        response.insert_header("x-request-id", self.request_id)
+        headers.insert(X_REQUEST_ID, self.request_id.clone());
+        Ok(())
     }
 
     /// An upstream that sets a cookie of ours could sign somebody in or out.
-    fn keep_our_cookies_ours(&self, response: &mut ResponseHeader) -> Result<()> {
-        let Some(cookies) = self.cookies else { return Ok(()) };
-        let lines = response.headers.get_all(header::SET_COOKIE);
+    fn keep_our_cookies_ours(&self, headers: &mut HeaderMap) {
+        let Some(cookies) = self.cookies else { return };
+        let lines = headers.get_all(header::SET_COOKIE);
         if !lines.iter().any(|line| cookies.names_ours(line)) {
-            return Ok(());
+            return;
         }
         let theirs: Vec<_> =
             lines.iter().filter(|line| !cookies.names_ours(line)).cloned().collect();
-        response.remove_header(&header::SET_COOKIE);
-        theirs
-            .into_iter()
-            .try_for_each(|line| response.append_header(header::SET_COOKIE, line).map(drop))
+        headers.remove(header::SET_COOKIE);
+        for line in theirs {
+            headers.append(header::SET_COOKIE, line);
+        }
     }
 }
 
 /// Lets no cache on the way keep a response with a session in it and give it to the next person, whatever the
 /// application allows (RFC 9111 §3, §7.3).
-fn keep_from_caches(response: &mut ResponseHeader) -> Result<()> {
-    let mut lines = response.headers.get_all(header::CACHE_CONTROL).iter();
+fn keep_from_caches(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(header::CACHE_CONTROL).iter();
     let private = lines.any(|line| {
         let mut words = line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         words.any(|word| {
@@ -168,30 +188,29 @@ fn keep_from_caches(response: &mut ResponseHeader) -> Result<()> {
         })
     });
     if private {
-        return Ok(());
+        return;
     }
     for name in ["expires", "surrogate-control", "cdn-cache-control"] {
-        response.remove_header(name);
+        headers.remove(name);
     }
-    response.insert_header(header::CACHE_CONTROL, "private, no-cache")
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
 }
 
 /// A length that is repeated, in lines or in a list, is passed on once; one that contradicts itself is an
 /// error (RFC 9110 §8.6).
-fn say_the_length_once(response: &mut ResponseHeader) -> Result<()> {
-    let lines = response.headers.get_all(header::CONTENT_LENGTH).iter();
+fn say_the_length_once(headers: &mut HeaderMap) -> Result<()> {
+    let lines = headers.get_all(header::CONTENT_LENGTH).iter();
     let lengths = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let mut lengths = lengths.map(<[u8]>::trim_ascii);
     let Some(length) = lengths.next() else { return Ok(()) };
-    let (mut alone, length) = (true, length.to_vec());
-    for other in lengths {
-        if other != length {
-            let differ = Error::explain(ErrorType::InvalidHTTPHeader, "a response has two lengths");
-            return Err(differ.into_up());
-        }
-        alone = false;
+    if lengths.any(|other| other != length) {
+        let differ = Error::explain(ErrorType::InvalidHTTPHeader, "a response has two lengths");
+        return Err(differ.into_up());
     }
-    if alone { Ok(()) } else { response.insert_header(header::CONTENT_LENGTH, length) }
+    let length = HeaderValue::from_bytes(length)
+        .or_err(ErrorType::InvalidHTTPHeader, "the length of a response")?;
+    headers.insert(header::CONTENT_LENGTH, length);
+    Ok(())
 }
 
 /// Whether a request asks for a WebSocket, in the one way that HTTP/1.1 has for it (RFC 6455 §4.1).
@@ -213,15 +232,37 @@ fn is_only(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {
     lines.next().is_some_and(is_value) && lines.next().is_none()
 }
 
-/// Whether a header concerns one connection only; `named` is what `Connection` names.
+/// Whether a header concerns one connection only; `named` is what `Connection` names. `TE` and `Upgrade` come back
+/// where they are ours to say.
 fn ends_here(name: &HeaderName, named: &[HeaderName]) -> bool {
-    HOP_BY_HOP.contains(name) || named.contains(name)
+    is_hop_by_hop(name.as_str()) || named.contains(name)
+}
+
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
 }
 
 /// What a message's `Connection` names, but for where it ends and whom it is for: that concerns everybody, whatever a
 /// client says.
 fn named(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
-    let names = nominated(headers).filter_map(|token| HeaderName::from_bytes(token).ok());
+    // The usual ones end here anyway.
+    let usual = |token: &&[u8]| {
+        token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"upgrade")
+    };
+    let names = nominated(headers).filter(move |token| !usual(token));
+    let names = names.filter_map(|token| HeaderName::from_bytes(token).ok());
     names.filter(|name| ![header::CONTENT_LENGTH, header::HOST].contains(name))
 }
 

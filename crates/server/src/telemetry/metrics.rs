@@ -297,15 +297,16 @@ impl Metrics {
     }
 
     fn event(&self, record: &Record) {
-        let provider = self.provider(record.provider.as_deref());
-        match &record.event {
-            Some(Event::LoginStarted) => add(&provider.logins_started),
-            Some(Event::LoginSucceeded { .. }) => add(&provider.logins_succeeded),
-            Some(Event::LoginFailed { .. } | Event::LoginReplayed { .. }) => {
+        let Some(event) = &record.event else { return };
+        let provider = self.provider(record.provider());
+        match event {
+            Event::LoginStarted => add(&provider.logins_started),
+            Event::LoginSucceeded { .. } => add(&provider.logins_succeeded),
+            Event::LoginFailed { .. } | Event::LoginReplayed { .. } => {
                 provider.logins_failed.count(record.reason);
             }
-            Some(Event::Logout) => add(&provider.logouts),
-            Some(Event::AccessDenied) | None => {}
+            Event::Logout => add(&provider.logouts),
+            Event::AccessDenied => {}
         }
     }
 
