@@ -136,8 +136,9 @@ impl Cookies {
             Found::Value(first) => first,
             other @ (Found::Nothing | Found::Confused) => return other,
         };
-        // No sealed text has a dot in it. The search runs over some kilobytes at every signed-in request.
-        let Some(dot) = memchr::memchr(b'.', &first) else { return Found::Value(first) };
+        // No sealed text has a dot in it, and no number of parts is long. What has a dot further on does not open.
+        let beginning = first.get(..first.len().min(32)).unwrap_or_default();
+        let Some(dot) = memchr::memchr(b'.', beginning) else { return Found::Value(first) };
         let (count, part) = first.split_at(dot);
         let count = std::str::from_utf8(count).ok().and_then(|count| count.parse::<usize>().ok());
         let Some(count) = count.filter(|count| (2..=PARTS_MAX).contains(count)) else {
@@ -290,23 +291,15 @@ impl Cookies {
     /// `None`: there is nothing left to send. Several `Cookie` lines (HTTP/2 crumbs) are joined (RFC 9113
     /// §8.2.3).
     pub fn for_upstream(&self, headers: &HeaderMap) -> ForUpstream {
-        let lines = headers.get_all(header::COOKIE);
-        let is_ours = |piece: &[u8]| {
-            let name = piece.split(|byte| *byte == b'=').next().unwrap_or(piece);
-            self.is_ours(name)
-        };
-        let mut sent = lines.iter();
-        match (sent.next(), sent.next()) {
-            (None, _) => return ForUpstream::AsSent,
-            (Some(line), None) if !pieces(line.as_bytes()).any(is_ours) => {
-                return ForUpstream::AsSent;
-            }
-            _ => {}
-        }
+        let (mut lines, mut any_of_ours) = (0, false);
         let mut kept: Vec<u8> = Vec::new();
-        for line in lines {
+        for line in headers.get_all(header::COOKIE) {
+            lines += 1;
             for piece in pieces(line.as_bytes()) {
-                if is_ours(piece) || piece.trim_ascii().is_empty() {
+                let name = piece.split(|byte| *byte == b'=').next().unwrap_or(piece);
+                let is_ours = self.is_ours(name);
+                any_of_ours |= is_ours;
+                if is_ours || piece.trim_ascii().is_empty() {
                     continue;
                 }
                 if kept.is_empty() {
@@ -316,6 +309,9 @@ impl Cookies {
                     kept.extend_from_slice(piece);
                 }
             }
+        }
+        if lines < 2 && !any_of_ours {
+            return ForUpstream::AsSent;
         }
         match HeaderValue::from_bytes(&kept) {
             Ok(value) if !kept.is_empty() => ForUpstream::Only(value),

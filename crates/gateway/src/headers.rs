@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ahash::RandomState;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::identity::Identity;
 use crate::request::{ClientAddress, RequestId};
@@ -211,14 +211,21 @@ fn belongs_to_the_client(name: &HeaderName) -> bool {
     .contains(name)
 }
 
+/// What all requests of one person, or of nobody, to one route have in common: made once and copied, because to put
+/// header after header into a map costs several times as much.
+#[derive(Debug)]
+pub struct Introduction {
+    /// About the person, and where browsers know the route.
+    headers: HeaderMap,
+    /// The client's headers that do not get through, by exact name, beside everything that [`Stripped`] contains.
+    withheld: Vec<HeaderName>,
+}
+
 /// The edits of one admitted request. Applying them twice is the same as once.
 #[derive(Clone, Debug)]
 pub struct HeaderEdits {
-    /// Removed first, by exact name, beside everything that [`Stripped`] contains.
-    pub remove: Vec<HeaderName>,
-    /// About the person; one session's are shared by all its requests.
-    identity: Arc<[(HeaderName, HeaderValue)]>,
-    /// About the way here.
+    introduction: Arc<Introduction>,
+    /// About this request and its way here.
     forwarding: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -238,50 +245,77 @@ impl IdentityHeaders {
     ///
     /// A template about a person sets nothing for nobody; the client's own header of that name is gone all
     /// the same.
-    pub fn fill(&self, identity: Option<&Identity>) -> Arc<[(HeaderName, HeaderValue)]> {
+    fn fill(&self, identity: Option<&Identity>) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         self.set
             .iter()
-            .filter(|(_, template)| identity.is_some() || !template.is_about_a_person())
-            .map(|(name, template)| (name.clone(), template.fill(identity)))
-            .collect()
+            .filter(move |(_, template)| identity.is_some() || !template.is_about_a_person())
+            .map(move |(name, template)| (name.clone(), template.fill(identity)))
+    }
+}
+
+impl Introduction {
+    /// What the upstream of `route` is told about `identity`, or about nobody on a public rule.
+    pub fn new(route: &Route, identity: Option<&Identity>) -> Self {
+        let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
+        headers.extend(route.identity.fill(identity));
+        let scheme = HeaderValue::from_static(route.origin.scheme().as_str());
+        headers.insert(X_FORWARDED_PROTO, scheme);
+        headers.insert(X_FORWARDED_HOST, route.origin.authority_header().clone());
+        // Applications make links of it, so it is the address that browsers know.
+        headers.insert(header::HOST, route.origin.authority_header().clone());
+
+        let mut withheld = route.identity.remove.clone();
+        // A header that a person fills, or would have filled, must not be the client's either.
+        withheld.extend(route.identity.set.iter().map(|(name, _)| name.clone()));
+        withheld.push(header::HOST);
+        Self { headers, withheld }
     }
 }
 
 impl HeaderEdits {
-    /// The edits for a request to `route`, with what [`IdentityHeaders::fill`] made of its identity headers.
-    pub fn new(
-        route: &Route,
-        identity: Arc<[(HeaderName, HeaderValue)]>,
-        forwarding: &Forwarding<'_>,
-    ) -> Self {
-        let mut set = Vec::with_capacity(5);
-        set.push((X_FORWARDED_PROTO, HeaderValue::from_static(route.origin.scheme().as_str())));
-        set.push((X_FORWARDED_HOST, route.origin.authority_header().clone()));
-        set.push((X_REQUEST_ID, forwarding.request_id.as_header().clone()));
-        if let Some(client) = forwarding.client.address().and_then(address_header) {
-            let path = match forwarding.path {
+    /// The edits for a request, on top of what its upstream is told in any case.
+    pub fn new(introduction: Arc<Introduction>, request: &Forwarding<'_>) -> Self {
+        let mut forwarding = Vec::with_capacity(3);
+        forwarding.push((X_REQUEST_ID, request.request_id.as_header().clone()));
+        if let Some(client) = request.client.address().and_then(address_header) {
+            let path = match request.path {
                 [_] => Ok(client.clone()),
                 path => {
                     let path: Vec<String> = path.iter().map(ToString::to_string).collect();
                     HeaderValue::from_str(&path.join(", "))
                 }
             };
-            set.extend(path.map(|path| (X_FORWARDED_FOR, path)));
-            set.push((X_REAL_IP, client));
+            forwarding.extend(path.map(|path| (X_FORWARDED_FOR, path)));
+            forwarding.push((X_REAL_IP, client));
         }
-        let mut remove = route.identity.remove.clone();
-        if identity.len() < route.identity.set.len() {
-            // Nobody: a header that a person would have filled must not be the client's either.
-            let names = route.identity.set.iter().map(|(name, _)| name);
-            let is_set = |name| identity.iter().chain(&set).any(|(is_set, _)| is_set == name);
-            remove.extend(names.filter(|name| !is_set(*name)).cloned());
-        }
-        Self { remove, identity, forwarding: set }
+        Self { introduction, forwarding }
     }
 
-    /// Set after that, in this order, each replacing any that are there.
-    pub fn set(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
-        self.identity.iter().chain(&self.forwarding)
+    /// The headers for the upstream: ours, and what of those that were `sent` is not withheld. Names that
+    /// [`Stripped`] contains must be gone from them already.
+    pub fn apply<'a>(
+        &self,
+        sent: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+    ) -> HeaderMap {
+        let Introduction { headers, withheld } = &*self.introduction;
+        let mut headers = headers.clone();
+        for (name, value) in sent.filter(|(name, _)| !withheld.contains(name)) {
+            headers.append(name, value.clone());
+        }
+        for (name, value) in &self.forwarding {
+            headers.insert(name, value.clone());
+        }
+        headers
+    }
+
+    /// The client's headers that do not get through, by exact name, beside everything that [`Stripped`] contains.
+    pub fn withheld(&self) -> &[HeaderName] {
+        &self.introduction.withheld
+    }
+
+    /// What a header of ours about the person or the route says.
+    pub fn says(&self, name: &str) -> Option<&HeaderValue> {
+        self.introduction.headers.get(name)
     }
 }
 
@@ -304,6 +338,9 @@ fn address_header(address: IpAddr) -> Option<HeaderValue> {
     }
     text.try_into().ok()
 }
+
+/// Room for ours and what clients send, so that copies rarely have to grow.
+const HEADERS_USUAL: usize = 24;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -377,7 +414,7 @@ mod tests {
         let set = set.iter().map(|(name, text)| (HeaderName::from_static(name), template(text)));
         route.identity.set = set.collect();
         route.identity.remove = remove.iter().map(|name| HeaderName::from_static(name)).collect();
-        let headers = http::HeaderMap::new();
+        let headers = HeaderMap::new();
         let received = Received {
             method: &http::Method::GET,
             target: "/",
@@ -391,25 +428,17 @@ mod tests {
         let request = Request::read(received).unwrap();
         let forwarding =
             Forwarding { client: request.client, path: &request.via, request_id: &request.id };
-        HeaderEdits::new(&route, route.identity.fill(identity), &forwarding)
+        HeaderEdits::new(Arc::new(Introduction::new(&route, identity)), &forwarding)
     }
 
     /// What a door makes of a client's headers.
-    fn applied(edits: &HeaderEdits, sent: &http::HeaderMap) -> http::HeaderMap {
+    fn applied(edits: &HeaderEdits, sent: &HeaderMap) -> HeaderMap {
         let stripped = Stripped::new([]);
-        let mut headers: http::HeaderMap = sent
-            .iter()
-            .filter(|(name, _)| !stripped.contains(name.as_str()) && !edits.remove.contains(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        for (name, value) in edits.set() {
-            headers.insert(name.clone(), value.clone());
-        }
-        headers
+        edits.apply(sent.iter().filter(|(name, _)| !stripped.contains(name.as_str())))
     }
 
-    fn forged() -> http::HeaderMap {
-        let mut headers = http::HeaderMap::new();
+    fn forged() -> HeaderMap {
+        let mut headers = HeaderMap::new();
         for name in ["x-forwarded-user", "x-forwarded-email", "x-my-role", "authorization"] {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static("root"));
         }
@@ -476,7 +505,7 @@ mod tests {
     /// D: what is said of the way here is ours, and comes from the configuration and the connection.
     #[test]
     fn the_way_here_is_said_by_us() {
-        let mut sent = http::HeaderMap::new();
+        let mut sent = HeaderMap::new();
         for name in ["x-forwarded-host", "x-forwarded-proto", "x-forwarded-for", "forwarded"] {
             sent.append(HeaderName::from_static(name), HeaderValue::from_static("evil.test"));
         }

@@ -217,8 +217,9 @@ fn canonical_authority(authority: &str) -> Option<String> {
     if authority.is_empty() || authority.len() > 255 + 6 || !authority.bytes().all(plain) {
         return None;
     }
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+    let colon = authority.bytes().rposition(|byte| byte == b':');
+    let (host, port) = match colon.and_then(|colon| authority.split_at_checked(colon)) {
+        Some((host, port)) if !port.contains(']') => (host, port.strip_prefix(':')),
         _ => (authority, None),
     };
     let host = host.strip_suffix('.').unwrap_or(host);

@@ -11,13 +11,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use ahash::RandomState;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use lychgate_oidc::Timestamp;
 
 use crate::client::Client;
 use crate::cookie::{Cookies, Found as FoundCookie};
 use crate::endpoint::Endpoint;
-use crate::headers::{Forwarding, HeaderEdits, Stripped};
+use crate::headers::{Forwarding, HeaderEdits, Introduction, Stripped};
 use crate::origin::PublicOrigin;
 use crate::outcome::{
     Admission, Answer, Asset, DecisionWord, Event, Outcome, Page, Record, Refusal, Verdict, Words,
@@ -38,6 +38,8 @@ pub struct Gateway {
     sites: HashMap<String, Arc<Site>, RandomState>,
     providers: Vec<Provider>,
     stripped: Stripped,
+    /// What upstreams are told about nobody, by the routes' names.
+    nobody: HashMap<String, Arc<Introduction>, RandomState>,
 }
 
 /// A public origin and its cookies.
@@ -68,16 +70,17 @@ pub struct OpenSession {
     with_old_key: bool,
     cookie: String,
     place: String,
-    /// The identity headers of the route that was asked for first, by the route's name: most people use one.
-    headers: OnceLock<(String, Arc<[(HeaderName, HeaderValue)]>)>,
+    /// For the route that was asked for first, by the route's name: most people use one.
+    introduction: OnceLock<(String, Arc<Introduction>)>,
 }
 
 impl OpenSession {
-    /// The identity headers for `route`.
-    fn headers(&self, route: &Route) -> Arc<[(HeaderName, HeaderValue)]> {
-        let fill = || route.identity.fill(Some(self.session.identity()));
-        let (of, headers) = self.headers.get_or_init(|| (route.name.clone(), fill()));
-        if *of == route.name { Arc::clone(headers) } else { fill() }
+    /// What the upstream of `route` is told about the person.
+    fn introduction(&self, route: &Route) -> Arc<Introduction> {
+        let introduce = || Arc::new(Introduction::new(route, Some(self.session.identity())));
+        let (to, introduction) =
+            self.introduction.get_or_init(|| (route.name.clone(), introduce()));
+        if *to == route.name { Arc::clone(introduction) } else { introduce() }
     }
 
     /// What opened at one place is not to be used at another, where it would not open (H2).
@@ -110,7 +113,11 @@ impl Gateway {
         let providers = providers
             .map(|provider| Provider { tag: tag(provider), settings: provider.clone() })
             .collect();
-        Self { settings, sites, providers, stripped }
+        let routes = origins.iter().flat_map(|origin| settings.routes.at(origin));
+        let nobody = routes
+            .map(|route| (route.name.clone(), Arc::new(Introduction::new(route, None))))
+            .collect();
+        Self { sites, providers, stripped, nobody, settings }
     }
 
     /// Decides one visit.
@@ -266,13 +273,16 @@ impl Gateway {
 
     fn admit(&self, request: &Request<'_>, permit: Permit, opened: Option<Opened>) -> Outcome {
         let route = permit.rule().route();
-        let identity = match &opened {
-            Some(opened) => opened.open.headers(route),
-            None => route.identity.fill(None),
+        let introduction = match &opened {
+            Some(opened) => opened.open.introduction(route),
+            None => match self.nobody.get(&route.name) {
+                Some(introduction) => Arc::clone(introduction),
+                None => Arc::new(Introduction::new(route, None)),
+            },
         };
         let forwarding =
             Forwarding { client: request.client, path: &request.via, request_id: &request.id };
-        let edits = HeaderEdits::new(route, identity, &forwarding);
+        let edits = HeaderEdits::new(introduction, &forwarding);
         let target = upstream_target(route, request);
         let mut record = Record {
             route: Some(Arc::clone(route)),
@@ -413,7 +423,7 @@ impl Gateway {
             with_old_key: opened.with_old_key,
             cookie: name.to_owned(),
             place: place.to_owned(),
-            headers: OnceLock::new(),
+            introduction: OnceLock::new(),
         })
     }
 

@@ -48,7 +48,7 @@ use crate::drain::{Drain, UnderWay};
 use crate::listener::Purpose;
 use crate::respond::{About, Responder};
 use crate::socket::Connection;
-use crate::telemetry::metrics::ActiveRequest;
+use crate::telemetry::metrics::{ActiveRequest, Ended};
 use crate::telemetry::{Finished, Telemetry};
 use crate::upstream::{Candidates, Upstream, Upstreams};
 use crate::websocket::Answered;
@@ -226,20 +226,30 @@ impl<W: World + Send + Sync + 'static> App<W> {
     fn finished(&self, session: &Session, visit: &Visit, error: Option<&Error>) {
         let Some(connection) = session.digest().and_then(Connection::of) else { return };
         let head = session.req_header();
+        let nothing = Record::default();
+        let record = visit.outcome.as_ref().map_or(&nothing, |outcome| &outcome.record);
+        let passage = visit.passage.as_ref();
+        let status = session.response_written().map_or(0, |response| response.status.as_u16());
+        let duration = visit.began.elapsed();
+        let upstream_status = passage.and_then(|passage| Some(passage.answer?.status.as_u16()));
+        let upstream_duration = passage.map(|passage| match passage.answer {
+            Some(answer) => answer.after,
+            None => passage.began.elapsed(),
+        });
+        let error = error.filter(|error| failure::is_for_the_operator(error));
+        if error.is_none() && !self.telemetry.writes(record) {
+            let upstream = upstream_duration.map(|duration| (duration, upstream_status));
+            let ended = Ended { method: &head.method, status, duration, upstream, record };
+            return self.telemetry.metrics().ended(&ended);
+        }
         let target = String::from_utf8_lossy(head.raw_path());
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (target.as_ref(), None),
         };
-        let told = self.telemetry.writes_lines();
-        let text = |name| {
-            let value = head.headers.get(name).filter(|_| told);
-            value.and_then(|value: &HeaderValue| value.to_str().ok())
-        };
-        let error =
-            error.filter(|error| failure::is_for_the_operator(error)).map(ToString::to_string);
-        let passage = visit.passage.as_ref();
-        let nothing = Record::default();
+        let text =
+            |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let error = error.map(ToString::to_string);
         self.telemetry.finished(&Finished {
             request_id: visit.id.as_str(),
             time: visit.came,
@@ -264,20 +274,17 @@ impl<W: World + Send + Sync + 'static> App<W> {
                 Version::HTTP_10 => "HTTP/1.0",
                 _ => "HTTP/1.1",
             },
-            status: session.response_written().map_or(0, |response| response.status.as_u16()),
+            status,
             bytes_in: session.body_bytes_read() as u64,
             bytes_out: session.body_bytes_sent() as u64,
-            duration: visit.began.elapsed(),
+            duration,
             upstream: passage.map(|passage| passage.upstream.name()),
-            upstream_status: passage.and_then(|passage| Some(passage.answer?.status.as_u16())),
-            upstream_duration: passage.map(|passage| match passage.answer {
-                Some(answer) => answer.after,
-                None => passage.began.elapsed(),
-            }),
+            upstream_status,
+            upstream_duration,
             user_agent: text(header::USER_AGENT),
             referer: text(header::REFERER),
             error: error.as_deref(),
-            record: visit.outcome.as_ref().map_or(&nothing, |outcome| &outcome.record),
+            record,
         });
     }
 }
@@ -335,20 +342,8 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
     /// None: pingora's own would compress, and what is compressed beside a secret tells its length.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    async fn early_request_filter(&self, session: &mut Session, _: &mut Visit) -> Result<()> {
-        if let Some(connection) = session.digest().and_then(Connection::of) {
-            connection.request_begins();
-        }
-        session.set_read_timeout(Some(BODY_TIMEOUT));
-        session.set_write_timeout(Some(BODY_TIMEOUT));
-        let stays =
-            session.req_header().version == Version::HTTP_11 && !session.is_process_shutting_down();
-        // Zero is for ever; the socket knows the limit.
-        session.set_keepalive(stays.then_some(0));
-        Ok(())
-    }
-
     async fn request_filter(&self, session: &mut Session, visit: &mut Visit) -> Result<bool> {
+        begin(session);
         let head = session.req_header();
         let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
         if let Some(reason) = objection::to(head, raw.as_deref(), &self.limits) {
@@ -608,6 +603,19 @@ impl<W: World + Send + Sync + 'static> App<W> {
         answer::write(session, response, AfterAnswer::Stay).await?;
         Ok(true)
     }
+}
+
+/// Sets a connection's limits for the request whose header block has been read.
+fn begin(session: &mut Session) {
+    if let Some(connection) = session.digest().and_then(Connection::of) {
+        connection.request_begins();
+    }
+    session.set_read_timeout(Some(BODY_TIMEOUT));
+    session.set_write_timeout(Some(BODY_TIMEOUT));
+    let stays =
+        session.req_header().version == Version::HTTP_11 && !session.is_process_shutting_down();
+    // Zero is for ever; the socket knows the limit.
+    session.set_keepalive(stays.then_some(0));
 }
 
 /// Whether a request's client waits to be told to send its body (RFC 9110 §10.1.1).

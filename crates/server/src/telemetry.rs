@@ -146,9 +146,9 @@ impl Telemetry {
         self.tell_operator(finished);
     }
 
-    /// Whether requests are written down, so that what only a line would say has to be found out.
-    pub(crate) fn writes_lines(&self) -> bool {
-        self.logs().next().is_some()
+    /// Whether anything is written down of a request without a fault. Where not, it only has to be counted.
+    pub(crate) fn writes(&self, record: &Record) -> bool {
+        self.logs().next().is_some() || record.cause.is_some()
     }
 
     /// Begins new files, after the old ones were moved away.

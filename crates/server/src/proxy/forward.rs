@@ -39,38 +39,31 @@ impl Rules<'_> {
         received: &RequestHeader,
         upstream: &mut RequestHeader,
     ) -> Result<()> {
-        let named: Vec<HeaderName> = named(&received.headers).collect();
-        let edits = self.admission.edits();
-        let mut headers =
-            HeaderMap::with_capacity(upstream.headers.len() + edits.set().count() + 4);
+        let named = named(&received.headers);
         let cookie = self.cookies.map(|cookies| cookies.for_upstream(&received.headers));
-        for (name, value) in &upstream.headers {
-            let cookie_as_sent =
-                *name != header::COOKIE || matches!(cookie, None | Some(ForUpstream::AsSent));
-            let passed_on = !ends_here(name, &named)
-                && !edits.remove.contains(name)
-                && !self.stripped.contains(name.as_str());
-            if cookie_as_sent && passed_on {
-                headers.append(name.clone(), value.clone());
+        let (cookie_as_sent, cookie) = match cookie {
+            None | Some(ForUpstream::AsSent) => (true, None),
+            Some(ForUpstream::Only(cookie)) if !named.contains(&header::COOKIE) => {
+                (false, Some(cookie))
             }
-        }
-        if let Some(ForUpstream::Only(cookie)) = cookie
-            && !named.contains(&header::COOKIE)
-        {
-            headers.insert(header::COOKIE, cookie);
-        }
-        if upstream.version == Version::HTTP_2 && takes_trailers(&received.headers) {
-            headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        }
-        if self.manner == Manner::Handshake {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        }
-        for (name, value) in edits.set() {
-            headers.insert(name.clone(), value.clone());
-        }
-        // Applications make links of it, so it is the address that browsers know.
-        headers.insert(header::HOST, self.admission.route().origin.authority_header().clone());
+            Some(ForUpstream::Only(_) | ForUpstream::Nothing) => (false, None),
+        };
+        let passed_on = upstream.headers.iter().filter(|(name, _)| {
+            (**name != header::COOKIE || cookie_as_sent)
+                && !ends_here(name, &named)
+                && !self.stripped.contains(name.as_str())
+        });
+        let handshake = self.manner == Manner::Handshake;
+        let trailers = upstream.version == Version::HTTP_2 && takes_trailers(&received.headers);
+        let fixed = |needed: bool, value| needed.then(|| HeaderValue::from_static(value));
+        let put_back = [
+            (header::COOKIE, cookie),
+            (header::TE, fixed(trailers, "trailers")),
+            (header::CONNECTION, fixed(handshake, "Upgrade")),
+            (header::UPGRADE, fixed(handshake, "websocket")),
+        ];
+        let put_back = put_back.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        let headers = self.admission.edits().apply(passed_on.chain(put_back));
 
         // Made anew rather than edited: the library keeps the spelling of each name that it inserts or removes,
         // which costs more than everything above.
@@ -123,7 +116,7 @@ impl ResponseRules<'_> {
         let framing =
             |name: &HeaderName| *name == header::TRANSFER_ENCODING || *name == header::TRAILER;
         let upgrade = |name: &HeaderName| *name == header::UPGRADE || *name == header::CONNECTION;
-        let named: Vec<HeaderName> = named(headers).collect();
+        let named = named(headers);
         let (mut gone, mut lengths, mut sets_cookies) = (Vec::new(), 0, false);
         for (name, value) in &*headers {
             if ends_here(name, &named) && !framing(name) && !(switches && upgrade(name))
@@ -256,14 +249,18 @@ fn is_hop_by_hop(name: &str) -> bool {
 
 /// What a message's `Connection` names, but for where it ends and whom it is for: that concerns everybody, whatever a
 /// client says.
-fn named(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+fn named(headers: &HeaderMap) -> Vec<HeaderName> {
+    // A glance at all names costs less than one look-up.
+    if !headers.keys().any(|name| *name == header::CONNECTION) {
+        return Vec::new();
+    }
     // The usual ones end here anyway.
-    let usual = |token: &&[u8]| {
+    let usual = |token: &[u8]| {
         token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"upgrade")
     };
-    let names = nominated(headers).filter(move |token| !usual(token));
+    let names = nominated(headers).filter(|token| !usual(token));
     let names = names.filter_map(|token| HeaderName::from_bytes(token).ok());
-    names.filter(|name| ![header::CONTENT_LENGTH, header::HOST].contains(name))
+    names.filter(|name| ![header::CONTENT_LENGTH, header::HOST].contains(name)).collect()
 }
 
 /// What `Connection` names.
@@ -308,7 +305,7 @@ mod tests {
             ("http2-settings", "AAMAAABk"),
             ("accept", "text/html"),
         ]);
-        let named: Vec<_> = named(&headers).collect();
+        let named = named(&headers);
         let ended = headers.keys().filter(|name| ends_here(name, &named));
         let mut ended: Vec<_> = ended.map(ToString::to_string).collect();
         ended.sort_unstable();
