@@ -132,26 +132,54 @@ impl Cookies {
 
     /// The session's sealed value.
     pub fn session<'a>(&self, headers: &'a HeaderMap) -> Found<'a> {
-        let first = match find(headers, &self.session) {
-            Found::Value(first) => first,
-            other @ (Found::Nothing | Found::Confused) => return other,
-        };
-        // No sealed text has a dot in it, and no number of parts is long. What has a dot further on does not open.
-        let beginning = first.get(..first.len().min(32)).unwrap_or_default();
-        let Some(dot) = memchr::memchr(b'.', beginning) else { return Found::Value(first) };
-        let (count, part) = first.split_at(dot);
-        let count = std::str::from_utf8(count).ok().and_then(|count| count.parse::<usize>().ok());
-        let Some(count) = count.filter(|count| (2..=PARTS_MAX).contains(count)) else {
-            return Found::Confused;
-        };
-        let mut joined = part.get(1..).unwrap_or_default().to_vec();
-        for part in 2..=count {
-            match find(headers, &self.part_name(part)) {
-                Found::Value(more) => joined.extend_from_slice(&more),
-                Found::Nothing | Found::Confused => return Found::Confused,
+        self.read(headers).session
+    }
+
+    /// Reads all cookies, once: some kilobytes at every signed-in request.
+    pub fn read<'a>(&self, headers: &'a HeaderMap) -> Brought<'a> {
+        let (mut lines, mut any_of_ours) = (0, false);
+        let mut parts = [const { Found::Nothing }; PARTS_MAX];
+        let mut kept: Vec<u8> = Vec::new();
+        for line in headers.get_all(header::COOKIE) {
+            lines += 1;
+            for piece in pieces(line.as_bytes()) {
+                let (name, value) = name_and_value(piece);
+                if self.is_ours(name) {
+                    any_of_ours = true;
+                    if let (Some(value), Some(part)) = (value, self.part(name, &mut parts)) {
+                        *part = match part {
+                            Found::Nothing => Found::Value(Cow::Borrowed(value.trim_ascii())),
+                            Found::Value(_) | Found::Confused => Found::Confused,
+                        };
+                    }
+                } else if !piece.trim_ascii().is_empty() {
+                    if kept.is_empty() {
+                        kept.extend_from_slice(piece.trim_ascii_start());
+                    } else {
+                        kept.extend_from_slice(if piece.starts_with(b" ") { b";" } else { b"; " });
+                        kept.extend_from_slice(piece);
+                    }
+                }
             }
         }
-        Found::Value(Cow::Owned(joined))
+        let for_upstream = if lines < 2 && !any_of_ours {
+            ForUpstream::AsSent
+        } else {
+            match HeaderValue::try_from(kept) {
+                Ok(value) if !value.is_empty() => ForUpstream::Only(value),
+                _ => ForUpstream::Nothing,
+            }
+        };
+        Brought { session: join(parts), for_upstream }
+    }
+
+    /// The part of the session that a cookie of this name is, if it is one.
+    fn part<'p, T>(&self, name: &[u8], parts: &'p mut [T; PARTS_MAX]) -> Option<&'p mut T> {
+        match name.trim_ascii().strip_prefix(self.session.as_bytes())? {
+            b"" => parts.first_mut(),
+            [b'-', digit @ b'2'..=b'9'] => parts.get_mut(usize::from(digit - b'1')),
+            _ => None,
+        }
     }
 
     /// One login's sealed value.
@@ -279,44 +307,14 @@ impl Cookies {
     /// Whether a cookie of this name is ours, in any spelling of the prefix.
     pub fn is_ours(&self, name: &[u8]) -> bool {
         let name = name.trim_ascii();
-        let bare = strip_prefix_ignoring_case(name, b"__host-")
-            .or_else(|| strip_prefix_ignoring_case(name, b"__secure-"))
-            .unwrap_or(name);
+        let bare = match name {
+            [b'_', ..] => strip_prefix_ignoring_case(name, b"__host-")
+                .or_else(|| strip_prefix_ignoring_case(name, b"__secure-"))
+                .unwrap_or(name),
+            _ => name,
+        };
         strip_prefix_ignoring_case(bare, self.base.as_bytes())
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"-"))
-    }
-
-    /// The `Cookie` header for the upstream: what the browser sent, byte for byte and in order, without ours.
-    ///
-    /// `None`: there is nothing left to send. Several `Cookie` lines (HTTP/2 crumbs) are joined (RFC 9113
-    /// §8.2.3).
-    pub fn for_upstream(&self, headers: &HeaderMap) -> ForUpstream {
-        let (mut lines, mut any_of_ours) = (0, false);
-        let mut kept: Vec<u8> = Vec::new();
-        for line in headers.get_all(header::COOKIE) {
-            lines += 1;
-            for piece in pieces(line.as_bytes()) {
-                let name = piece.split(|byte| *byte == b'=').next().unwrap_or(piece);
-                let is_ours = self.is_ours(name);
-                any_of_ours |= is_ours;
-                if is_ours || piece.trim_ascii().is_empty() {
-                    continue;
-                }
-                if kept.is_empty() {
-                    kept.extend_from_slice(piece.trim_ascii_start());
-                } else {
-                    kept.extend_from_slice(if piece.starts_with(b" ") { b";" } else { b"; " });
-                    kept.extend_from_slice(piece);
-                }
-            }
-        }
-        if lines < 2 && !any_of_ours {
-            return ForUpstream::AsSent;
-        }
-        match HeaderValue::from_bytes(&kept) {
-            Ok(value) if !kept.is_empty() => ForUpstream::Only(value),
-            _ => ForUpstream::Nothing,
-        }
     }
 
     /// Whether a `Set-Cookie` line from an upstream names one of our cookies; such a line is dropped.
@@ -329,7 +327,18 @@ impl Cookies {
     }
 }
 
-/// The `Cookie` header that an upstream gets.
+/// What a request's `Cookie` lines hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brought<'a> {
+    /// The session's sealed value.
+    pub session: Found<'a>,
+    /// The rest.
+    pub for_upstream: ForUpstream,
+}
+
+/// The `Cookie` header that an upstream gets: what the browser sent, byte for byte and in order, without ours.
+///
+/// Several `Cookie` lines (HTTP/2 crumbs) are joined (RFC 9113 §8.2.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForUpstream {
     /// The one that the browser sent.
@@ -358,11 +367,39 @@ fn strip_prefix_ignoring_case<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(header::COOKIE).iter().flat_map(|line| pieces(line.as_bytes())).filter_map(
         |piece| {
-            let equals = memchr::memchr(b'=', piece)?;
-            let (name, value) = piece.split_at_checked(equals)?;
-            Some((name.trim_ascii(), value.get(1..)?.trim_ascii()))
+            let (name, value) = name_and_value(piece);
+            Some((name.trim_ascii(), value?.trim_ascii()))
         },
     )
+}
+
+/// A cookie's name and, after the first `=`, its value.
+fn name_and_value(piece: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let equals = memchr::memchr(b'=', piece);
+    match equals.and_then(|equals| piece.split_at_checked(equals)) {
+        Some((name, value)) => (name, value.get(1..)),
+        None => (piece, None),
+    }
+}
+
+/// The session's value of its parts, of which the first says how many there are.
+fn join(parts: [Found<'_>; PARTS_MAX]) -> Found<'_> {
+    let [first, rest @ ..] = parts;
+    let Found::Value(first) = first else { return first };
+    // No sealed text has a dot in it, and no number of parts is long. What has a dot further on does not open.
+    let beginning = first.get(..first.len().min(32)).unwrap_or_default();
+    let Some(dot) = memchr::memchr(b'.', beginning) else { return Found::Value(first) };
+    let (count, part) = first.split_at(dot);
+    let count = std::str::from_utf8(count).ok().and_then(|count| count.parse::<usize>().ok());
+    let Some(count) = count.filter(|count| (2..=PARTS_MAX).contains(count)) else {
+        return Found::Confused;
+    };
+    let mut joined = part.get(1..).unwrap_or_default().to_vec();
+    for part in rest.into_iter().take(count - 1) {
+        let Found::Value(more) = part else { return Found::Confused };
+        joined.extend_from_slice(&more);
+    }
+    Found::Value(Cow::Owned(joined))
 }
 
 fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -525,7 +562,7 @@ mod tests {
             (&["lychgates=1; alychgate=2"], ForUpstream::AsSent),
             (&[";;;; ; =; ==;lychgate;"], ForUpstream::Only(HeaderValue::from_static("=; =="))),
         ] {
-            assert_eq!(ours().for_upstream(&sent(lines)), expected, "{lines:?}");
+            assert_eq!(ours().read(&sent(lines)).for_upstream, expected, "{lines:?}");
         }
     }
 
@@ -568,7 +605,7 @@ mod tests {
         fn no_cookie_header_panics_or_leaks_ours(line in "[ -~]{0,200}") {
             let headers = sent(&[&line]);
             let _ = ours().session(&headers);
-            if let ForUpstream::Only(kept) = ours().for_upstream(&headers) {
+            if let ForUpstream::Only(kept) = ours().read(&headers).for_upstream {
                 for piece in kept.as_bytes().split(|byte| *byte == b';') {
                     let name = piece.split(|byte| *byte == b'=').next().unwrap();
                     proptest::prop_assert!(!ours().is_ours(name));

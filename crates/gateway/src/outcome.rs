@@ -12,6 +12,7 @@ use lychgate_oidc::{AuthorizationUrl, EndSessionUrl, Timestamp};
 use url::Url;
 
 use crate::client::Client;
+use crate::cookie::ForUpstream;
 use crate::headers::HeaderEdits;
 use crate::identity::Identity;
 use crate::origin::ReturnTo;
@@ -76,12 +77,18 @@ pub struct Admission {
     permit: Permit,
     target: String,
     edits: HeaderEdits,
+    cookie: ForUpstream,
 }
 
 impl Admission {
     /// The one way to an admission.
-    pub(crate) fn new(permit: Permit, target: String, edits: HeaderEdits) -> Self {
-        Self { permit, target, edits }
+    pub(crate) fn new(
+        permit: Permit,
+        target: String,
+        edits: HeaderEdits,
+        cookie: ForUpstream,
+    ) -> Self {
+        Self { permit, target, edits, cookie }
     }
 
     /// The route.
@@ -93,6 +100,11 @@ impl Admission {
     /// received.
     pub fn target(&self) -> &str {
         &self.target
+    }
+
+    /// The `Cookie` header.
+    pub fn cookie(&self) -> &ForUpstream {
+        &self.cookie
     }
 
     /// The request header edits.

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::client::Client;
 use crate::forwarded::{self, Peer, TrustedProxies};
+use crate::hexadecimal;
 use crate::path::{AmbiguousPath, CanonicalPath};
 
 /// What a door hands in: a request as it was received.
@@ -166,13 +167,9 @@ pub struct RequestId(HeaderValue);
 impl RequestId {
     /// An id of our own: `number` in 32 hexadecimal digits.
     pub fn new(number: u128) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digits: [u8; 32] = std::array::from_fn(|place| {
-            let digit = (number >> (124 - 4 * place)) & 0xF;
-            DIGITS.get(digit as usize).copied().unwrap_or(b'0')
-        });
+        let digits = hexadecimal::digits(&number.to_be_bytes());
         // Digits are always the value of a header.
-        Self(HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0")))
+        Self(HeaderValue::try_from(digits).unwrap_or(HeaderValue::from_static("0")))
     }
 
     /// T-14: an id that somebody else made is taken when it cannot do harm in a log.

@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use lychgate_oidc::Timestamp;
 
 use crate::client::Client;
-use crate::cookie::{Cookies, Found as FoundCookie};
+use crate::cookie::{Brought, Cookies, ForUpstream, Found as FoundCookie};
 use crate::endpoint::Endpoint;
 use crate::headers::{Forwarding, HeaderEdits, Introduction, Stripped};
 use crate::origin::PublicOrigin;
@@ -251,7 +251,8 @@ impl Gateway {
         route: Arc<Route>,
         now: Timestamp,
     ) -> Outcome {
-        let opened = self.session(world, request, site, now).and_then(|opened| {
+        let Brought { session, for_upstream } = site.cookies.read(request.headers);
+        let opened = self.open(world, request, site, session, now).and_then(|opened| {
             let accepted =
                 route.providers.iter().any(|name| name == opened.session.identity().provider());
             if accepted { Ok(opened) } else { Err(NoSession::OtherProvider) }
@@ -265,13 +266,19 @@ impl Gateway {
             request.client.address(),
         );
         match decision {
-            Decision::Allow(permit) => self.admit(request, permit, opened.ok()),
+            Decision::Allow(permit) => self.admit(request, permit, opened.ok(), for_upstream),
             Decision::Challenge(challenge) => self.challenge(world, request, site, challenge, now),
             Decision::Refuse(denial) => self.refuse(request, site, denial, opened.ok()),
         }
     }
 
-    fn admit(&self, request: &Request<'_>, permit: Permit, opened: Option<Opened>) -> Outcome {
+    fn admit(
+        &self,
+        request: &Request<'_>,
+        permit: Permit,
+        opened: Option<Opened>,
+        cookie: ForUpstream,
+    ) -> Outcome {
         let route = permit.rule().route();
         let introduction = match &opened {
             Some(opened) => opened.open.introduction(route),
@@ -301,7 +308,7 @@ impl Gateway {
                 cookies = opened.cookies;
             }
         }
-        let verdict = Verdict::Admit(Box::new(Admission::new(permit, target, edits)));
+        let verdict = Verdict::Admit(Box::new(Admission::new(permit, target, edits, cookie)));
         Outcome { verdict, cookies, record }
     }
 
@@ -378,7 +385,19 @@ impl Gateway {
         site: &Site,
         now: Timestamp,
     ) -> Result<Opened, NoSession> {
-        let value = match site.cookies.session(request.headers) {
+        self.open(world, request, site, site.cookies.session(request.headers), now)
+    }
+
+    /// The session that was `brought`, if it counts at `now`.
+    fn open<W: World>(
+        &self,
+        world: &W,
+        request: &Request<'_>,
+        site: &Site,
+        brought: FoundCookie<'_>,
+        now: Timestamp,
+    ) -> Result<Opened, NoSession> {
+        let value = match brought {
             FoundCookie::Nothing => return Err(NoSession::NoCookie),
             FoundCookie::Confused => return Err(NoSession::Unreadable),
             FoundCookie::Value(value) => value,

@@ -317,11 +317,12 @@ impl Visit {
 
 #[async_trait]
 impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
-    type CTX = Visit;
+    /// Boxed, for pingora moves it from future to future.
+    type CTX = Box<Visit>;
 
-    fn new_ctx(&self) -> Visit {
+    fn new_ctx(&self) -> Box<Visit> {
         let came = SystemTime::now();
-        Visit {
+        Box::new(Visit {
             site: self.site.load_full(),
             came,
             began: Instant::now(),
@@ -336,13 +337,13 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
             passage: None,
             under_way: self.drain.begin(),
             active: None,
-        }
+        })
     }
 
     /// None: pingora's own would compress, and what is compressed beside a secret tells its length.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    async fn request_filter(&self, session: &mut Session, visit: &mut Visit) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, visit: &mut Box<Visit>) -> Result<bool> {
         begin(session);
         let head = session.req_header();
         let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
@@ -381,7 +382,11 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         Ok(false)
     }
 
-    async fn upstream_peer(&self, _: &mut Session, visit: &mut Visit) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        _: &mut Session,
+        visit: &mut Box<Visit>,
+    ) -> Result<Box<HttpPeer>> {
         let Some(admission) = visit.admission() else {
             return Error::e_explain(ErrorType::InternalError, "nothing admits this request");
         };
@@ -419,7 +424,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         &self,
         _: &mut Session,
         peer: &HttpPeer,
-        visit: &mut Visit,
+        visit: &mut Box<Visit>,
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing has been sent, so whatever the method is, another copy may be asked.
@@ -435,18 +440,14 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         &self,
         session: &mut Session,
         upstream: &mut RequestHeader,
-        visit: &mut Visit,
+        visit: &mut Box<Visit>,
     ) -> Result<()> {
         let Some(admission) = visit.admission() else {
             return Error::e_explain(ErrorType::InternalError, "nothing admits this request");
         };
         let gateway = &visit.site.gateway;
-        let rules = forward::Rules {
-            admission,
-            stripped: gateway.stripped(),
-            cookies: visit.cookies(),
-            manner: visit.manner,
-        };
+        let rules =
+            forward::Rules { admission, stripped: gateway.stripped(), manner: visit.manner };
         rules.apply(session.req_header(), upstream)
     }
 
@@ -455,7 +456,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         session: &mut Session,
         body: &mut Option<Bytes>,
         _: bool,
-        visit: &mut Visit,
+        visit: &mut Box<Visit>,
     ) -> Result<()> {
         let Some(piece) = body.as_ref().filter(|_| !session.was_upgraded()) else { return Ok(()) };
         visit.body_bytes = visit.body_bytes.saturating_add(piece.len() as u64);
@@ -471,7 +472,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         &self,
         _: &mut Session,
         response: &mut ResponseHeader,
-        visit: &mut Visit,
+        visit: &mut Box<Visit>,
     ) -> Result<()> {
         let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
         if response.status.is_informational() && !switches {
@@ -500,7 +501,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        visit: &mut Visit,
+        visit: &mut Box<Visit>,
     ) -> Result<()> {
         let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
         if response.status.is_informational() && !switches {
@@ -531,7 +532,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         &self,
         session: &mut Session,
         error: &Error,
-        visit: &mut Visit,
+        visit: &mut Box<Visit>,
     ) -> FailToProxy {
         let reason = visit.cut_short.or_else(|| failure::reason(error));
         let nothing = FailToProxy { error_code: 0, can_reuse_downstream: false };
@@ -558,7 +559,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         }
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, visit: &mut Visit) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, visit: &mut Box<Visit>) {
         if let Some(connection) = session.digest().and_then(Connection::of) {
             connection.request_ends();
         }
@@ -566,14 +567,14 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
     }
 
     /// Errors are logged where they are dealt with, at a level that fits whose they are.
-    fn suppress_error_log(&self, _: &Session, _: &Visit, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<Visit>, _: &Error) -> bool {
         true
     }
 
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Visit,
+        _: &Box<Visit>,
         _: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {

@@ -148,7 +148,8 @@ impl Telemetry {
 
     /// Whether anything is written down of a request without a fault. Where not, it only has to be counted.
     pub(crate) fn writes(&self, record: &Record) -> bool {
-        self.logs().next().is_some() || record.cause.is_some()
+        let has_event = || audit_log::event(record).is_some();
+        self.access.is_some() || record.cause.is_some() || (self.audit.is_some() && has_event())
     }
 
     /// Begins new files, after the old ones were moved away.

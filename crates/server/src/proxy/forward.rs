@@ -28,7 +28,6 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) struct Rules<'a> {
     pub(super) admission: &'a Admission,
     pub(super) stripped: &'a Stripped,
-    pub(super) cookies: Option<&'a Cookies>,
     pub(super) manner: Manner,
 }
 
@@ -40,13 +39,12 @@ impl Rules<'_> {
         upstream: &mut RequestHeader,
     ) -> Result<()> {
         let named = named(&received.headers);
-        let cookie = self.cookies.map(|cookies| cookies.for_upstream(&received.headers));
-        let (cookie_as_sent, cookie) = match cookie {
-            None | Some(ForUpstream::AsSent) => (true, None),
-            Some(ForUpstream::Only(cookie)) if !named.contains(&header::COOKIE) => {
-                (false, Some(cookie))
+        let (cookie_as_sent, cookie) = match self.admission.cookie() {
+            ForUpstream::AsSent => (true, None),
+            ForUpstream::Only(cookie) if !named.contains(&header::COOKIE) => {
+                (false, Some(cookie.clone()))
             }
-            Some(ForUpstream::Only(_) | ForUpstream::Nothing) => (false, None),
+            ForUpstream::Only(_) | ForUpstream::Nothing => (false, None),
         };
         let passed_on = upstream.headers.iter().filter(|(name, _)| {
             (**name != header::COOKIE || cookie_as_sent)
@@ -250,24 +248,28 @@ fn is_hop_by_hop(name: &str) -> bool {
 /// What a message's `Connection` names, but for where it ends and whom it is for: that concerns everybody, whatever a
 /// client says.
 fn named(headers: &HeaderMap) -> Vec<HeaderName> {
+    let mut names = Vec::new();
     // A glance at all names costs less than one look-up.
-    if !headers.keys().any(|name| *name == header::CONNECTION) {
-        return Vec::new();
+    for (_, line) in headers.iter().filter(|(name, _)| **name == header::CONNECTION) {
+        // The usual ones name nothing that would not end here anyway.
+        let is_usual = |usual: &[u8]| line.as_bytes().eq_ignore_ascii_case(usual);
+        if is_usual(b"keep-alive") || is_usual(b"close") || is_usual(b"upgrade") {
+            continue;
+        }
+        names.extend(tokens(line).filter_map(|token| HeaderName::from_bytes(token).ok()));
     }
-    // The usual ones end here anyway.
-    let usual = |token: &[u8]| {
-        token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"upgrade")
-    };
-    let names = nominated(headers).filter(|token| !usual(token));
-    let names = names.filter_map(|token| HeaderName::from_bytes(token).ok());
-    names.filter(|name| ![header::CONTENT_LENGTH, header::HOST].contains(name)).collect()
+    names.retain(|name| ![header::CONTENT_LENGTH, header::HOST].contains(name));
+    names
 }
 
 /// What `Connection` names.
 fn nominated(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let lines = headers.get_all(header::CONNECTION).iter();
-    let tokens = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    tokens.map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+    headers.get_all(header::CONNECTION).iter().flat_map(tokens)
+}
+
+fn tokens(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let tokens = line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    tokens.filter(|token| !token.is_empty())
 }
 
 fn takes_trailers(headers: &HeaderMap) -> bool {
