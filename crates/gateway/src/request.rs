@@ -132,7 +132,7 @@ impl<'a> Request<'a> {
             client: ClientAddress(origin.client),
             via: origin.path,
             transport: received.transport,
-            id: id.unwrap_or_else(|| received.fresh_id),
+            id: id.unwrap_or(received.fresh_id),
         })
     }
 
