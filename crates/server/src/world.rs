@@ -152,3 +152,28 @@ impl World for Live {
         self.ledger.is_revoked(session)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two texts with one end have one place in the memory and are still told apart; a session that is found for
+    /// another's text would be another person's.
+    #[test]
+    fn texts_are_found_by_their_ends_and_compared_whole() {
+        let end = "e".repeat(END_BYTES);
+        let (ada, bob) = (format!("ada{end}"), format!("bob{end}"));
+        let hasher = || ByTheEnd(RandomState::with_seeds(1, 2, 3, 4));
+        // As the key of the memory is hashed: a whole slice, with its length.
+        let hash = |text: &str| hasher().hash_one(&text.as_bytes()[..]);
+        assert_eq!(hash(&ada), hash(&bob));
+        assert_ne!(hash(&ada), hash(&format!("{ada}x")));
+        assert_ne!(hash("short"), hash("shore"));
+
+        let memory: Cache<Box<[u8]>, &str, ByTheEnd> =
+            Cache::builder().max_capacity(2).build_with_hasher(hasher());
+        memory.insert(ada.as_bytes().into(), "ada");
+        assert_eq!(memory.get(ada.as_bytes()), Some("ada"));
+        assert_eq!(memory.get(bob.as_bytes()), None);
+    }
+}
