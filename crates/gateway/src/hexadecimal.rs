@@ -8,8 +8,8 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 pub fn digits(bytes: &[u8]) -> String {
     let mut text = Vec::with_capacity(2 * bytes.len());
     for byte in bytes {
-        text.extend(DIGITS.get(usize::from(byte >> 4)));
-        text.extend(DIGITS.get(usize::from(byte & 0xF)));
+        let digit = |number: u8| DIGITS.get(usize::from(number)).copied().unwrap_or_default();
+        text.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xF)]);
     }
     // Digits are always text.
     String::from_utf8(text).unwrap_or_default()
