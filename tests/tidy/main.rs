@@ -70,6 +70,7 @@ fn each_floor_uses_what_it_may_and_no_more() {
             &[
                 "aes",
                 "aes-gcm",
+                "ahash",
                 "base64",
                 "cookie",
                 "http",

@@ -58,13 +58,9 @@ pub struct Origin {
 
 /// Finds the client of a request that came from `peer`.
 pub fn client(peer: Peer, trusted: &TrustedProxies, headers: &HeaderMap) -> Origin {
-    let mut path = Vec::new();
-    let mut current = match peer {
-        Peer::Address(address) => {
-            path.push(address.to_canonical());
-            Some(address.to_canonical())
-        }
-        Peer::Unix | Peer::Unnamed => None,
+    let (mut path, mut current) = match peer {
+        Peer::Address(address) => (vec![address.to_canonical()], Some(address.to_canonical())),
+        Peer::Unix | Peer::Unnamed => (Vec::new(), None),
     };
     if !trusted.trusts(peer) {
         return Origin { client: current, path };

@@ -19,6 +19,7 @@ pub mod cookie;
 pub mod endpoint;
 pub mod forwarded;
 pub mod headers;
+pub mod hexadecimal;
 pub mod identity;
 pub mod login_state;
 pub mod origin;

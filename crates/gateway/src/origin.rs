@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use http::HeaderValue;
 use url::Url;
 
 use crate::endpoint::Endpoint;
@@ -23,6 +24,8 @@ pub struct PublicOrigin {
     text: String,
     home: Url,
     scheme: Scheme,
+    /// The authority, as every request to an upstream has it.
+    authority: HeaderValue,
 }
 
 /// The scheme that the browser uses.
@@ -58,7 +61,9 @@ impl PublicOrigin {
         url.host_str()?;
         let text = url.origin().ascii_serialization();
         let home = Url::parse(&text).ok()?;
-        Some(Self { text, home, scheme })
+        let (_, authority) = text.split_once("://")?;
+        let authority = HeaderValue::from_str(authority).ok()?;
+        Some(Self { text, home, scheme, authority })
     }
 
     /// As in an `Origin` header: `https://app.example.com:8443`.
@@ -84,6 +89,11 @@ impl PublicOrigin {
     /// Host, and port where it is not the default: what a `Host` header names.
     pub fn authority(&self) -> &str {
         self.text.split_once("://").map_or("", |(_, authority)| authority)
+    }
+
+    /// The [authority](Self::authority), as the value of a header.
+    pub fn authority_header(&self) -> &HeaderValue {
+        &self.authority
     }
 
     /// Every spelling of the authority by which this origin is asked for: with and without its default port.

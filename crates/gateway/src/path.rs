@@ -135,15 +135,17 @@ impl fmt::Display for CanonicalPath {
 
 /// Refuses empty and dot segments. A single trailing slash is not an empty segment.
 fn check_segments(path: &str) -> Result<(), AmbiguousPath> {
-    let mut segments = path.split('/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
-        match segment {
-            "" if segments.peek().is_some() => return Err(AmbiguousPath::EmptySegment),
-            "." | ".." => return Err(AmbiguousPath::DotSegment),
+    let mut rest = path.as_bytes().strip_prefix(b"/").unwrap_or_default();
+    loop {
+        let end = memchr::memchr(b'/', rest);
+        match (rest.get(..end.unwrap_or(rest.len())), end) {
+            (Some(b""), Some(_)) => return Err(AmbiguousPath::EmptySegment),
+            (Some(b"." | b".."), _) => return Err(AmbiguousPath::DotSegment),
             _ => {}
         }
+        let Some(end) = end else { return Ok(()) };
+        rest = rest.get(end + 1..).unwrap_or_default();
     }
-    Ok(())
 }
 
 fn hex(digit: u8) -> Option<u8> {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ahash::RandomState;
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::headers::IdentityHeaders;
@@ -77,10 +78,10 @@ pub enum Access {
 /// All routes, ready to be searched.
 #[derive(Debug, Default)]
 pub struct Routes {
-    hosts: HashMap<String, HashMap<String, Arc<Route>>>,
+    hosts: HashMap<String, HashMap<String, Arc<Route>, RandomState>, RandomState>,
     origins: Vec<PublicOrigin>,
     /// Hosts on which we answer our own paths although no route is there.
-    own_hosts: HashMap<String, PublicOrigin>,
+    own_hosts: HashMap<String, PublicOrigin, RandomState>,
 }
 
 /// Two routes claim one URL, or one host by http and by https: requests do not say which of these they mean.
@@ -149,10 +150,10 @@ impl Routes {
         if readings.any(|other| other.map(|other| &other.path) != route.map(|route| &route.path)) {
             return Found::Ambiguous;
         }
-        match (route, self.own_hosts.get(authority)) {
-            (Some(route), _) => Found::Route(Arc::clone(route)),
-            (None, Some(origin)) => Found::Ours(origin.clone()),
-            (None, None) => Found::Nothing,
+        let own_host = || self.own_hosts.get(authority);
+        match route {
+            Some(route) => Found::Route(Arc::clone(route)),
+            None => own_host().map_or(Found::Nothing, |origin| Found::Ours(origin.clone())),
         }
     }
 

@@ -24,6 +24,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::hexadecimal;
+
 /// The version of everything that is sealed: layout, cipher, and the encoding of what is inside.
 const VERSION: u8 = 1;
 const TAG_BYTES: usize = 4;
@@ -143,7 +145,7 @@ impl Key {
 
     /// Eight hexadecimal digits by which keys can be told apart.
     fn fingerprint(&self) -> String {
-        self.tag.iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal::digits(&self.tag)
     }
 
     /// The key and nonce of one message: XAES-256-GCM's derivation, which is NIST SP 800-108 counter mode

@@ -10,6 +10,7 @@ use std::time::Duration;
 use lychgate_oidc::{Grant, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::hexadecimal;
 use crate::identity::Identity;
 use crate::login_state::LoginId;
 use crate::reason::Reason;
@@ -216,7 +217,8 @@ impl SessionId {
 
     /// Eight hexadecimal digits for logs: enough to follow a session, too few to be mistaken for one.
     pub fn fingerprint(&self) -> String {
-        self.0.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+        let [a, b, c, d, ..] = self.0;
+        hexadecimal::digits(&[a, b, c, d])
     }
 }
 

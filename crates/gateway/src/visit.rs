@@ -10,18 +10,18 @@ mod refresh;
 mod sign_in;
 mod sign_out;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use ahash::RandomState;
+use http::{HeaderMap, HeaderValue, Method};
 use lychgate_oidc::{CALLBACK_BYTES_MAX, SIGNED_CALLBACK_BYTES_MAX, Timestamp};
 
 use crate::client::Client;
-use crate::cookie::{Cookies, Found as FoundCookie};
+use crate::cookie::{Brought, Cookies, ForUpstream, Found as FoundCookie};
 use crate::endpoint::Endpoint;
-use crate::headers::{Forwarding, HeaderEdits, Stripped};
+use crate::headers::{Forwarding, HeaderEdits, Introduction, Stripped};
 use crate::login_state::LoginId;
 use crate::origin::PublicOrigin;
 use crate::outcome::{
@@ -44,9 +44,11 @@ const REMEMBERED_WHEN_OVER: Duration = Duration::from_secs(7 * 24 * 3600);
 #[derive(Debug)]
 pub struct Gateway {
     settings: Settings,
-    sites: HashMap<String, Arc<Site>>,
+    sites: HashMap<String, Arc<Site>, RandomState>,
     providers: Vec<Provider>,
     stripped: Stripped,
+    /// What upstreams are told about nobody, by the routes' names.
+    nobody: HashMap<String, Arc<Introduction>, RandomState>,
 }
 
 /// A public origin and its cookies.
@@ -87,8 +89,8 @@ pub struct OpenSession {
     with_old_key: bool,
     cookie: String,
     place: String,
-    /// The identity headers of the route that was asked for first, by the route's name: most people use one.
-    headers: OnceLock<(String, Vec<(HeaderName, HeaderValue)>)>,
+    /// For the route that was asked for first, by the route's name: most people use one.
+    introduction: OnceLock<(String, Arc<Introduction>)>,
 }
 
 impl OpenSession {
@@ -98,15 +100,16 @@ impl OpenSession {
             with_old_key: false,
             cookie: site.cookies.session_name().to_owned(),
             place: site.cookies.place().to_owned(),
-            headers: OnceLock::new(),
+            introduction: OnceLock::new(),
         }
     }
 
-    /// The identity headers for `route`.
-    fn headers(&self, route: &Route) -> Cow<'_, [(HeaderName, HeaderValue)]> {
-        let fill = || route.identity.fill(Some(self.session.person()));
-        let (of, headers) = self.headers.get_or_init(|| (route.name.clone(), fill()));
-        if *of == route.name { Cow::Borrowed(headers) } else { Cow::Owned(fill()) }
+    /// What the upstream of `route` is told about the person.
+    fn introduction(&self, route: &Route) -> Arc<Introduction> {
+        let introduce = || Arc::new(Introduction::new(route, Some(self.session.person())));
+        let (to, introduction) =
+            self.introduction.get_or_init(|| (route.name.clone(), introduce()));
+        if *to == route.name { Arc::clone(introduction) } else { introduce() }
     }
 
     /// What opened at one place is not to be used at another, where it would not open (H2).
@@ -118,7 +121,7 @@ impl OpenSession {
 impl Gateway {
     /// A gateway for `settings`, which the configuration has checked.
     pub fn new(settings: Settings) -> Self {
-        let mut sites = HashMap::new();
+        let mut sites = HashMap::default();
         for origin in settings.routes.origins() {
             let cookies = Cookies::new(&settings.cookies, origin);
             let site = Arc::new(Site { origin: origin.clone(), cookies });
@@ -139,7 +142,11 @@ impl Gateway {
         let providers = providers
             .map(|provider| Provider { tag: tag(provider), settings: provider.clone() })
             .collect();
-        Self { settings, sites, providers, stripped }
+        let routes = origins.iter().flat_map(|origin| settings.routes.at(origin));
+        let nobody = routes
+            .map(|route| (route.name.clone(), Arc::new(Introduction::new(route, None))))
+            .collect();
+        Self { sites, providers, stripped, nobody, settings }
     }
 
     /// Decides one visit.
@@ -154,17 +161,17 @@ impl Gateway {
                 Transport::Plain => Reason::NoSuchSite,
                 Transport::Tls => Reason::Misdirected,
             };
-            return Outcome::refuse(Refusal::new(reason, request.kind));
+            return Outcome::refuse(Refusal::new(reason, request.kind()));
         };
         match self.endpoint(request, site) {
             Some(endpoint) => self.own_page(world, request, site, endpoint, now).await,
             None => match self.settings.routes.find(&request.authority, &request.path) {
                 Found::Route(route) => self.application(world, request, site, route, now).await,
                 Found::Ambiguous => {
-                    Outcome::refuse(Refusal::new(Reason::RequestMalformed, request.kind))
+                    Outcome::refuse(Refusal::new(Reason::RequestMalformed, request.kind()))
                 }
                 Found::Ours(_) | Found::Nothing => {
-                    Outcome::refuse(Refusal::new(Reason::NotFound, request.kind))
+                    Outcome::refuse(Refusal::new(Reason::NotFound, request.kind()))
                 }
             },
         }
@@ -218,7 +225,7 @@ impl Gateway {
             | Endpoint::Unknown => "GET, HEAD",
         };
         if !allowed.split(", ").any(|method| method == request.method.as_str()) {
-            let refusal = Refusal::new(Reason::MethodNotAllowed, request.kind);
+            let refusal = Refusal::new(Reason::MethodNotAllowed, request.kind());
             return Outcome::refuse(Refusal { allow: Some(allowed), ..refusal });
         }
         match endpoint {
@@ -227,7 +234,10 @@ impl Gateway {
             Endpoint::Callback => Box::pin(self.come_back(world, request, site, now)).await,
             Endpoint::Login => Box::pin(self.sign_in(world, request, site, now)).await,
             Endpoint::Logout => Box::pin(self.sign_out(world, request, site, now)).await,
-            Endpoint::Me => match self.confirmed_session(world, request, site, now).await {
+            Endpoint::Me => match self
+                .confirmed(world, request, site, site.cookies.session(request.headers), now)
+                .await
+            {
                 Ok(opened) => {
                     let session = Arc::clone(&opened.session);
                     opened.answer(Answer::Me(Some(session)))
@@ -237,7 +247,7 @@ impl Gateway {
             Endpoint::Script => Outcome::answer(Answer::Asset(Asset::Script)),
             Endpoint::SignedOut => self.signed_out(request, site, now),
             Endpoint::Style => Outcome::answer(Answer::Asset(Asset::Style)),
-            Endpoint::Unknown => Outcome::refuse(Refusal::new(Reason::NotFound, request.kind)),
+            Endpoint::Unknown => Outcome::refuse(Refusal::new(Reason::NotFound, request.kind())),
         }
     }
 
@@ -283,7 +293,8 @@ impl Gateway {
         site: &Site,
         now: Timestamp,
     ) -> Outcome {
-        match self.confirmed_session(world, request, site, now).await {
+        match self.confirmed(world, request, site, site.cookies.session(request.headers), now).await
+        {
             Ok(opened) => {
                 let sign_out = Endpoint::Logout.path(&self.settings.path_prefix);
                 let session = Arc::clone(&opened.session);
@@ -293,7 +304,7 @@ impl Gateway {
                 opened.answer(Answer::Page(Page::SignedInAs { session, provider, now, sign_out }))
             }
             Err(unconfirmed) => {
-                let refusal = Refusal::new(unconfirmed.because.reason(), request.kind);
+                let refusal = Refusal::new(unconfirmed.because.reason(), request.kind());
                 let sign_in = Some(self.login_link(site, "/", &[]));
                 Outcome::refuse(Refusal { sign_in, ..refusal })
             }
@@ -308,11 +319,12 @@ impl Gateway {
         route: Arc<Route>,
         now: Timestamp,
     ) -> Outcome {
+        let Brought { session: brought, for_upstream } = site.cookies.read(request.headers);
         let accepted = |opened: &Opened| {
             route.providers.iter().any(|name| name == opened.session.identity().provider())
         };
         let mut cause = None;
-        let opened = match self.confirmed_session(world, request, site, now).await {
+        let opened = match self.confirmed(world, request, site, brought, now).await {
             Ok(opened) if accepted(&opened) => Ok(opened),
             Ok(_) => Err(NoSession::OtherProvider),
             Err(unconfirmed) => {
@@ -334,7 +346,7 @@ impl Gateway {
                 Ok(opened) if !websocket::may_open(request.headers, &route) => {
                     refuse_foreign_websocket(request, &permit, opened)
                 }
-                opened => self.admit(request, permit, opened.ok()),
+                opened => self.admit(request, permit, opened.ok(), for_upstream),
             },
             Decision::Challenge(challenge) => {
                 let mut outcome =
@@ -349,15 +361,24 @@ impl Gateway {
         }
     }
 
-    fn admit(&self, request: &Request<'_>, permit: Permit, opened: Option<Opened>) -> Outcome {
+    fn admit(
+        &self,
+        request: &Request<'_>,
+        permit: Permit,
+        opened: Option<Opened>,
+        cookie: ForUpstream,
+    ) -> Outcome {
         let route = permit.rule().route();
-        let identity = match &opened {
-            Some(opened) => opened.open.headers(route),
-            None => Cow::Owned(route.identity.fill(None)),
+        let introduction = match &opened {
+            Some(opened) => opened.open.introduction(route),
+            None => match self.nobody.get(&route.name) {
+                Some(introduction) => Arc::clone(introduction),
+                None => Arc::new(Introduction::new(route, None)),
+            },
         };
         let forwarding =
             Forwarding { client: request.client, path: &request.via, request_id: &request.id };
-        let edits = HeaderEdits::new(route, &identity, &forwarding);
+        let edits = HeaderEdits::new(introduction, &forwarding);
         let target = upstream_target(route, request);
         let mut record = Record {
             route: Some(Arc::clone(route)),
@@ -370,7 +391,6 @@ impl Gateway {
         };
         let mut cookies = Vec::new();
         if let Some(opened) = opened {
-            record.provider = Some(opened.session.identity().provider().to_owned());
             record.session = Some(opened.session);
             (record.event, record.cause) = (opened.event, opened.cause);
             // What is public may be kept by caches, and must not have anybody's session in it.
@@ -378,7 +398,7 @@ impl Gateway {
                 cookies = opened.cookies;
             }
         }
-        let verdict = Verdict::Admit(Box::new(Admission::new(permit, target, edits)));
+        let verdict = Verdict::Admit(Box::new(Admission::new(permit, target, edits, cookie)));
         Outcome { verdict, cookies, record }
     }
 
@@ -394,14 +414,14 @@ impl Gateway {
         let page = matches!(*request.method, Method::GET | Method::HEAD);
         let mut outcome = if challenge.because == NoSession::Unconfirmed {
             // To sign in would not help: the same provider would have to be asked.
-            let refusal = Refusal::new(reason, request.kind);
+            let refusal = Refusal::new(reason, request.kind());
             Outcome::refuse(Refusal { retry_after: Some(refresh::PATIENCE), ..refusal })
-        } else if request.kind.wants_page() && page {
+        } else if request.kind().wants_page() && page {
             self.send_to_sign_in(world, request, site, &challenge, now).await
         } else {
             // Nothing that was written is thrown away silently, and no program is sent to a login page.
             let back = if page { request.target() } else { "/".to_owned() };
-            let refusal = Refusal::new(reason, request.kind);
+            let refusal = Refusal::new(reason, request.kind());
             let sign_in = Some(self.login_link(site, &back, &[]));
             Outcome::refuse(Refusal { sign_in, ..refusal })
         };
@@ -448,14 +468,12 @@ impl Gateway {
                 help: denial.policy.help.clone(),
                 ..Words::default()
             },
-            ..Refusal::new(reason, request.kind)
+            ..Refusal::new(reason, request.kind())
         };
         let mut outcome = Outcome::refuse(refusal);
         outcome.record.route = Some(Arc::clone(denial.rule.route()));
         outcome.record.rule = Some(denial.rule.as_str().to_owned());
         outcome.record.decision = DecisionWord::Deny;
-        outcome.record.provider =
-            session.as_ref().map(|session| session.identity().provider().to_owned());
         outcome.record.session = session;
         outcome.record.event = Some(Event::AccessDenied);
         outcome
@@ -469,7 +487,19 @@ impl Gateway {
         site: &Site,
         now: Timestamp,
     ) -> Result<Opened, NoSession> {
-        let value = match site.cookies.session(request.headers) {
+        self.open(world, request, site, site.cookies.session(request.headers), now)
+    }
+
+    /// The session that was `brought`, if it counts at `now`.
+    fn open<W: World>(
+        &self,
+        world: &W,
+        request: &Request<'_>,
+        site: &Site,
+        brought: FoundCookie<'_>,
+        now: Timestamp,
+    ) -> Result<Opened, NoSession> {
+        let value = match brought {
             FoundCookie::Nothing => return Err(NoSession::NoCookie),
             FoundCookie::Confused => return Err(NoSession::Unreadable),
             FoundCookie::Value(value) => value,
@@ -503,7 +533,8 @@ impl Gateway {
         Ok(Opened { session, open, cookies, event: None, cause: None })
     }
 
-    fn open_session(&self, site: &Site, sealed: &str) -> Option<OpenSession> {
+    fn open_session(&self, site: &Site, sealed: &[u8]) -> Option<OpenSession> {
+        let sealed = std::str::from_utf8(sealed).ok()?;
         let (name, place) = (site.cookies.session_name(), site.cookies.place());
         let tags = self.providers.iter().map(|provider| (&provider.tag, ()));
         let (opened, ()) =
@@ -581,7 +612,6 @@ impl Opened {
     /// An answer of our own to somebody who is signed in.
     fn answer(self, answer: Answer) -> Outcome {
         let mut outcome = Outcome::answer(answer);
-        outcome.record.provider = Some(self.session.identity().provider().to_owned());
         outcome.record.session = Some(self.session);
         (outcome.record.event, outcome.record.cause) = (self.event, self.cause);
         outcome.cookies = self.cookies;
@@ -591,7 +621,7 @@ impl Opened {
 
 /// Tells a page of another site that it may not speak in the name of whoever has it open (E8).
 fn refuse_foreign_websocket(request: &Request<'_>, permit: &Permit, opened: Opened) -> Outcome {
-    let mut outcome = Outcome::refuse(Refusal::new(Reason::WebsocketOriginRefused, request.kind));
+    let mut outcome = Outcome::refuse(Refusal::new(Reason::WebsocketOriginRefused, request.kind()));
     outcome.record.route = Some(Arc::clone(permit.rule().route()));
     outcome.record.rule = Some(permit.rule().as_str().to_owned());
     outcome.record.decision = DecisionWord::Deny;
@@ -621,8 +651,14 @@ pub fn malformed(malformed: &Malformed, method: &Method, headers: &HeaderMap) ->
 fn upstream_target(route: &Route, request: &Request<'_>) -> String {
     let path = request.path.as_str();
     let rest = path.strip_prefix(route.path.as_str()).unwrap_or(path);
-    let slash = if rest.is_empty() && route.upstream_path.is_empty() { "/" } else { "" };
-    let mut target = format!("{}{rest}{slash}", route.upstream_path);
+    let query_bytes = request.query.map_or(0, |query| 1 + query.len());
+    let mut target =
+        String::with_capacity(route.upstream_path.len() + rest.len() + 1 + query_bytes);
+    target.push_str(&route.upstream_path);
+    target.push_str(rest);
+    if target.is_empty() {
+        target.push('/');
+    }
     if let Some(query) = request.query {
         target.push('?');
         target.push_str(query);
@@ -667,7 +703,7 @@ mod tests {
                 peer: Peer::Unix,
                 trusted: &nobody,
                 transport: Transport::Tls,
-                fresh_id: "request-1",
+                fresh_id: "request-1".into(),
             })
             .unwrap();
             let target = upstream_target(&route, &request);

@@ -86,13 +86,13 @@ pub trait World: Clone + Send + Sync + 'static {
     ///
     /// Opening costs more than everything else that is decided about a signed-in request. The whole sealed
     /// text is compared, never a part or a hash of it. A world that remembers nothing is right, and slower.
-    fn remembered(&self, sealed: &str) -> Option<Arc<OpenSession>> {
+    fn remembered(&self, sealed: &[u8]) -> Option<Arc<OpenSession>> {
         let _ = sealed;
         None
     }
 
     /// Offers an opened session to be remembered.
-    fn remember(&self, sealed: &str, open: &Arc<OpenSession>) {
+    fn remember(&self, sealed: &[u8], open: &Arc<OpenSession>) {
         let _ = (sealed, open);
     }
 

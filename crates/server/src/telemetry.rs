@@ -148,6 +148,12 @@ impl Telemetry {
         self.tell_operator(finished);
     }
 
+    /// Whether anything is written down of a request without a fault. Where not, it only has to be counted.
+    pub(crate) fn writes(&self, record: &Record) -> bool {
+        let has_event = || audit_log::event(record).is_some();
+        self.access.is_some() || record.cause.is_some() || (self.audit.is_some() && has_event())
+    }
+
     /// Begins new files, after the old ones were moved away.
     pub(crate) fn reopen(&self) {
         self.logs().for_each(Writer::reopen);
@@ -175,7 +181,7 @@ impl Telemetry {
         tracing::warn!(
             code,
             request = finished.request_id,
-            provider = record.provider,
+            provider = record.provider(),
             route = record.route.as_deref().map(|route| route.name.as_str()),
             upstream = finished.upstream,
             cause,

@@ -294,7 +294,7 @@ impl Gateway {
             None => {
                 let sign_in = Some(self.login_link(site, "/", &[]));
                 let refusal =
-                    Refusal { sign_in, ..Refusal::new(Reason::LoginAlreadyUsed, request.kind) };
+                    Refusal { sign_in, ..Refusal::new(Reason::LoginAlreadyUsed, request.kind()) };
                 Outcome::refuse(refusal)
             }
         };
@@ -320,7 +320,7 @@ impl Gateway {
         let mut outcome = Outcome::refuse(Refusal {
             sign_in,
             words: failure.words,
-            ..Refusal::new(failure.reason, request.kind)
+            ..Refusal::new(failure.reason, request.kind())
         });
         if let (Some(id), Some(_)) = (id, about) {
             outcome.cookies.extend(site.cookies.clear_login(&id.text()));

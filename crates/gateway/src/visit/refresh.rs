@@ -15,6 +15,7 @@ use lychgate_oidc::{ExchangeError, Grant, SignedIn, Timestamp};
 
 use super::conversation::{moment, until_believed};
 use super::{Gateway, OpenSession, Opened, Provider, Site};
+use crate::cookie::Found as FoundCookie;
 use crate::outcome::Event;
 use crate::request::Request;
 use crate::session::{NoSession, Session};
@@ -36,15 +37,16 @@ impl From<NoSession> for Unconfirmed {
 }
 
 impl Gateway {
-    /// The session that the browser brought, confirmed by the provider where that is due.
-    pub(super) async fn confirmed_session<W: World>(
+    /// The session that was `brought`, confirmed by the provider where that is due.
+    pub(super) async fn confirmed<W: World>(
         &self,
         world: &W,
         request: &Request<'_>,
         site: &Site,
+        brought: FoundCookie<'_>,
         now: Timestamp,
     ) -> Result<Opened, Unconfirmed> {
-        let opened = self.session(world, request, site, now)?;
+        let opened = self.open(world, request, site, brought, now)?;
         if opened.session.due_for_refresh(now).is_none() {
             return Ok(opened);
         }

@@ -73,7 +73,7 @@ impl Gateway {
     ) -> Outcome {
         let here = self.sign_in_elsewhere(site).is_none();
         if let ([only], true, Client::Navigation) =
-            (&*challenge.rule.route().providers, here, request.kind)
+            (&*challenge.rule.route().providers, here, request.kind())
             && let Some(provider) = self.provider(only)
         {
             let return_to = self.return_to(&request.target(), site);
@@ -96,7 +96,7 @@ impl Gateway {
         now: Timestamp,
     ) -> Outcome {
         if client::is_prefetch(request.headers) {
-            return Outcome::refuse(Refusal::new(Reason::SessionRequired, request.kind));
+            return Outcome::refuse(Refusal::new(Reason::SessionRequired, request.kind()));
         }
         let target = request.field("return_to").or_else(|| request.field("target_link_uri"));
         let fragment = request.parameter("fragment").unwrap_or_default();
@@ -113,7 +113,7 @@ impl Gateway {
                 match (those.next(), those.next()) {
                     (Some(only), None) => Some(only),
                     (None, _) | (Some(_), Some(_)) => {
-                        let refusal = Refusal::new(Reason::LoginIssuerUnknown, request.kind);
+                        let refusal = Refusal::new(Reason::LoginIssuerUnknown, request.kind());
                         let sign_in = Some(self.login_link(site, "/", &[]));
                         return Outcome::refuse(Refusal { sign_in, ..refusal });
                     }
@@ -157,7 +157,7 @@ impl Gateway {
                 self.begin(world, request, site, provider, &return_to, &wish, now).await
             }
             (None, [only])
-                if request.kind != Client::Browser || request.method == http::Method::HEAD =>
+                if request.kind() != Client::Browser || request.method == http::Method::HEAD =>
             {
                 self.begin(world, request, site, only, &return_to, &wish, now).await
             }
@@ -169,7 +169,9 @@ impl Gateway {
                 // Whoever was here before mostly wants the same again.
                 let before = site.cookies.choice(request.headers);
                 let mut several: Vec<_> = several.to_vec();
-                several.sort_by_key(|provider| before != FoundCookie::Value(provider.mark()));
+                several.sort_by_key(|provider| {
+                    !matches!(&before, FoundCookie::Value(mark) if **mark == *provider.mark().as_bytes())
+                });
                 let choices = several
                     .into_iter()
                     .map(|provider| self.choice(provider, &return_to, &wish))
@@ -205,7 +207,7 @@ impl Gateway {
                     .retry_after
                     .or_else(|| unavailable.then_some(METADATA_PATIENCE)),
                 words: failure.words,
-                ..Refusal::new(failure.reason, request.kind)
+                ..Refusal::new(failure.reason, request.kind())
             });
             outcome.record.provider = Some(provider.settings.registration.name.clone());
             outcome.record.event = Some(Event::LoginFailed { flow: None });
@@ -372,7 +374,7 @@ impl Gateway {
         id: LoginId,
     ) -> Option<String> {
         match site.cookies.login(request.headers, &id.text()) {
-            FoundCookie::Value(value) => Some(value),
+            FoundCookie::Value(value) => String::from_utf8(value.into_owned()).ok(),
             FoundCookie::Confused | FoundCookie::Nothing => None,
         }
     }

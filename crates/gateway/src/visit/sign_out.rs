@@ -33,7 +33,7 @@ impl Gateway {
         let posted = request.method == Method::POST;
         let meant = match Initiator::of(request.headers, site.origin.as_str()) {
             // An application's page may hold what strangers wrote; a picture in it is not the person's wish.
-            Initiator::Own => posted || request.kind == Client::Browser,
+            Initiator::Own => posted || request.kind() == Client::Browser,
             Initiator::Foreign => false,
             Initiator::Unsaid => posted,
         };
@@ -61,7 +61,6 @@ impl Gateway {
         .unwrap_or_else(|| self.farewell(ProviderSignOut::Unknown, return_to.as_ref()));
         outcome.cookies.extend(site.cookies.clear_session(request.headers));
         if let Some(opened) = opened {
-            outcome.record.provider = Some(opened.session.identity().provider().to_owned());
             outcome.record.session = Some(opened.session);
             outcome.record.event = Some(Event::Logout);
         }
@@ -124,7 +123,7 @@ impl Gateway {
 
     fn open_logout(&self, request: &Request<'_>, site: &Site) -> Option<LogoutState> {
         let value = match site.cookies.logout(request.headers) {
-            FoundCookie::Value(value) => value,
+            FoundCookie::Value(value) => String::from_utf8(value.into_owned()).ok()?,
             FoundCookie::Confused | FoundCookie::Nothing => return None,
         };
         let (name, place) = (site.cookies.logout_name(), site.cookies.place());

@@ -277,9 +277,7 @@ pub(crate) fn admission(outcome: &Outcome) -> Option<&Admission> {
 
 /// As whom an outcome admits, in the words of the header that the application reads.
 pub(crate) fn user(outcome: &Outcome) -> Option<&str> {
-    let edits = admission(outcome)?.edits();
-    let (_, value) = edits.set.iter().find(|(name, _)| name == "x-forwarded-user")?;
-    value.to_str().ok()
+    admission(outcome)?.edits().says("x-forwarded-user")?.to_str().ok()
 }
 
 impl Seen {

@@ -261,7 +261,7 @@ impl World {
             peer: Peer::Address([203, 0, 113, 7].into()),
             trusted: &TrustedProxies::default(),
             transport: Transport::Tls,
-            fresh_id: "request-1",
+            fresh_id: "request-1".into(),
         };
         let outcome = match Request::read(received) {
             Ok(mut request) => {

@@ -31,7 +31,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
             return Ok(None);
         }
         let Some(connection) = session.digest().and_then(Connection::of) else { return Ok(None) };
-        let Some(bytes_max) = request(head, connection, &visit.id)
+        let Some(bytes_max) = request(head, connection, visit.id.clone())
             .ok()
             .and_then(|request| visit.site.gateway.form_bytes_max(&request))
         else {

@@ -90,7 +90,7 @@ pub(super) fn line(finished: &Finished<'_>, people: &People) -> String {
         decision: record.decision.as_str(),
         reason: record.reason.map(lychgate_gateway::reason::Reason::code),
         user,
-        provider: record.provider.as_deref(),
+        provider: record.provider(),
         session: session.map(|session| session.id().fingerprint()),
         user_agent: finished.user_agent,
         referer: finished.referer.map(redact::address),

@@ -62,7 +62,7 @@ pub(super) fn line(
         "lychgate": {
             "config_hash": config_hash,
             "flow": flow(event),
-            "provider": record.provider,
+            "provider": record.provider(),
             "route": record.route.as_deref().map(|route| route.name.as_str()),
             "session": record.session.as_deref().map(|session| session.id().fingerprint()),
         },

@@ -234,13 +234,17 @@ impl Drop for ActiveRequest {
 }
 
 /// A request that has ended, for the metrics of the door.
-pub(super) struct Ended<'a> {
-    pub(super) method: &'a Method,
-    pub(super) status: u16,
-    pub(super) duration: Duration,
+pub(crate) struct Ended<'a> {
+    /// The method.
+    pub(crate) method: &'a Method,
+    /// The status of the response, 0 if there was none.
+    pub(crate) status: u16,
+    /// From the end of the request's headers to the end of the response.
+    pub(crate) duration: Duration,
     /// What the upstream took, and its status if it answered.
-    pub(super) upstream: Option<(Duration, Option<u16>)>,
-    pub(super) record: &'a Record,
+    pub(crate) upstream: Option<(Duration, Option<u16>)>,
+    /// What was decided.
+    pub(crate) record: &'a Record,
 }
 
 impl Metrics {
@@ -315,7 +319,7 @@ impl Metrics {
     }
 
     /// Counts a request that has ended.
-    pub(super) fn ended(&self, ended: &Ended<'_>) {
+    pub(crate) fn ended(&self, ended: &Ended<'_>) {
         let record = ended.record;
         let route = self.route(record.route.as_deref());
         let method = METHODS.iter().position(|name| *name == ended.method.as_str());
@@ -333,20 +337,21 @@ impl Metrics {
     }
 
     fn event(&self, record: &Record) {
-        let provider = self.provider(record.provider.as_deref());
-        match &record.event {
-            Some(Event::LoginStarted) => add(&provider.logins_started),
-            Some(Event::LoginSucceeded { .. }) => add(&provider.logins_succeeded),
-            Some(Event::LoginFailed { .. } | Event::LoginReplayed { .. }) => {
+        let Some(event) = &record.event else { return };
+        let provider = self.provider(record.provider());
+        match event {
+            Event::LoginStarted => add(&provider.logins_started),
+            Event::LoginSucceeded { .. } => add(&provider.logins_succeeded),
+            Event::LoginFailed { .. } | Event::LoginReplayed { .. } => {
                 provider.logins_failed.count(record.reason);
             }
-            Some(Event::Logout) => add(&provider.logouts),
-            Some(Event::Refreshed) => add(&provider.refreshed),
-            Some(Event::RefreshFailed) => match record.reason {
+            Event::Logout => add(&provider.logouts),
+            Event::Refreshed => add(&provider.refreshed),
+            Event::RefreshFailed => match record.reason {
                 Some(Reason::SessionEnded) => add(&provider.refresh_refused),
                 Some(_) | None => add(&provider.refresh_failed),
             },
-            Some(Event::AccessDenied) | None => {}
+            Event::AccessDenied => {}
         }
     }
 
