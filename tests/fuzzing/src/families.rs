@@ -5,7 +5,7 @@
 //! be read, searched and used by tests that know nothing of this package. A test keeps the files and the
 //! families equal; `LYCHGATE_WRITE_FIXTURES=1 cargo test -p lychgate-fuzzing --test families` writes the files.
 //!
-//! A line that begins with `# ` is a comment. Bytes that a line of text cannot hold have [names](NAMED).
+//! How a line is read is in [`lines`](crate::lines).
 
 mod forwarded;
 mod header_names;
@@ -13,19 +13,6 @@ mod paths;
 mod return_to;
 
 use std::collections::HashSet;
-
-/// How bytes are written that would spoil a line.
-pub const NAMED: [(&str, u8); 9] = [
-    ("<CR>", b'\r'),
-    ("<DEL>", 0x7F),
-    ("<ESC>", 0x1B),
-    ("<FF>", 0xFF),
-    ("<LF>", b'\n'),
-    ("<NUL>", 0),
-    ("<SP>", b' '),
-    ("<TAB>", b'\t'),
-    ("<VT>", 0x0B),
-];
 
 /// One file of hostile lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,29 +83,6 @@ impl Family {
         }
         text
     }
-}
-
-/// The lines of a file, without its comments, as bytes.
-pub fn lines(text: &str) -> impl Iterator<Item = Vec<u8>> {
-    text.lines().filter(|line| !line.starts_with("# ")).map(|line| {
-        let mut bytes = Vec::with_capacity(line.len());
-        let mut rest = line;
-        while let Some(character) = rest.chars().next() {
-            let named = NAMED.iter().find(|(name, _)| rest.starts_with(name));
-            let length = match named {
-                Some((name, byte)) => {
-                    bytes.push(*byte);
-                    name.len()
-                }
-                None => {
-                    bytes.extend_from_slice(character.to_string().as_bytes());
-                    character.len_utf8()
-                }
-            };
-            rest = rest.get(length..).unwrap_or_default();
-        }
-        bytes
-    })
 }
 
 /// Every pattern with every filling in the place of its `*`.

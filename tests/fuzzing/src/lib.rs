@@ -12,8 +12,11 @@
 //! The lines of `tests/fixtures/hostile` come from [`families`].
 
 pub mod families;
+mod lines;
+pub mod readings;
 mod target;
 
+pub use lines::lines;
 pub use target::callback::callback;
 pub use target::canonical_path::canonical_path;
 pub use target::configuration::configuration;

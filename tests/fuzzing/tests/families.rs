@@ -2,7 +2,8 @@
 
 use std::{env, fs, path::Path};
 
-use lychgate_fuzzing::families::{Family, lines};
+use lychgate_fuzzing::families::Family;
+use lychgate_fuzzing::lines;
 
 /// Somebody who adds to a family adds to the file, and nobody changes the file alone.
 #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lychgate_fuzzing::families::{self, Family};
+use lychgate_fuzzing::families::Family;
 use lychgate_fuzzing::{TARGETS, Target};
 
 /// What every target has at least.
@@ -140,7 +140,7 @@ fn seeds(name: &str) -> Vec<(String, Vec<u8>)> {
         "return_target" => Some(Family::ReturnTo),
         _ => None,
     };
-    let lines = family.into_iter().flat_map(|family| families::lines(family.committed()));
+    let lines = family.into_iter().flat_map(|family| lychgate_fuzzing::lines(family.committed()));
     seeds.extend(lines.map(|line| (String::from_utf8_lossy(&line).into_owned(), line)));
     seeds
 }
