@@ -104,18 +104,18 @@ macro_rules! targets {
 
 // How often each is changed is what it takes about a second for, without optimisation.
 targets! {
-    callback, 3_000;
+    callback, 6_000;
     canonical_path, 30_000;
     configuration, 250;
     cookie_header, 8_000;
     forwarded_headers, 8_000;
     header_names, 1_500;
-    id_token, 1_200;
+    id_token, 1_500;
     key_set, 6_000;
     metadata, 8_000;
     return_target, 12_000;
     sealed_value, 1_500;
-    token_answer, 600;
+    token_answer, 3_000;
 }
 
 fn root() -> PathBuf {

@@ -51,7 +51,7 @@ pub fn callback(bytes: &[u8]) {
         // Shorter ones stand in any text by chance.
         assert!(secret.len() < 8 || !printed.contains(secret), "{printed}");
     }
-    let stage = sign_in::Stage::new();
+    let stage = sign_in::stage();
     let (_, pending) = stage.begin();
     let own = pending.state().to_owned();
     match callback.matching(pending, &stage.provider, &stage.metadata) {

@@ -15,7 +15,7 @@ const TOLERANCE: i64 = 60;
 /// # Panics
 /// When one of these does not hold.
 pub fn id_token(bytes: &[u8]) {
-    let stage = Stage::new();
+    let stage = sign_in::stage();
     let token = if bytes.starts_with(b"{") {
         let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
         let (header, claims) = bytes.split_at(end);
@@ -29,12 +29,12 @@ pub fn id_token(bytes: &[u8]) {
     let (nonce, _) = stage.begin();
 
     if let Some(signed_in) = stage.redeems(answer()) {
-        let claims = is_right(&stage, &token);
+        let claims = is_right(stage, &token);
         assert_eq!(claims["nonce"], nonce, "the token is another login's");
         assert_eq!(claims["sub"], signed_in.claims.subject());
     }
     if stage.refreshes(answer()).is_some() {
-        let claims = is_right(&stage, &token);
+        let claims = is_right(stage, &token);
         assert_eq!(claims["sub"], sign_in::SUBJECT, "the token is another person's");
     }
 }

@@ -1,6 +1,6 @@
 //! One provider and one login, always the same, for the targets that stand in the middle of a sign-in.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use base64::Engine as _;
@@ -36,8 +36,14 @@ pub(crate) fn moment() -> Moment {
     Moment::new(Timestamp::new(NOW), [7; 32])
 }
 
+/// Made once: a fuzzer has better things to do than to make keys.
+pub(crate) fn stage() -> &'static Stage {
+    static STAGE: LazyLock<Stage> = LazyLock::new(Stage::new);
+    &STAGE
+}
+
 impl Stage {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[1; 32]).expect("32 bytes are a seed");
         let jwk = json!({
             "kty": "OKP",

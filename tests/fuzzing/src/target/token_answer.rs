@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::sign_in::{self, SUBJECT, Stage};
+use super::sign_in::{self, SUBJECT};
 
 /// The body of the token endpoint's answer, under three statuses, to a code and to a refresh token.
 ///
@@ -12,7 +12,7 @@ use super::sign_in::{self, SUBJECT, Stage};
 /// # Panics
 /// When one of these does not hold.
 pub fn token_answer(bytes: &[u8]) {
-    let stage = Stage::new();
+    let stage = sign_in::stage();
     for status in [200, 400, 503] {
         let redeemed = stage.redeems(sign_in::answer(status, bytes));
         let refreshed = stage.refreshes(sign_in::answer(status, bytes));
