@@ -265,17 +265,34 @@ impl Simulation {
                 self.ended.insert(session.id());
             }
         } else {
+            let ended_before = self.seen.ended;
             self.judges(&ask, &outcome, asked);
+            if self.seen.ended > ended_before {
+                self.carries_every_copy(browser, &ask);
+            }
         }
         self.browsers[browser].keeps(&ask, &outcome);
     }
 
+    /// Brings every sealed value of the session that has just ended, once.
+    fn carries_every_copy(&mut self, browser: usize, ended: &Ask) {
+        let session = sealed(ended).and_then(|value| self.books.get(value)).map(|held| held.id);
+        let copies: Vec<String> = self
+            .given
+            .iter()
+            .filter(|value| self.books.get(*value).map(|held| held.id) == session)
+            .cloned()
+            .collect();
+        for value in copies {
+            let ask =
+                self.browsers[browser].page("/").with("cookie", &format!("{SESSION}={value}"));
+            self.visits(browser, ask);
+        }
+    }
+
     /// What a request's cookie is worth before the provider is asked.
     fn held(&self, ask: &Ask) -> Option<Held> {
-        let cookies = ask.headers.get(header::COOKIE)?.to_str().ok()?;
-        let pairs = cookies.split("; ").filter_map(|pair| pair.split_once('='));
-        let (_, value) = pairs.into_iter().find(|(name, _)| *name == SESSION)?;
-        let held = self.books.get(value)?;
+        let held = self.books.get(sealed(ask)?)?;
         let now = self.world.now();
         let counts = self.keys.contains(&held.key)
             && !self.ended.contains(&held.id)
@@ -366,6 +383,13 @@ impl Simulation {
             self.given.push(value.to_owned());
         }
     }
+}
+
+/// The sealed session that a request carries.
+fn sealed(ask: &Ask) -> Option<&str> {
+    let cookies = ask.headers.get(header::COOKIE)?.to_str().ok()?;
+    let mut pairs = cookies.split("; ").filter_map(|pair| pair.split_once('='));
+    pairs.find(|(name, _)| *name == SESSION).map(|(_, value)| value)
 }
 
 fn refresh_token(session: &Session) -> String {
