@@ -4,6 +4,7 @@
 
 mod holds_sessions;
 mod is_answered;
+mod is_lied_to;
 mod is_refused;
 mod is_seen;
 mod lets_in;

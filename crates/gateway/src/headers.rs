@@ -556,4 +556,57 @@ mod tests {
         }
         assert!(PRESETS.is_sorted_by_key(|preset| preset.name));
     }
+
+    proptest::proptest! {
+        /// C1, O2: whatever a client sends in whatever spelling, the upstream reads each name of ours once, and
+        /// it is ours.
+        #[test]
+        fn what_is_stripped_and_set_is_there_once(
+            sent in proptest::collection::vec(
+                (0..PERSONAL.len() + 6, "[-_.+~!]{0,2}", proptest::bool::ANY, "[ -~]{0,12}"),
+                0..12,
+            ),
+            somebody: bool,
+        ) {
+            let ada = crate::identity::tests::person("ada", &["sre"]);
+            let edits = edits(&PERSONAL, &[], somebody.then_some(&ada));
+            let names = PERSONAL.iter().map(|(name, _)| *name);
+            let names: Vec<&str> = names
+                .chain(["x-forwarded-for", "x-forwarded-host", "x-real-ip", "x-request-id", "forwarded", "accept"])
+                .collect();
+            let own = [IdentityHeaders {
+                set: PERSONAL
+                    .iter()
+                    .map(|(name, text)| {
+                        (HeaderName::from_static(name), Template::parse(text, |_| None).unwrap())
+                    })
+                    .collect(),
+                remove: Vec::new(),
+            }];
+            let stripped = Stripped::new(&own);
+            let mut headers = HeaderMap::new();
+            for (name, joint, capitals, value) in &sent {
+                let spelled = names[*name].replace('-', joint);
+                let spelled = if *capitals { spelled.to_ascii_uppercase() } else { spelled };
+                // The door does this before the edits, with every header that came.
+                if stripped.contains(&spelled) {
+                    continue;
+                }
+                headers.append(HeaderName::try_from(spelled).unwrap(), HeaderValue::try_from(value).unwrap());
+            }
+            let received = applied(&edits, &headers);
+            let about_the_request = edits.forwarding.iter().map(|(name, value)| (name, value));
+            for (name, expected) in edits.introduction.headers.iter().chain(about_the_request) {
+                let folded = FoldedName::new(name.as_str());
+                let values: Vec<_> = received
+                    .iter()
+                    .filter(|(found, _)| FoldedName::new(found.as_str()) == folded)
+                    .map(|(_, value)| value)
+                    .collect();
+                proptest::prop_assert_eq!(values, [expected], "{}", name);
+            }
+            let accepts = sent.iter().filter(|(name, ..)| names[*name] == "accept").count();
+            proptest::prop_assert_eq!(received.get_all("accept").iter().count(), accepts);
+        }
+    }
 }

@@ -294,16 +294,24 @@ mod tests {
         let corpus = include_str!("../../../tests/fixtures/hostile/return_to.txt");
         let mut count = 0;
         for line in corpus.lines().filter(|line| !line.starts_with("# ")) {
-            let hostile = line
-                .replace("<TAB>", "\t")
-                .replace("<LF>", "\n")
-                .replace("<CR>", "\r")
-                .replace("<VT>", "\u{b}");
+            let mut hostile = line.to_owned();
+            for (name, character) in [
+                ("<CR>", "\r"),
+                ("<DEL>", "\u{7f}"),
+                ("<ESC>", "\u{1b}"),
+                ("<LF>", "\n"),
+                ("<NUL>", "\0"),
+                ("<SP>", " "),
+                ("<TAB>", "\t"),
+                ("<VT>", "\u{b}"),
+            ] {
+                hostile = hostile.replace(name, character);
+            }
             let target = ReturnTo::parse(&hostile, &page, &allowed, "/.lychgate");
             assert_eq!(target.as_str(), "https://app.test/", "{line:?}");
             count += 1;
         }
-        assert!(count > 50, "the corpus is not empty: {count}");
+        assert!(count > 500, "the corpus is not empty: {count}");
         let long = format!("/{}", "a".repeat(RETURN_TO_BYTES_MAX));
         assert_eq!(
             ReturnTo::parse(&long, &page, &allowed, "/.lychgate").as_str(),

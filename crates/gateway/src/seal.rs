@@ -422,5 +422,17 @@ mod tests {
             let (opened, ()) = ring.open(Purpose::Login, "n", "p", [(&provider, ())], &value).unwrap();
             proptest::prop_assert_eq!(opened.text, text);
         }
+
+        /// H1: of any text, any bit; and nothing that anybody makes up.
+        #[test]
+        fn no_changed_text_opens(text: Vec<u8>, bit: proptest::sample::Index, made_up: Vec<u8>) {
+            let ring = ring(&[1]);
+            let mut bytes = URL_SAFE_NO_PAD.decode(seal(&ring, &text)).unwrap();
+            let bit = bit.index(bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            proptest::prop_assert!(open(&ring, &URL_SAFE_NO_PAD.encode(bytes)).is_err(), "bit {}", bit);
+            let made_up = [&[VERSION][..], &Key::new([1; 32]).tag, &tag("corp").short(), &made_up].concat();
+            proptest::prop_assert!(open(&ring, &URL_SAFE_NO_PAD.encode(made_up)).is_err());
+        }
     }
 }
