@@ -9,8 +9,9 @@ use serde_json::Value;
 use crate::json::Object;
 use crate::time::Timestamp;
 
-/// Claims of an ID token that passed every step of verification, and what the userinfo endpoint
-/// added to them.
+/// Claims of an ID token that passed every step of verification, and what the userinfo endpoint and
+/// lookups added to them. Where a provider gives no ID token, what its own endpoints said when they were
+/// asked with the token just received.
 ///
 /// Only a completed [`Exchange`](crate::Exchange) makes them. The pair of
 /// [`issuer`](Self::issuer) and [`subject`](Self::subject) names a person; nothing else does.
@@ -24,7 +25,18 @@ pub struct VerifiedClaims {
 }
 
 impl VerifiedClaims {
-    /// Who asserts this: exactly the configured issuer.
+    /// Nothing yet, of a provider that gives no ID token. What it says is added to this, the subject last.
+    pub(crate) fn of_nobody_yet(issuer: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            subject: String::new(),
+            auth_time: None,
+            members: Object::new(),
+        }
+    }
+
+    /// Who asserts this: exactly the configured issuer, or that of one tenant where the configuration
+    /// stands for many.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
@@ -91,7 +103,7 @@ impl fmt::Debug for VerifiedClaims {
     }
 }
 
-fn find<'a>(members: &'a Object, path: &str) -> Option<&'a Value> {
+pub(crate) fn find<'a>(members: &'a Object, path: &str) -> Option<&'a Value> {
     members.get(path).or_else(|| {
         path.rmatch_indices('.').find_map(|(at, _)| {
             let (name, rest) = path.split_at(at);
@@ -100,7 +112,7 @@ fn find<'a>(members: &'a Object, path: &str) -> Option<&'a Value> {
     })
 }
 
-fn word(value: &Value) -> Option<String> {
+pub(crate) fn word(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),

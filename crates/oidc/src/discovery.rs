@@ -10,6 +10,7 @@ use serde_json::Value;
 use url::{Host, Url};
 
 use crate::json::{self, MalformedJson, Object};
+use crate::provider::Provider;
 use crate::refusal::legible;
 
 /// How long a metadata document may be.
@@ -31,6 +32,18 @@ pub fn url(issuer: &str) -> Result<Url, DiscoveryError> {
     }
     let trimmed = issuer.strip_suffix('/').unwrap_or(issuer);
     endpoint("issuer", &format!("{trimmed}{WELL_KNOWN}"))
+}
+
+/// Where the metadata document of `provider` is: as [`url()`] says, but for issuers that depend on the
+/// person's tenant.
+///
+/// # Errors
+/// As [`url()`].
+pub fn url_of(provider: &Provider) -> Result<Url, DiscoveryError> {
+    match provider.manner.tenant_issuer() {
+        Some(tenants) => url(&tenants.of(&tenants.tenant)),
+        None => url(&provider.issuer),
+    }
 }
 
 /// A provider's description of itself, checked. Made only by [`parse`](Self::parse).
@@ -65,6 +78,24 @@ impl Metadata {
     /// # Errors
     /// See [`DiscoveryError`]. Members that are not listed above are ignored.
     pub fn parse(body: &[u8], expected_issuer: &str) -> Result<Self, DiscoveryError> {
+        Self::parse_if(body, |issuer| issuer == expected_issuer)
+    }
+
+    /// Reads the metadata document `body`, which must be that of `provider`.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_of(body: &[u8], provider: &Provider) -> Result<Self, DiscoveryError> {
+        Self::parse_if(body, |issuer| match provider.manner.tenant_issuer() {
+            Some(tenants) => tenants.may_be_named(issuer),
+            None => issuer == provider.issuer,
+        })
+    }
+
+    fn parse_if(
+        body: &[u8],
+        is_expected: impl FnOnce(&str) -> bool,
+    ) -> Result<Self, DiscoveryError> {
         if body.len() > BODY_BYTES_MAX {
             return Err(DiscoveryError::TooLarge);
         }
@@ -73,7 +104,7 @@ impl Metadata {
         // The issuer is compared as written: normalizing it would accept a look-alike (§4.3).
         let issuer =
             text(&document, "issuer")?.ok_or(DiscoveryError::Missing { member: "issuer" })?;
-        if issuer != expected_issuer {
+        if !is_expected(issuer) {
             return Err(DiscoveryError::IssuerDiffers { found: legible(issuer, 500) });
         }
 
@@ -177,7 +208,7 @@ fn optional_endpoint(
 }
 
 /// A URL that we may send a browser, a code or a secret to.
-fn endpoint(member: &'static str, text: &str) -> Result<Url, DiscoveryError> {
+pub(crate) fn endpoint(member: &'static str, text: &str) -> Result<Url, DiscoveryError> {
     let url = Url::parse(text).map_err(|source| DiscoveryError::NotAUrl { member, source })?;
     let secure = match url.scheme() {
         "https" => true,

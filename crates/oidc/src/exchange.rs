@@ -16,11 +16,14 @@ use crate::callback::MatchedCallback;
 use crate::claims::VerifiedClaims;
 use crate::discovery::Metadata;
 use crate::id_token::{self, Expected, IdTokenError};
+use crate::inquiry::{self, Inquiry};
 use crate::json::MalformedJson;
 use crate::jwks::KeySet;
 use crate::login::PendingLogin;
+use crate::lookup::LookupError;
 use crate::moment::Moment;
 use crate::provider::Provider;
+use crate::quirk;
 use crate::refusal::ProviderRefusal;
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -49,8 +52,8 @@ pub enum Step {
 pub struct SignedIn {
     /// What the provider asserts about them.
     pub claims: VerifiedClaims,
-    /// The ID token itself, which the provider wants back as a hint when they sign out.
-    pub id_token: Secret,
+    /// The ID token itself, which the provider wants back as a hint when they sign out, if there is one.
+    pub id_token: Option<Secret>,
 }
 
 /// A question that is out at the provider.
@@ -68,6 +71,10 @@ pub struct AwaitingKeys {
 /// An endpoint of the provider that is asked from here, not through the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
+    /// The provider's own API.
+    Lookup,
+    /// Where a service account gets its token.
+    ServiceAccount,
     /// Where a code is traded for tokens.
     Token,
     /// Where further claims are.
@@ -95,6 +102,8 @@ impl Exchange {
         match self.question {
             Question::Tokens(_) => Endpoint::Token,
             Question::Claims(_) => Endpoint::Userinfo,
+            Question::Lookup(_) => Endpoint::Lookup,
+            Question::ServiceToken(_) => Endpoint::ServiceAccount,
         }
     }
 
@@ -113,10 +122,10 @@ impl Exchange {
         let now = moment.now;
         match self.question {
             Question::Tokens(login) => {
-                let tokens = Tokens::read(&response)?;
+                let tokens = Tokens::read(&response, &self.parties.provider)?;
                 let answer = TokenAnswer { login: *login, tokens };
                 match answer.verify(&self.parties, keys, now) {
-                    Ok(claims) => self.parties.believe_or_ask(claims, answer.tokens),
+                    Ok(claims) => self.parties.ask_more(claims, answer.tokens, keys, moment),
                     Err(error) if error.may_pass_with_newer_keys() => {
                         let (parties, answer) = (self.parties, Box::new(answer));
                         Ok(Step::NewerKeys(AwaitingKeys { parties, answer }))
@@ -124,9 +133,13 @@ impl Exchange {
                     Err(error) => Err(error.into()),
                 }
             }
-            Question::Claims(mut signed_in) => {
-                userinfo::add(&response, &mut signed_in.claims)?;
-                Ok(Step::Believe(signed_in))
+            Question::Claims(mut inquiry) => {
+                userinfo::add(&response, &mut inquiry.claims)?;
+                inquiry.next(self.parties, moment)
+            }
+            Question::Lookup(inquiry) => inquiry.receive(&response, self.parties, moment),
+            Question::ServiceToken(inquiry) => {
+                inquiry.receive_service_token(&response, self.parties, moment)
             }
         }
     }
@@ -139,7 +152,7 @@ impl AwaitingKeys {
     /// As [`Exchange::receive`]; a key that is still unknown is an error now.
     pub fn with_keys(self, keys: &KeySet, moment: Moment) -> Result<Step, ExchangeError> {
         let claims = self.answer.verify(&self.parties, keys, moment.now)?;
-        self.parties.believe_or_ask(claims, self.answer.tokens)
+        self.parties.ask_more(claims, self.answer.tokens, keys, moment)
     }
 }
 
@@ -157,6 +170,22 @@ pub enum ExchangeError {
         /// What is wrong with it.
         source: MalformedJson,
     },
+    /// The answer to a question beyond the standards cannot be used.
+    #[error("the lookup `{name}` failed")]
+    Lookup {
+        /// Which question.
+        name: String,
+        /// What is wrong with the answer.
+        source: LookupError,
+    },
+    /// They are who they say, and not one of those who may enter.
+    #[error("the person is not among the configured {}", lacking.join(", "))]
+    MembershipRequired {
+        /// Of which of the operator's lists they have no entry.
+        lacking: Vec<String>,
+        /// What may be the matter if they are members.
+        hint: Option<String>,
+    },
     /// A member of the token endpoint's answer is of the wrong type or form.
     #[error("`{member}` in the answer of the token endpoint is malformed")]
     MemberMalformed {
@@ -168,6 +197,23 @@ pub enum ExchangeError {
     MemberMissing {
         /// Which member.
         member: &'static str,
+    },
+    /// The provider has no time for us: its limit of questions is used up.
+    #[error("the provider's limit of questions is used up (lookup `{name}`)")]
+    RateLimited {
+        /// Which question met the limit.
+        name: String,
+        /// How many seconds it wants to be left alone, if it says so; at most an hour.
+        retry_after: Option<u64>,
+    },
+    /// The service account gets no token: an administrator has to grant it a scope.
+    #[error("the service account is not granted any of the scopes it needs")]
+    ServiceAccountRefused,
+    /// Nothing that was asked said who this is.
+    #[error("nothing says who this is: there is no usable `{claim}`")]
+    SubjectMissing {
+        /// The claim that should have.
+        claim: String,
     },
     /// The answer does not say that it is JSON.
     #[error("the answer of the {endpoint} endpoint is not declared as JSON")]
@@ -220,6 +266,8 @@ pub enum ExchangeError {
 impl fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::Lookup => "lookup",
+            Self::ServiceAccount => "service account",
             Self::Token => "token",
             Self::Userinfo => "userinfo",
         })
@@ -227,14 +275,16 @@ impl fmt::Display for Endpoint {
 }
 
 /// Who is being asked, and in whose name.
-struct Parties {
-    provider: Arc<Provider>,
+pub(crate) struct Parties {
+    pub(crate) provider: Arc<Provider>,
     metadata: Arc<Metadata>,
 }
 
 enum Question {
     Tokens(Box<PendingLogin>),
-    Claims(Box<SignedIn>),
+    Claims(Box<Inquiry>),
+    Lookup(Box<Inquiry>),
+    ServiceToken(Box<Inquiry>),
 }
 
 /// Tokens, and the login they must belong to.
@@ -250,28 +300,56 @@ impl TokenAnswer {
         keys: &KeySet,
         now: Timestamp,
     ) -> Result<VerifiedClaims, IdTokenError> {
+        let Some(id_token) = &self.tokens.id_token else {
+            return Ok(VerifiedClaims::of_nobody_yet(&parties.provider.issuer));
+        };
         let expected = Expected {
             provider: &parties.provider,
+            published_issuer: &parties.metadata.issuer,
             nonce: self.login.nonce(),
             access_token: self.tokens.access_token.as_ref(),
         };
-        id_token::verify(&self.tokens.id_token, &expected, keys, now)
+        id_token::verify(id_token, &expected, keys, now)
     }
 }
 
 impl Parties {
     /// The end, or one more question.
-    fn believe_or_ask(self, claims: VerifiedClaims, tokens: Tokens) -> Result<Step, ExchangeError> {
-        let wanted = userinfo::is_wanted(&self.provider.userinfo, &claims);
-        let signed_in = Box::new(SignedIn { claims, id_token: tokens.id_token });
+    fn ask_more(
+        self,
+        mut claims: VerifiedClaims,
+        tokens: Tokens,
+        keys: &KeySet,
+        moment: Moment,
+    ) -> Result<Step, ExchangeError> {
+        let provider = &self.provider;
+        inquiry::check_id_token(provider, &claims)?;
+        let access_token = tokens.access_token.as_ref();
+        quirk::read_access_token(provider, access_token, keys, moment.now, &mut claims.members);
+        let wanted = userinfo::is_wanted(&provider.userinfo, &claims);
+        let inquiry = Box::new(Inquiry::new(claims, tokens));
         let Some(url) = self.metadata.userinfo_endpoint.as_ref().filter(|_| wanted) else {
-            return Ok(Step::Believe(signed_in));
+            return inquiry.next(self, moment);
         };
-        let access_token =
-            tokens.access_token.ok_or(ExchangeError::MemberMissing { member: "access_token" })?;
-        let request = userinfo::request(url, &access_token)?;
-        let question = Question::Claims(signed_in);
-        Ok(Step::Ask(request, Exchange { parties: self, question }))
+        let request = userinfo::request(url, inquiry.access_token()?)?;
+        Ok(self.ask(request, Question::Claims(inquiry)))
+    }
+
+    /// One question for the provider's API, or for its service account.
+    pub(crate) fn look_up(self, request: Request<Vec<u8>>, inquiry: Box<Inquiry>) -> Step {
+        self.ask(request, Question::Lookup(inquiry))
+    }
+
+    pub(crate) fn ask_service_token(
+        self,
+        request: Request<Vec<u8>>,
+        inquiry: Box<Inquiry>,
+    ) -> Step {
+        self.ask(request, Question::ServiceToken(inquiry))
+    }
+
+    fn ask(self, request: Request<Vec<u8>>, question: Question) -> Step {
+        Step::Ask(request, Exchange { parties: self, question })
     }
 }
 

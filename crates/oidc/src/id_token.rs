@@ -38,6 +38,8 @@ const EXACT_NUMBER_MAX: f64 = 9_007_199_254_740_992.0;
 /// What an ID token must agree with.
 pub(crate) struct Expected<'a> {
     pub(crate) provider: &'a Provider,
+    /// The issuer that the metadata names.
+    pub(crate) published_issuer: &'a str,
     pub(crate) nonce: &'a Secret,
     pub(crate) access_token: Option<&'a Secret>,
 }
@@ -56,7 +58,7 @@ pub(crate) fn verify(
     check_signature(&jws, algorithm, provider, keys)?;
 
     let claims = Claims(json::object(&jws.payload).map_err(IdTokenError::Claims)?);
-    let issuer = claims.check_issuer(provider)?;
+    let issuer = claims.check_issuer(provider, expected.published_issuer)?;
     claims.check_audience(provider)?;
     claims.check_times(provider.clock_tolerance, now)?;
     claims.check_nonce(expected.nonce)?;
@@ -211,7 +213,7 @@ fn check_signature(
 
 /// The only use of the JWT library: its signature check, with a key and an algorithm of our
 /// choosing. Its own validation accepts what must be refused here, and is not called.
-fn verifies(jws: &CompactJws<'_>, algorithm: Algorithm, key: &DecodingKey) -> bool {
+pub(crate) fn verifies(jws: &CompactJws<'_>, algorithm: Algorithm, key: &DecodingKey) -> bool {
     let algorithm = match algorithm {
         Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
         Algorithm::PS256 => jsonwebtoken::Algorithm::PS256,
@@ -224,13 +226,24 @@ fn verifies(jws: &CompactJws<'_>, algorithm: Algorithm, key: &DecodingKey) -> bo
         .unwrap_or(false)
 }
 
+/// Whether this can name a person (OIDC Core §2).
+pub(crate) fn is_subject(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= SUBJECT_BYTES_MAX
+        && text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control())
+}
+
 /// The claims of a token whose signature is right.
 struct Claims(Object);
 
 impl Claims {
-    fn check_issuer(&self, provider: &Provider) -> Result<String, IdTokenError> {
+    fn check_issuer(&self, provider: &Provider, published: &str) -> Result<String, IdTokenError> {
         let issuer = self.required_text("iss")?;
-        if issuer != provider.issuer {
+        let expected = match provider.manner.tenant_issuer() {
+            Some(tenants) => tenants.is_believed(issuer, self.required_text("tid")?, published),
+            None => issuer == provider.issuer,
+        };
+        if !expected {
             return Err(IdTokenError::Issuer);
         }
         Ok(issuer.to_owned())
@@ -299,10 +312,7 @@ impl Claims {
 
     fn subject(&self) -> Result<String, IdTokenError> {
         let subject = self.required_text("sub")?;
-        let well_formed = !subject.is_empty()
-            && subject.len() <= SUBJECT_BYTES_MAX
-            && subject.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control());
-        if well_formed {
+        if is_subject(subject) {
             Ok(subject.to_owned())
         } else {
             Err(IdTokenError::ClaimMalformed { claim: "sub" })

@@ -52,15 +52,22 @@ mod claims;
 pub mod discovery;
 mod exchange;
 mod id_token;
+mod inquiry;
 mod json;
 mod jwks;
 mod jws;
+pub mod kind;
 pub mod login;
 pub mod logout;
+mod lookup;
+mod manner;
+mod membership;
 mod moment;
 mod provider;
+mod quirk;
 mod refusal;
 mod secret;
+mod service_account;
 mod time;
 mod tokens;
 mod userinfo;
@@ -77,11 +84,19 @@ pub use login::{
     AuthorizationUrl, Beginning, LoginEntropy, LoginError, LoginRequest, PendingLogin,
 };
 pub use logout::EndSessionUrl;
+pub use lookup::{
+    Condition, Lookup, LookupError, LookupToken, Paging, Read, ReadValue, TemplateError, When,
+    url_template,
+};
+pub use manner::Manner;
+pub use membership::Membership;
 pub use moment::Moment;
 pub use provider::{
     Algorithm, AuthorizationRequest, ClientAuth, IdTokenRules, Provider, SecretMethod, UnknownName,
     Userinfo,
 };
+pub use quirk::{PERSONAL_TENANT, Quirk, TenantIssuer};
 pub use refusal::{KnownError, ProviderRefusal, RefusalCode};
 pub use secret::Secret;
+pub use service_account::{ServiceAccount, ServiceAccountError};
 pub use time::Timestamp;

@@ -48,7 +48,7 @@ pub fn begin(
             .append_pair("response_type", "code")
             .append_pair("client_id", &provider.client_id)
             .append_pair("redirect_uri", redirect_uri)
-            .append_pair("scope", &scope(&provider.scopes))
+            .append_pair("scope", &scope(provider))
             .append_pair("state", &state)
             .append_pair("nonce", nonce.expose())
             .append_pair("code_challenge", &challenge(verifier.expose()))
@@ -238,8 +238,10 @@ impl fmt::Debug for LoginEntropy {
 }
 
 /// The scopes in one line. Without `openid` there would be no ID token.
-fn scope(scopes: &[String]) -> String {
-    let openid = (!scopes.iter().any(|scope| scope == "openid")).then_some("openid");
+fn scope(provider: &Provider) -> String {
+    let scopes = &provider.scopes;
+    let missing = provider.id_token.required && !scopes.iter().any(|scope| scope == "openid");
+    let openid = missing.then_some("openid");
     openid.into_iter().chain(scopes.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
 }
 
@@ -274,9 +276,18 @@ mod tests {
     }
 
     #[test]
-    fn openid_is_always_asked_for_and_only_once() {
-        assert_eq!(scope(&[]), "openid");
-        assert_eq!(scope(&["email".to_owned()]), "openid email");
-        assert_eq!(scope(&["email".to_owned(), "openid".to_owned()]), "email openid");
+    fn openid_is_asked_for_once_wherever_there_is_to_be_an_id_token() {
+        let mut provider = Provider::new("idp", "https://idp.example", "wiki");
+        for (scopes, expected) in [
+            (&[][..], "openid"),
+            (&["email"], "openid email"),
+            (&["email", "openid"], "email openid"),
+        ] {
+            provider.scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+            assert_eq!(scope(&provider), expected);
+        }
+        provider.id_token.required = false;
+        provider.scopes = vec!["read:user".to_owned()];
+        assert_eq!(scope(&provider), "read:user");
     }
 }

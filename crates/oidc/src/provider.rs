@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::Secret;
 use crate::discovery::Metadata;
+use crate::manner::Manner;
 
 /// A provider as the operator wrote it down, and our registration with it.
 ///
@@ -27,7 +28,7 @@ pub struct Provider {
     pub client_id: String,
     /// How we prove it.
     pub client_auth: ClientAuth,
-    /// What to ask for. `openid` is added when it is not among them.
+    /// What to ask for. `openid` is added when it is not among them and there is to be an ID token.
     pub scopes: Vec<String>,
     /// What the authorization request asks for beyond that, and how it is sent.
     pub authorization: AuthorizationRequest,
@@ -37,6 +38,8 @@ pub struct Provider {
     pub userinfo: Userinfo,
     /// How far the provider's clock may be from ours, either way.
     pub clock_tolerance: Duration,
+    /// What is peculiar to it beyond the standards.
+    pub manner: Manner,
 }
 
 /// The authorization request of one registration.
@@ -49,6 +52,8 @@ pub struct AuthorizationRequest {
 /// What an ID token must be.
 #[derive(Clone, Debug)]
 pub struct IdTokenRules {
+    /// Whether there is to be one. If not, one that comes nevertheless is not looked at (CB-55).
+    pub required: bool,
     /// The algorithms it may be signed with; no other is ever tried.
     pub signed_response_algs: Vec<Algorithm>,
 }
@@ -69,9 +74,13 @@ impl Provider {
             client_auth: ClientAuth::None,
             scopes: vec!["openid".to_owned()],
             authorization: AuthorizationRequest::default(),
-            id_token: IdTokenRules { signed_response_algs: Algorithm::DEFAULT.to_vec() },
+            id_token: IdTokenRules {
+                required: true,
+                signed_response_algs: Algorithm::DEFAULT.to_vec(),
+            },
             userinfo: Userinfo::Never,
             clock_tolerance: Duration::from_secs(60),
+            manner: Manner::default(),
         }
     }
 

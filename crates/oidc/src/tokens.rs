@@ -18,6 +18,7 @@ use crate::discovery::Metadata;
 use crate::exchange::{Endpoint, ExchangeError};
 use crate::json::{self, Object};
 use crate::provider::{ClientAuth, Provider, SecretMethod};
+use crate::quirk::Quirk;
 use crate::refusal::{KnownError, ProviderRefusal};
 use crate::secret::Secret;
 
@@ -27,7 +28,8 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Everything but the unreserved characters of RFC 3986 §2.3. Many servers compare the parts of
 /// Basic authentication undecoded, so nothing is encoded that need not be; and a space becomes
 /// `%20` rather than `+`, which form decoders and others read alike.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const RESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The request that trades a code for tokens.
 pub(crate) fn code_request(
@@ -93,7 +95,8 @@ fn basic(client_id: &str, secret: &Secret) -> Option<HeaderValue> {
 
 /// The tokens of one sign-in.
 pub(crate) struct Tokens {
-    pub(crate) id_token: Secret,
+    /// There whenever one is required, and never otherwise.
+    pub(crate) id_token: Option<Secret>,
     pub(crate) access_token: Option<Secret>,
 }
 
@@ -102,18 +105,34 @@ impl Tokens {
     ///
     /// An access token must be of type `Bearer`, in any case; there may be none, since some
     /// providers give one only for scopes beyond `openid`. Unknown members are ignored.
-    pub(crate) fn read(response: &Response<Vec<u8>>) -> Result<Self, ExchangeError> {
+    pub(crate) fn read(
+        response: &Response<Vec<u8>>,
+        provider: &Provider,
+    ) -> Result<Self, ExchangeError> {
         let endpoint = Endpoint::Token;
-        if let Some(refused) = refusal(response) {
+        let vendors_own = provider.manner.quirks.contains(&Quirk::VendorTokenAnswer);
+        let answer = match form(response).filter(|_| vendors_own) {
+            Some(form) => Ok(form),
+            None => object(endpoint, response),
+        };
+        if let Some(refused) = refusal(response.status(), answer.as_ref().ok()) {
             return Err(refused);
         }
         check_status(endpoint, response.status())?;
-        let answer = object(endpoint, response)?;
+        let answer = answer?;
 
-        let id_token = required_text(&answer, "id_token")?;
+        let id_token = match provider.id_token.required {
+            true => Some(required_text(&answer, "id_token")?),
+            false => None,
+        };
         let access_token = text(&answer, "access_token")?;
         if let Some(access_token) = access_token {
-            if !required_text(&answer, "token_type")?.eq_ignore_ascii_case("Bearer") {
+            let token_type = match text(&answer, "token_type")? {
+                None if vendors_own => "Bearer",
+                None => return Err(ExchangeError::MemberMissing { member: "token_type" }),
+                Some(token_type) => token_type,
+            };
+            if !token_type.eq_ignore_ascii_case("Bearer") {
                 return Err(ExchangeError::TokenType);
             }
             if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic())
@@ -121,24 +140,51 @@ impl Tokens {
                 return Err(ExchangeError::MemberMalformed { member: "access_token" });
             }
         }
-        Ok(Self { id_token: Secret::new(id_token), access_token: access_token.map(Secret::new) })
+        Ok(Self {
+            id_token: id_token.map(Secret::new),
+            access_token: access_token.map(Secret::new),
+        })
     }
 }
 
 /// A refusal in the form of RFC 6749 §5.2, whatever the status it came with; a redirect is none.
-fn refusal(response: &Response<Vec<u8>>) -> Option<ExchangeError> {
-    if response.status().is_redirection() {
+fn refusal(status: StatusCode, answer: Option<&Object>) -> Option<ExchangeError> {
+    if status.is_redirection() {
         return None;
     }
-    let answer = object(Endpoint::Token, response).ok()?;
+    let answer = answer?;
     let code = answer.get("error")?.as_str()?;
     let description = answer.get("error_description").and_then(Value::as_str);
     let refusal = ProviderRefusal::new(code, description);
     Some(match refusal.error.known() {
         Some(KnownError::InvalidGrant) => ExchangeError::TokenGrantRefused(refusal),
         Some(known) if known.concerns_the_operator() => ExchangeError::TokenClientRefused(refusal),
-        None | Some(_) => ExchangeError::TokenRefused(refusal),
+        None | Some(_) => match refusal.error.as_str() {
+            // GitHub's own words for the same.
+            "bad_verification_code" => ExchangeError::TokenGrantRefused(refusal),
+            "incorrect_client_credentials" | "redirect_uri_mismatch" => {
+                ExchangeError::TokenClientRefused(refusal)
+            }
+            _ => ExchangeError::TokenRefused(refusal),
+        },
     })
+}
+
+/// An answer that is form-encoded, as GitHub's is unless JSON is asked for; some call it plain text.
+/// One that names a member twice is none.
+fn form(response: &Response<Vec<u8>>) -> Option<Object> {
+    let media_type = media_type(response.headers())?;
+    let is_form = ["application/x-www-form-urlencoded", "text/plain"].contains(&&*media_type);
+    if !is_form || response.body().len() > BODY_BYTES_MAX {
+        return None;
+    }
+    let mut members = Object::new();
+    for (name, value) in form_urlencoded::parse(response.body()) {
+        if members.insert(name.into_owned(), Value::String(value.into_owned())).is_some() {
+            return None;
+        }
+    }
+    Some(members)
 }
 
 /// Only 200 is an answer. A redirect is never followed: it would carry a secret elsewhere.
@@ -160,10 +206,15 @@ pub(crate) fn object(
     if response.body().len() > BODY_BYTES_MAX {
         return Err(ExchangeError::TooLarge { endpoint });
     }
-    if !media_type(response.headers()).is_some_and(|name| is_json(&name)) {
+    if !is_declared_json(response.headers()) {
         return Err(ExchangeError::NotDeclaredJson { endpoint });
     }
     json::object(response.body()).map_err(|source| ExchangeError::Json { endpoint, source })
+}
+
+/// Whether the headers say that the body is JSON.
+pub(crate) fn is_declared_json(headers: &HeaderMap) -> bool {
+    media_type(headers).is_some_and(|name| is_json(&name))
 }
 
 /// The media type without its parameters, in lower case.

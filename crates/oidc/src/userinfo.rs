@@ -69,18 +69,26 @@ pub(crate) fn add(
         return Err(ExchangeError::UserinfoSigned);
     }
     let answer = tokens::object(endpoint, response)?;
-    let same_person = answer
-        .get("sub")
-        .and_then(|subject| subject.as_str())
-        .is_some_and(|subject| secret::same(subject, claims.subject()));
+    // Without an ID token there is nobody yet of whom this could differ.
+    let same_person = claims.subject().is_empty()
+        || answer
+            .get("sub")
+            .and_then(|subject| subject.as_str())
+            .is_some_and(|subject| secret::same(subject, claims.subject()));
     if !same_person {
         return Err(ExchangeError::UserinfoSubject);
     }
-    merge(answer, &mut claims.members);
+    merge(&answer, &mut claims.members);
     Ok(())
 }
 
-fn merge(answer: Object, claims: &mut Object) {
+/// Whether a claim speaks of the token and not of the person.
+pub(crate) fn is_about_the_token(claim: &str) -> bool {
+    ABOUT_THE_TOKEN.contains(&claim)
+}
+
+/// Adds what an unsigned answer says: never about the token, and never against what is known.
+pub(crate) fn merge(answer: &Object, claims: &mut Object) {
     // Whatever vouches is dropped where it vouches for something else than the ID token's claim.
     let vouches_in_vain = |name: &str| {
         VOUCHES_FOR.iter().any(|(voucher, subject)| {
@@ -91,9 +99,7 @@ fn merge(answer: Object, claims: &mut Object) {
     let additions: Object = answer
         .iter()
         .filter(|(name, _)| {
-            !ABOUT_THE_TOKEN.contains(&name.as_str())
-                && !claims.contains_key(*name)
-                && !vouches_in_vain(name)
+            !is_about_the_token(name) && !claims.contains_key(*name) && !vouches_in_vain(name)
         })
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();

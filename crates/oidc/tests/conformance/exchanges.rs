@@ -352,7 +352,7 @@ fn the_id_token_is_kept_for_signing_out() {
         text.clone()
     });
 
-    assert_eq!(outcome.signed_in().id_token, Secret::new(text));
+    assert_eq!(outcome.signed_in().id_token, Some(Secret::new(text)));
 }
 
 /// A rotation in the middle of a login: newer keys are asked for once, and userinfo still follows.

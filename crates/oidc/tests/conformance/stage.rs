@@ -143,6 +143,7 @@ impl Stage {
                     let answer = match exchange.endpoint() {
                         Endpoint::Token => token_answer(&token),
                         Endpoint::Userinfo => json(&self.userinfo),
+                        Endpoint::Lookup | Endpoint::ServiceAccount => unreachable!("{exchange:?}"),
                     };
                     exchange.receive(answer, &keys(&self.keys), moment())
                 }
