@@ -123,6 +123,23 @@ pub(crate) static PROVIDER: Kind = Kind {
         "danger_assume_email_verified",
         "userinfo",
         "clock_tolerance",
+        "base_url",
+        "tenant",
+        "tenants",
+        "groups_from",
+        "group_names",
+        "hosted_domain",
+        "groups",
+        "organizations",
+        "teams",
+        "repositories",
+        "users",
+        "projects",
+        "workspaces",
+        "workspace",
+        "guilds",
+        "lookups",
+        "memberships",
     ],
     synonyms: &[
         ("oidc_issuer_url", "issuer"),
@@ -152,14 +169,58 @@ pub(crate) static PROVIDER: Kind = Kind {
         ("provider", "kind"),
         ("type", "kind"),
         ("display_name", "label"),
+        ("azure_tenant", "tenant"),
+        ("tenant_id", "tenant"),
+        ("allowed_tenants", "tenants"),
+        ("hd", "hosted_domain"),
+        ("google_groups", "groups"),
+        ("github_org", "organizations"),
+        ("orgs", "organizations"),
+        ("github_team", "teams"),
+        ("github_repo", "repositories"),
+        ("github_users", "users"),
+        ("gitlab_projects", "projects"),
+        ("allowed_groups", "groups"),
     ],
 };
 
 pub(crate) static PROVIDER_CLAIMS: Kind = Kind {
     name: "providers.*.claims",
-    keys: &["user", "name", "email", "groups"],
+    keys: &["user", "name", "email", "groups", "subject"],
     synonyms: &[("username", "user"), ("roles", "groups")],
 };
+
+/// Google's directory.
+pub(crate) static PROVIDER_GROUPS: Kind = Kind {
+    name: "providers.*.groups",
+    keys: &["service_account", "admin", "members_of"],
+    synonyms: &[("admin_email", "admin"), ("service_account_json", "service_account")],
+};
+
+pub(crate) static LOOKUP: Kind = Kind {
+    name: "providers.*.lookups[*]",
+    keys: &[
+        "name",
+        "url",
+        "method",
+        "headers",
+        "body",
+        "token_scheme",
+        "danger_token_in_query",
+        "paging",
+        "reads",
+        "when",
+        "expect_status",
+        "required",
+    ],
+    synonyms: &[("claims", "reads"), ("expected_status", "expect_status")],
+};
+
+pub(crate) static LOOKUP_PAGING: Kind =
+    kind("providers.*.lookups[*].paging", &["next_url", "token", "parameter", "page"]);
+
+pub(crate) static LOOKUP_READ: Kind =
+    kind("providers.*.lookups[*].reads.*", &["each", "value", "only", "first"]);
 
 pub(crate) static POLICY: Kind = kind("policies.*", &["allow", "deny", "explain", "help"]);
 
@@ -300,6 +361,10 @@ pub(crate) static KINDS: &[&Kind] = &[
     &ACCESS_LOG,
     &AUDIT_LOG,
     &LIMITS,
+    &PROVIDER_GROUPS,
+    &LOOKUP,
+    &LOOKUP_PAGING,
+    &LOOKUP_READ,
     &SECRET,
 ];
 

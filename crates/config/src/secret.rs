@@ -275,7 +275,9 @@ fn is_named(table: &str) -> bool {
 
 fn sounds_secret(key: &str) -> bool {
     let key = key.to_lowercase();
-    ["secret", "passw", "passphrase", "private", "credential"].iter().any(|part| key.contains(part))
+    ["secret", "passw", "passphrase", "private", "credential", "service_account"]
+        .iter()
+        .any(|part| key.contains(part))
         || grammar::nearest(&key, ["client_secret"]).is_some()
 }
 

@@ -194,8 +194,8 @@ pub struct KindSettings {
 /// Google's directory, and who is looked for in it.
 #[derive(Clone, Debug)]
 pub struct Directory {
-    /// Who asks.
-    pub service_account: ServiceAccount,
+    /// Who asks; nobody where secrets are not looked at.
+    pub service_account: Option<ServiceAccount>,
     /// Only these groups are asked about, and one of them is needed; empty for all of a person's.
     pub members_of: Vec<String>,
 }

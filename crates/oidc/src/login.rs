@@ -56,6 +56,7 @@ pub fn begin(
         if let Some(seconds) = provider.authorization.max_age {
             query.append_pair("max_age", &seconds.to_string());
         }
+        query.extend_pairs(&provider.authorization.parameters);
         for (name, value) in [
             ("prompt", &request.prompt),
             ("login_hint", &request.login_hint),

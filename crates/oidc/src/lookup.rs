@@ -410,6 +410,12 @@ impl Pages {
                     one => list.push(one),
                 }
                 self.items += list.len() - before;
+            } else if let (Some(Value::Array(list)), Value::Array(more)) =
+                (self.first.get_mut(&read.claim), &value)
+            {
+                // A list goes on over the pages.
+                self.items += more.len();
+                list.extend(more.iter().cloned());
             } else if !self.first.contains_key(&read.claim) {
                 self.first.insert(read.claim.clone(), value);
             }

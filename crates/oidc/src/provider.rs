@@ -47,6 +47,8 @@ pub struct Provider {
 pub struct AuthorizationRequest {
     /// If given: how many seconds ago the person may have last proven who they are.
     pub max_age: Option<u64>,
+    /// Further parameters, the same for every login.
+    pub parameters: Vec<(String, String)>,
 }
 
 /// What an ID token must be.

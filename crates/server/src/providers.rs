@@ -11,7 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwapOption;
 use lychgate_config::config::{ProviderConfig, ProviderEndpoints};
 use lychgate_gateway::world::Known;
-use lychgate_oidc::{DiscoveryError, JwksError, KeySet, Metadata, discovery};
+use lychgate_oidc::{
+    DiscoveryError, JwksError, KeySet, Metadata, Provider as Registration, discovery,
+};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -36,7 +38,7 @@ pub(crate) struct Providers {
 #[derive(Debug)]
 struct Provider {
     name: String,
-    issuer: String,
+    registration: Arc<Registration>,
     endpoints: ProviderEndpoints,
     known: ArcSwapOption<Known>,
     /// When the keys were last asked for. Held while they are, so that everybody else waits for that answer.
@@ -113,7 +115,7 @@ impl Provider {
         let registration = &config.sign_in.registration;
         Self {
             name: registration.name.clone(),
-            issuer: registration.issuer.clone(),
+            registration: Arc::clone(registration),
             endpoints: config.endpoints.clone(),
             known: ArcSwapOption::empty(),
             keys_asked: Mutex::new(None),
@@ -164,10 +166,12 @@ impl Provider {
     async fn fetch(&self) -> Result<Known, ProviderError> {
         let metadata = match &self.endpoints {
             ProviderEndpoints::Discovery => {
-                let address = discovery::url(&self.issuer).map_err(ProviderError::Address)?;
+                let address =
+                    discovery::url_of(&self.registration).map_err(ProviderError::Address)?;
                 let document =
                     self.get(ProviderEndpoint::Discovery, "the metadata", address.as_str()).await?;
-                Metadata::parse(&document, &self.issuer).map_err(ProviderError::Metadata)?
+                Metadata::parse_of(&document, &self.registration)
+                    .map_err(ProviderError::Metadata)?
             }
             ProviderEndpoints::Static(metadata) => metadata.clone(),
         };

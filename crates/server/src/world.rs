@@ -8,7 +8,7 @@ use lychgate_gateway::login_state::LoginId;
 use lychgate_gateway::session::SessionId;
 use lychgate_gateway::visit::OpenSession;
 use lychgate_gateway::world::{Known, Spent, Unreachable, World};
-use lychgate_oidc::{KeySet, Timestamp};
+use lychgate_oidc::{Endpoint, KeySet, Timestamp};
 use moka::sync::Cache;
 
 use crate::fetch::Fetcher;
@@ -62,6 +62,14 @@ impl World for Live {
         fill_random(bytes);
     }
 
+    async fn within<T: Send>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = T> + Send,
+    ) -> Option<T> {
+        tokio::time::timeout(patience, work).await.ok()
+    }
+
     fn provider(&self, name: &str) -> Option<Known> {
         self.providers.known(name)
     }
@@ -75,9 +83,13 @@ impl World for Live {
         provider: &str,
         request: http::Request<Vec<u8>>,
     ) -> Result<http::Response<Vec<u8>>, Unreachable> {
-        // The token endpoint is posted to, userinfo is read.
+        // The token endpoint is posted to, userinfo is read; other questions say what they are for.
         let posted = request.method() == http::Method::POST;
-        let endpoint = if posted { ProviderEndpoint::Token } else { ProviderEndpoint::Userinfo };
+        let endpoint = match request.extensions().get::<Endpoint>() {
+            Some(Endpoint::Lookup | Endpoint::ServiceAccount) => ProviderEndpoint::Lookup,
+            _ if posted => ProviderEndpoint::Token,
+            _ => ProviderEndpoint::Userinfo,
+        };
         let started = tokio::time::Instant::now();
         let answer = self.fetcher.send(request).await;
         let outcome = answer

@@ -1,26 +1,30 @@
 //! `[providers.NAME]`: registered clients at identity providers.
 
+mod kind;
+
 use std::sync::Arc;
 
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_gateway::settings::{ClaimNames, SignInProvider};
+use lychgate_oidc::kind::{Kind, Preset};
 use lychgate_oidc::{
-    Algorithm, ClientAuth, DiscoveryError, IdTokenRules, Metadata, Provider, SecretMethod,
-    Userinfo, discovery,
+    Algorithm, AuthorizationRequest, ClientAuth, IdTokenRules, Metadata, Provider, SecretMethod,
+    Userinfo,
 };
 use serde_json::{Map, Value as Json};
 use url::Url;
 
+use self::kind::KindReading;
 use super::auth::{Auth, clock_tolerance};
 use super::needs::Needs;
 use super::policies::People;
 use crate::code::Code;
 use crate::config::{ProviderConfig, ProviderEndpoints};
-use crate::context::{Context, Text};
+use crate::context::Context;
 use crate::file::Place;
 use crate::grammar::{PROVIDER, PROVIDER_CLAIMS};
 use crate::problem::Problem;
-use crate::reader::{Reader, named};
+use crate::reader::{Reader, alternatives, named};
 use crate::tree::Value;
 
 /// The providers, while it is still being found out what they are needed for.
@@ -38,7 +42,12 @@ struct Draft {
     endpoints: ProviderEndpoints,
     groups_scope_if_offered: bool,
     userinfo: UserinfoWord,
-    issuer_place: Place,
+    /// When userinfo is asked if the operator says nothing.
+    least_userinfo: Option<Userinfo>,
+    /// Where it is said that everybody can register there, if everybody can.
+    open_to_the_world: Option<Place>,
+    /// What else would say who may enter.
+    keys_that_choose: Vec<&'static str>,
     needs: Needs,
 }
 
@@ -82,9 +91,10 @@ impl Providers {
     ) {
         for draft in &self.drafts {
             let name = &draft.registration.name;
-            if !accepted.contains(name) || !is_open_to_the_world(&draft.registration.issuer) {
+            let Some(world) = draft.open_to_the_world.as_ref().filter(|_| accepted.contains(name))
+            else {
                 continue;
-            }
+            };
             let open = people.everybody.iter().find(|everybody| {
                 everybody.providers.as_ref().is_none_or(|providers| providers.contains(name))
             });
@@ -96,10 +106,18 @@ impl Providers {
             ))
             .label("this means the whole world")
             .help("write for example \"domain:example.com\"; if the world is meant, \"anyone-with-an-account\"");
+            if !draft.keys_that_choose.is_empty() {
+                let keys: Vec<String> =
+                    draft.keys_that_choose.iter().map(|key| format!("`{key}`")).collect();
+                let keys = alternatives(&keys);
+                problem = problem.help(format!(
+                    "or write {keys} at the provider, and only these people sign in"
+                ));
+            }
             if place != &open.place {
                 problem = problem.also(&open.place, "by this entry");
             }
-            context.add(problem.also(&draft.issuer_place, "everybody can register here"));
+            context.add(problem.also(world, "everybody can register here"));
         }
     }
 
@@ -111,7 +129,9 @@ impl Providers {
                 draft.registration.userinfo = match draft.userinfo {
                     UserinfoWord::Always => Userinfo::Always,
                     UserinfoWord::Never => Userinfo::Never,
-                    UserinfoWord::WhenMissing => draft.needs.userinfo(&draft.claims),
+                    UserinfoWord::WhenMissing => {
+                        draft.least_userinfo.unwrap_or_else(|| draft.needs.userinfo(&draft.claims))
+                    }
                 };
                 ProviderConfig {
                     sign_in: SignInProvider {
@@ -144,20 +164,15 @@ fn is_open_to_the_world(issuer: &str) -> bool {
 
 fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
     let context = reader.context;
-    reader.word("kind", (), &[("oidc", ())]);
     let client_id = reader.words("client_id");
-    let issuer = issuer(reader, name);
-    for key in ["issuer", "client_id"] {
-        if reader.lacks(key) {
-            context.add(reader.missing(format!("provider `{name}` has no `{key}`")));
-        }
-    }
+    let kind = kind::read(reader, name);
     let secret = reader.entry("client_secret");
     let client_secret =
         secret.and_then(|entry| context.secret(&entry.node, &reader.name("client_secret")));
     let algorithms = algorithms(reader);
-    let method = auth_method(reader);
-    let (scopes, scopes_are_ours) = scopes(reader);
+    let preset = kind.as_ref().map(|kind| &kind.preset);
+    let method = auth_method(reader).or(preset.and_then(|preset| preset.secret_method));
+    let (scopes, scopes_are_ours) = scopes(reader, preset);
     let userinfo = reader.word(
         "userinfo",
         UserinfoWord::WhenMissing,
@@ -167,12 +182,24 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
             ("never", UserinfoWord::Never),
         ],
     );
-    let claims = claims(reader, name);
+    let claims = claims(reader, name, preset);
     let redirect_uri = redirect_uri(reader);
     let label = reader.words("label").map_or_else(|| name.to_owned(), |text| text.value);
     let tolerance = clock_tolerance(reader, auth.clock_tolerance);
-    let endpoints = endpoints(reader, issuer.as_ref(), algorithms.contains(&Algorithm::HS256));
-    let (issuer, client_id) = (issuer?, client_id?);
+    let endpoints = endpoints(reader, preset, algorithms.contains(&Algorithm::HS256));
+    let (KindReading { kind, preset, place }, client_id) = (kind?, client_id?);
+    let open = match kind {
+        Kind::Oidc => preset.manner.memberships.is_empty() && is_open_to_the_world(&preset.issuer),
+        _ => preset.open_to_the_world,
+    };
+    let mut manner = preset.manner;
+    manner.groups_claim.clone_from(&claims.groups);
+    let table = reader.name("claims");
+    if let Some(claim) =
+        reader.table_or_default("claims", &table, &PROVIDER_CLAIMS).words("subject")
+    {
+        manner.subject_claim = claim.value;
+    }
     Some(Draft {
         registration: Provider {
             client_auth: match client_secret {
@@ -180,38 +207,27 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
                 None => ClientAuth::None,
             },
             scopes,
-            id_token: IdTokenRules { signed_response_algs: algorithms },
+            authorization: AuthorizationRequest {
+                parameters: preset.authorization_params,
+                ..AuthorizationRequest::default()
+            },
+            id_token: IdTokenRules { required: preset.id_token, signed_response_algs: algorithms },
             clock_tolerance: tolerance,
-            ..Provider::new(name, issuer.value, client_id.value)
+            manner,
+            ..Provider::new(name, preset.issuer, client_id.value)
         },
         label,
         claims,
         redirect_uri,
         endpoints: endpoints?,
-        groups_scope_if_offered: scopes_are_ours,
+        // Other kinds know what they ask for.
+        groups_scope_if_offered: scopes_are_ours && matches!(kind, Kind::Keycloak | Kind::Oidc),
         userinfo,
-        issuer_place: issuer.place,
+        least_userinfo: preset.userinfo,
+        open_to_the_world: open.then_some(place),
+        keys_that_choose: kind::keys_that_choose(kind),
         needs: Needs::default(),
     })
-}
-
-fn issuer(reader: &Reader<'_>, name: &str) -> Option<Text> {
-    let text = reader.words("issuer")?;
-    reader.context.url(&text, &reader.name("issuer"))?;
-    match discovery::url(&text.value) {
-        Ok(_) => Some(text),
-        Err(DiscoveryError::Insecure { .. }) => {
-            in_plain_text(reader.context, &text.place, name);
-            None
-        }
-        Err(error) => {
-            let message = format!("`{}` is no issuer", reader.name("issuer"));
-            reader
-                .context
-                .add(Problem::new(Code::E0122, &text.place, message).label(error.to_string()));
-            None
-        }
-    }
 }
 
 fn in_plain_text(context: &Context<'_>, place: &Place, name: &str) {
@@ -295,8 +311,9 @@ fn auth_method(reader: &Reader<'_>) -> Option<SecretMethod> {
 }
 
 /// The scopes, and whether they are our choice.
-fn scopes(reader: &Reader<'_>) -> (Vec<String>, bool) {
-    let ours = || ["openid", "profile", "email"].map(str::to_owned).to_vec();
+fn scopes(reader: &Reader<'_>, preset: Option<&Preset>) -> (Vec<String>, bool) {
+    let ours = || preset.map(|preset| preset.scopes.clone()).unwrap_or_default();
+    let id_token = preset.is_some_and(|preset| preset.id_token);
     let Some(entry) = reader.entry("scopes") else { return (ours(), true) };
     let Some(texts) = reader.texts("scopes") else { return (ours(), true) };
     let mut scopes: Vec<String> = Vec::new();
@@ -318,7 +335,7 @@ fn scopes(reader: &Reader<'_>) -> (Vec<String>, bool) {
     }
     let has_openid = scopes.iter().any(|scope| scope == "openid");
     let all_read = matches!(&entry.node.value, Value::List(items) if items.len() == scopes.len());
-    if !has_openid && all_read {
+    if id_token && !has_openid && all_read {
         let message = format!("`{}` does not hold \"openid\"", reader.name("scopes"));
         reader.context.add(
             Problem::new(Code::E0122, &entry.node.place, message)
@@ -328,7 +345,7 @@ fn scopes(reader: &Reader<'_>) -> (Vec<String>, bool) {
     (scopes, false)
 }
 
-fn claims(reader: &Reader<'_>, name: &str) -> ClaimNames {
+fn claims(reader: &Reader<'_>, name: &str, preset: Option<&Preset>) -> ClaimNames {
     let path = reader.name("claims");
     let table = reader.table_or_default("claims", &path, &PROVIDER_CLAIMS);
     let default = ClaimNames::default();
@@ -350,7 +367,9 @@ fn claims(reader: &Reader<'_>, name: &str) -> ClaimNames {
         user: claim("user"),
         name: claim("name").unwrap_or(default.name),
         email: claim("email").unwrap_or(default.email),
-        groups: claim("groups").unwrap_or(default.groups),
+        groups: claim("groups")
+            .or_else(|| preset.map(|preset| preset.groups_claim.clone()))
+            .unwrap_or(default.groups),
         assume_email_verified,
     }
 }
@@ -381,10 +400,21 @@ const ENDPOINTS: &[&str] = &[
 /// All endpoints that are needed, or none: a half-written list is not mixed with a fetched one.
 fn endpoints(
     reader: &Reader<'_>,
-    issuer: Option<&Text>,
+    preset: Option<&Preset>,
     signs_with_secret: bool,
 ) -> Option<ProviderEndpoints> {
     let context = reader.context;
+    if let Some(known) = preset.and_then(Preset::metadata) {
+        return match known {
+            Ok(metadata) => Some(ProviderEndpoints::Static(metadata)),
+            Err(error) => {
+                let message = format!("the endpoints of `{}` cannot be used", reader.path);
+                let problem = Problem::new(Code::E0122, reader.place, message);
+                context.add(problem.label(error.to_string()));
+                None
+            }
+        };
+    }
     let given: Vec<&str> = ENDPOINTS.iter().copied().filter(|key| reader.has(key)).collect();
     let Some(first) = given.first().and_then(|key| reader.entry(key)) else {
         return Some(ProviderEndpoints::Discovery);
@@ -419,9 +449,9 @@ fn endpoints(
             None => complete = false,
         }
     }
-    let issuer = issuer.filter(|_| complete)?;
-    document.insert("issuer".to_owned(), Json::String(issuer.value.clone()));
-    match Metadata::parse(Json::Object(document).to_string().as_bytes(), &issuer.value) {
+    let issuer = &preset.filter(|_| complete)?.issuer;
+    document.insert("issuer".to_owned(), Json::String(issuer.clone()));
+    match Metadata::parse(Json::Object(document).to_string().as_bytes(), issuer) {
         Ok(metadata) => Some(ProviderEndpoints::Static(metadata)),
         Err(error) => {
             let message = format!("the endpoints of `{}` cannot be used", reader.path);

@@ -1,6 +1,7 @@
 //! Coming back from the provider: matched, redeemed, verified, and only then signed in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lychgate_oidc::{Callback, MatchedCallback, SignedIn, Step, Timestamp};
 
@@ -15,6 +16,9 @@ use crate::reason::Reason;
 use crate::request::Request;
 use crate::session::{Session, SessionId};
 use crate::world::{Known, Spent, World};
+
+/// How long a provider may take for everything that it is asked in one sign-in (CB-34).
+const CALLBACK_PATIENCE: Duration = Duration::from_secs(45);
 
 impl Gateway {
     /// The callback. Whatever goes wrong, there is no session afterwards that was not there before, and no
@@ -73,7 +77,12 @@ impl Gateway {
             Ok(matched) => matched,
             Err(error) => return self.failed(request, site, Some(id), about, error.into()),
         };
-        match redeem(world, registration, &known, matched, now).await {
+        let redeemed = redeem(world, registration, &known, matched, now);
+        let redeemed = world.within(CALLBACK_PATIENCE, redeemed).await.unwrap_or_else(|| {
+            let cause = format!("no end after {} s of questions", CALLBACK_PATIENCE.as_secs());
+            Err(Failure::new(Reason::ProviderUnavailable, cause))
+        });
+        match redeemed {
             Ok(signed_in) => self
                 .signed_in(world, request, site, provider, id, &signed_in, return_to, &known, now),
             Err(failure) => self.failed(request, site, Some(id), about, failure),
@@ -106,7 +115,8 @@ impl Gateway {
         };
         let mut entropy = [0; 16];
         world.fill_random(&mut entropy);
-        let hint = known.metadata.end_session_endpoint.is_some().then_some(&signed_in.id_token);
+        let signs_out = known.metadata.end_session_endpoint.is_some();
+        let hint = signed_in.id_token.as_ref().filter(|_| signs_out);
         let limits = &self.settings.sessions;
         let mut session =
             Session::begin(SessionId::new(entropy), login, identity, hint, limits, now);
@@ -191,6 +201,7 @@ impl Gateway {
         let mut outcome = Outcome::refuse(Refusal {
             sign_in,
             words: failure.words,
+            retry_after: failure.retry_after,
             ..Refusal::new(failure.reason, request.kind)
         });
         if let (Some(id), Some((provider, _))) = (id, about) {

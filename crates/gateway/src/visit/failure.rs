@@ -1,9 +1,11 @@
 //! Sign-ins that end without a session: what the visitor may know of the cause, and what the log must.
 
 use std::error::Error;
+use std::time::Duration;
 
 use lychgate_oidc::{
-    CallbackError, ExchangeError, IdTokenError, JwsError, KnownError, LoginError, ProviderRefusal,
+    CallbackError, ExchangeError, IdTokenError, JwsError, KnownError, LoginError, LookupError,
+    ProviderRefusal,
 };
 
 use crate::outcome::Words;
@@ -14,11 +16,12 @@ pub(super) struct Failure {
     pub(super) reason: Reason,
     pub(super) words: Words,
     pub(super) cause: String,
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl Failure {
     pub(super) fn new(reason: Reason, cause: impl Into<String>) -> Self {
-        Self { reason, words: Words::default(), cause: cause.into() }
+        Self { reason, words: Words::default(), cause: cause.into(), retry_after: None }
     }
 }
 
@@ -63,7 +66,7 @@ impl From<CallbackError> for Failure {
         let unsolicited = matches!(error, CallbackError::UnsolicitedRefusal { .. });
         let cause =
             format!("{}{}", if unsolicited { "unsolicited_error: " } else { "" }, chain(&error));
-        Self { reason, words, cause }
+        Self { reason, words, cause, retry_after: None }
     }
 }
 
@@ -97,7 +100,14 @@ impl From<ExchangeError> for Failure {
             ExchangeError::UserinfoSigned | ExchangeError::UserinfoSubject => {
                 Reason::UserinfoInvalid
             }
-            ExchangeError::TokenClientRefused(_) => Reason::ProviderRefused,
+            ExchangeError::MembershipRequired { .. } => Reason::MembershipRequired,
+            ExchangeError::RateLimited { .. } => Reason::ProviderBusy,
+            ExchangeError::SubjectMissing { .. } => Reason::ClaimMissing,
+            ExchangeError::Lookup { source: LookupError::TooMuch, .. } => Reason::SessionTooLarge,
+            ExchangeError::Lookup { .. } => Reason::LookupFailed,
+            ExchangeError::TokenClientRefused(_) | ExchangeError::ServiceAccountRefused => {
+                Reason::ProviderRefused
+            }
             ExchangeError::TokenGrantRefused(_) => Reason::LoginExpired,
             ExchangeError::Json { .. }
             | ExchangeError::MemberMalformed { .. }
@@ -109,7 +119,15 @@ impl From<ExchangeError> for Failure {
             | ExchangeError::TokenType
             | ExchangeError::TooLarge { .. } => Reason::TokenExchangeFailed,
         };
-        Self::new(reason, chain(&error))
+        let mut failure = Self::new(reason, chain(&error));
+        match error {
+            ExchangeError::MembershipRequired { hint, .. } => failure.words.explain = hint,
+            ExchangeError::RateLimited { retry_after, .. } => {
+                failure.retry_after = retry_after.map(Duration::from_secs);
+            }
+            _ => {}
+        }
+        failure
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn preset(settings: &KindSettings) -> Preset {
         in_id_token: true,
         ..Membership::of("verified e-mail addresses", "email_verified", &["true".to_owned()])
     });
-    preset.manner.service_account = Some(directory.service_account.clone());
+    preset.manner.service_account.clone_from(&directory.service_account);
     let api =
         format!("{}/admin/directory/v1/groups", settings.base("https://admin.googleapis.com"));
     let get = |name: &str, url: String, reads: Vec<Read>| Lookup {

@@ -137,7 +137,7 @@ mod tests {
             ("https://{claims.n}/", TemplateError::HostFilled),
             ("https://api.{claims.n}.example/", TemplateError::HostFilled),
             ("https://api.example{claims.n}", TemplateError::HostFilled),
-            ("{claims.n}://api.example/", TemplateError::NotHttps),
+            ("{claims.n}://api.example/", TemplateError::HostFilled),
             ("http://api.example/", TemplateError::NotHttps),
             ("https://user:pw@api.example/", TemplateError::NotHttps),
             ("https://api.example/{env.SECRET}", TemplateError::NotAClaim),

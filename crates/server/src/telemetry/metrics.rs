@@ -158,15 +158,18 @@ pub(crate) enum ProviderEndpoint {
     Discovery,
     /// The keys.
     Jwks,
+    /// The provider's own API.
+    Lookup,
     /// The token endpoint.
     Token,
     /// Userinfo.
     Userinfo,
 }
 
-const ENDPOINTS: [(ProviderEndpoint, &str); 4] = [
+const ENDPOINTS: [(ProviderEndpoint, &str); 5] = [
     (ProviderEndpoint::Discovery, "discovery"),
     (ProviderEndpoint::Jwks, "jwks"),
+    (ProviderEndpoint::Lookup, "lookup"),
     (ProviderEndpoint::Token, "token"),
     (ProviderEndpoint::Userinfo, "userinfo"),
 ];
