@@ -105,15 +105,14 @@ impl Providers {
                 "route `{route}` lets in everybody who has an account at `{name}`, and anybody can have one"
             ))
             .label("this means the whole world")
-            .help("write for example \"domain:example.com\"; if the world is meant, \"anyone-with-an-account\"");
-            if !draft.keys_that_choose.is_empty() {
-                let keys: Vec<String> =
-                    draft.keys_that_choose.iter().map(|key| format!("`{key}`")).collect();
-                let keys = alternatives(&keys);
-                problem = problem.help(format!(
-                    "or write {keys} at the provider, and only these people sign in"
-                ));
-            }
+            .help(match draft.keys_that_choose.as_slice() {
+                [] => "write for example \"domain:example.com\"; if the world is meant, \"anyone-with-an-account\"".to_owned(),
+                keys => {
+                    let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+                    let keys = alternatives(&keys);
+                    format!("say whom with {keys} in [providers.{name}]; if the world is meant, \"anyone-with-an-account\"")
+                }
+            });
             if place != &open.place {
                 problem = problem.also(&open.place, "by this entry");
             }
@@ -414,6 +413,9 @@ fn endpoints(
                 None
             }
         };
+    }
+    if !kind::may_list_endpoints(reader) {
+        return Some(ProviderEndpoints::Discovery);
     }
     let given: Vec<&str> = ENDPOINTS.iter().copied().filter(|key| reader.has(key)).collect();
     let Some(first) = given.first().and_then(|key| reader.entry(key)) else {

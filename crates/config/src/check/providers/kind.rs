@@ -54,6 +54,21 @@ pub(super) fn read(reader: &Reader<'_>, name: &str) -> Option<KindReading> {
     (complete && needed).then_some(KindReading { kind, preset, place })
 }
 
+/// Whether endpoints are listed in the place of metadata, and not known or asked for by the kind.
+pub(super) fn may_list_endpoints(reader: &Reader<'_>) -> bool {
+    let kind = reader.entry("kind").map(|entry| match &entry.node.value {
+        Value::Text(text) => text.parse().ok(),
+        Value::Boolean(_)
+        | Value::Datetime
+        | Value::Float(_)
+        | Value::Integer(_)
+        | Value::List(_)
+        | Value::Table(_) => None,
+    });
+    kind.unwrap_or(Some(Kind::Oidc))
+        .is_some_and(|kind: Kind| kind != Kind::OAuth2 && kind.keys().contains(&"issuer"))
+}
+
 /// The keys that say which of a kind's people may enter.
 pub(super) fn keys_that_choose(kind: Kind) -> Vec<&'static str> {
     const CHOOSE: [&str; 11] = [
@@ -69,7 +84,8 @@ pub(super) fn keys_that_choose(kind: Kind) -> Vec<&'static str> {
         "workspace",
         "workspaces",
     ];
-    kind.keys().iter().copied().filter(|key| CHOOSE.contains(key)).collect()
+    let choose = |key: &&str| CHOOSE.contains(key) && kind != Kind::Oidc;
+    kind.keys().iter().copied().filter(choose).collect()
 }
 
 fn kind(reader: &Reader<'_>) -> Option<Kind> {
@@ -155,6 +171,20 @@ fn settings(reader: &Reader<'_>, kind: Kind, name: &str) -> Option<KindSettings>
     let authorization_endpoint = endpoint("authorization_endpoint");
     let token_endpoint = endpoint("token_endpoint");
     let userinfo_endpoint = endpoint("userinfo_endpoint");
+    let groups_from = reader.word(
+        "groups_from",
+        GroupsFrom::Auto,
+        &[("auto", GroupsFrom::Auto), ("graph", GroupsFrom::Graph), ("token", GroupsFrom::Token)],
+    );
+    let group_names = reader.word(
+        "group_names",
+        GroupNames::Ids,
+        &[
+            ("ids", GroupNames::Ids),
+            ("names", GroupNames::Names),
+            ("on_premises", GroupNames::OnPremises),
+        ],
+    );
     Some(KindSettings {
         base_url: base_url?,
         issuer: issuer?,
@@ -162,24 +192,8 @@ fn settings(reader: &Reader<'_>, kind: Kind, name: &str) -> Option<KindSettings>
         tenants: tenants?,
         hosted_domain: hosted_domain?,
         directory: directory?,
-        groups_from: reader.word(
-            "groups_from",
-            GroupsFrom::Auto,
-            &[
-                ("auto", GroupsFrom::Auto),
-                ("graph", GroupsFrom::Graph),
-                ("token", GroupsFrom::Token),
-            ],
-        ),
-        group_names: reader.word(
-            "group_names",
-            GroupNames::Ids,
-            &[
-                ("ids", GroupNames::Ids),
-                ("names", GroupNames::Names),
-                ("on_premises", GroupNames::OnPremises),
-            ],
-        ),
+        groups_from,
+        group_names,
         organizations: organizations?,
         teams: teams?,
         repositories: repositories?,
