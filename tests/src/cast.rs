@@ -17,6 +17,7 @@ mod line_protocol;
 pub mod raw;
 pub mod scratch;
 pub mod upstream;
+pub mod vendor;
 pub mod visitor;
 
 #[cfg(test)]

@@ -471,9 +471,18 @@ fn rate_limited(response: &Response<Vec<u8>>) -> Option<Option<u64>> {
                 || header(RETRY_AFTER.as_str()).is_some()
                 || says_quota(response.body())
         }
+        StatusCode::BAD_REQUEST => says_call_limit(response.body()),
         _ => false,
     };
     limited.then_some(retry_after)
+}
+
+/// Facebook's way of saying so: a code of the Graph API.
+fn says_call_limit(body: &[u8]) -> bool {
+    const CODES: [u64; 4] = [4, 17, 32, 613];
+    let Some(answer) = Some(body).filter(|body| body.len() <= BODY_BYTES_MAX) else { return false };
+    let Ok(answer) = json::value(answer) else { return false };
+    at(&answer, "error.code").and_then(Value::as_u64).is_some_and(|code| CODES.contains(&code))
 }
 
 /// Google's way of saying so: `error.errors[].reason`.

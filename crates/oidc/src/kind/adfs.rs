@@ -1,5 +1,5 @@
 //! Active Directory Federation Services. Its ID tokens name people by `upn` and have an e-mail address
-//! only where a rule issues one; `allatclaims` puts what the rules issue into the ID token. It reads
+//! only where a rule issues one, and groups as `group`; `allatclaims` puts what the rules issue into the ID token. It reads
 //! `state` once more than others do, which changes nothing in one that is base64url.
 //!
 //! Source: Microsoft Learn, "AD FS OpenID Connect/OAuth concepts".
@@ -10,6 +10,7 @@ use crate::quirk::Quirk;
 
 pub(super) fn preset(settings: &KindSettings) -> Preset {
     Preset {
+        groups_claim: "group".to_owned(),
         scopes: texts(&["openid", "profile", "email", "allatclaims"]),
         manner: Manner { quirks: vec![Quirk::AddressInUpn], ..Manner::default() },
         ..Preset::oidc(&settings.issuer)
