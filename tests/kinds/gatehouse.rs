@@ -44,7 +44,7 @@ keys = ["{SESSION_KEY}"]
 url      = "http://app.localhost:{port}"
 upstream = "http://{application}"
 allow    = ["anyone-with-an-account"]
-headers.request = {{ "X-Name" = "{{name}}", "X-Subject" = "{{sub}}" }}
+headers.request = {{ "X-Name" = "{{name}}" }}
 
 [providers.vendor]
 kind          = "{kind}"
@@ -69,7 +69,8 @@ client_secret = "{secret}"
         let answer = visitor.opens("/deep?q=1").await;
         let answer = visitor.follows(answer).await;
         assert_eq!(visitor.has_session(), answer.status == 200, "{}", answer.text());
-        answer
+        // The same page once more, as a program reads it.
+        if visitor.has_session() { visitor.fetches("/deep?q=1").await } else { answer }
     }
 
     /// Why somebody does not get in, and what the log says of it.

@@ -15,7 +15,13 @@ const ROWS: &[Row] = &[
         MIRA,
         &["EXAMPLE\\Domain Users", "EXAMPLE\\Platform"],
     ),
-    ("auth0", "issuer = '{issuer}'", "", MIRA, &[]),
+    (
+        "auth0",
+        "issuer = '{issuer}'\nclaims.groups = 'https://lychgate.example.com/roles'",
+        MIRA,
+        MIRA,
+        &["operator", "editor"],
+    ),
     ("bitbucket", "base_url = '{base}'", "mlindqvist", MIRA, &["lychgate-works", "hillside"]),
     (
         "cidaas",
@@ -25,13 +31,7 @@ const ROWS: &[Row] = &[
         &["platform:ADMIN", "platform:MEMBER", "hillside:MEMBER", "cidaas:USER", "cidaas:OPERATOR"],
     ),
     ("cognito", "issuer = '{issuer}'", MIRA, MIRA, &["operators", "editors"]),
-    (
-        "digitalocean",
-        "base_url = '{base}'",
-        MIRA,
-        MIRA,
-        &["5df3e3004a17e242b7c20ca6c9fc25b701a47ece"],
-    ),
+    ("digitalocean", "base_url = '{base}'", MIRA, MIRA, &["8310c0de-0000-4000-8000-000000000001"]),
     (
         "discord",
         "base_url = '{base}'",

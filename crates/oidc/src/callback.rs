@@ -123,14 +123,14 @@ impl Callback {
         if !secret::same(state, pending.state()) {
             return Err(CallbackError::StateDiffers);
         }
-        if !pending.began_at_provider(provider) || metadata.issuer != provider.issuer {
+        if !pending.began_at_provider(provider) || !metadata.is_of(provider) {
             return Err(CallbackError::OtherProvider);
         }
         match self.issuer.as_deref() {
             None if metadata.authorization_response_iss_parameter_supported => {
                 return Err(CallbackError::IssuerMissing);
             }
-            Some(issuer) if issuer != provider.issuer => return Err(CallbackError::IssuerDiffers),
+            Some(issuer) if issuer != metadata.issuer => return Err(CallbackError::IssuerDiffers),
             None | Some(_) => {}
         }
         match self.answer {

@@ -86,10 +86,12 @@ impl Metadata {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn parse_of(body: &[u8], provider: &Provider) -> Result<Self, DiscoveryError> {
-        Self::parse_if(body, |issuer| match provider.manner.tenant_issuer() {
-            Some(tenants) => tenants.may_be_named(issuer),
-            None => issuer == provider.issuer,
-        })
+        Self::parse_if(body, |issuer| may_be_named(issuer, provider))
+    }
+
+    /// Whether this is the metadata of `provider`.
+    pub(crate) fn is_of(&self, provider: &Provider) -> bool {
+        may_be_named(&self.issuer, provider)
     }
 
     fn parse_if(
@@ -194,6 +196,15 @@ pub enum DiscoveryError {
         /// Which member of the document.
         member: &'static str,
     },
+}
+
+/// Whether a metadata document of `provider` may name `issuer`: exactly the configured one, but where the
+/// issuer depends on the person's tenant.
+fn may_be_named(issuer: &str, provider: &Provider) -> bool {
+    match provider.manner.tenant_issuer() {
+        Some(tenants) => tenants.may_be_named(issuer),
+        None => issuer == provider.issuer,
+    }
 }
 
 fn required_endpoint(document: &Object, member: &'static str) -> Result<Url, DiscoveryError> {
