@@ -370,10 +370,13 @@ impl Pages {
         }
         let values = lookup.reads.iter().map(|read| self.take(read, &answer)).max().unwrap_or(0);
         self.read += 1;
+        if self.items > ITEMS_MAX {
+            return Err(fail(LookupError::TooMuch));
+        }
         let Some(url) = &self.url else { return Ok(Page::Last(status)) };
         let next = lookup.paging.next(url, &answer, response.headers(), self.read, values);
         let Some(next) = next.map_err(fail)? else { return Ok(Page::Last(status)) };
-        if self.read >= PAGES_MAX || self.items > ITEMS_MAX {
+        if self.read >= PAGES_MAX {
             return Err(fail(LookupError::TooMuch));
         }
         self.url = Some(next);
