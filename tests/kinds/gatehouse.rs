@@ -73,11 +73,14 @@ client_secret = "{secret}"
         if visitor.has_session() { visitor.fetches("/deep?q=1").await } else { answer }
     }
 
-    /// Why somebody does not get in, and what the log says of it.
+    /// Why somebody does not get in, of which the log says nothing secret.
     pub(crate) async fn is_refused(&self, persona: &str) -> (Answer, String) {
         let answer = self.signs_in(persona).await;
         assert_ne!(answer.status, 200, "{}", answer.text());
         let reason = answer.reason();
+        let written = self.gate.output();
+        assert!(!written.contains(self.vendor.client("secret")), "the log is silent about secrets");
+        assert!(!written.contains("Bearer "), "the log is silent about tokens");
         (answer, reason)
     }
 }

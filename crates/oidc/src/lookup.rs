@@ -408,9 +408,10 @@ impl Pages {
             if read.every {
                 let list = self.every.entry(read.claim.clone()).or_default();
                 let before = list.len();
-                match value {
-                    Value::Array(values) => list.extend(values),
-                    one => list.push(one),
+                if let Value::Array(values) = value {
+                    list.extend(values);
+                } else {
+                    list.push(value);
                 }
                 self.items += list.len() - before;
             } else if let (Some(Value::Array(list)), Value::Array(more)) =

@@ -87,10 +87,10 @@ impl ServiceAccount {
     pub(crate) fn request(&self, turn: usize, moment: &mut Moment) -> Option<Request<Vec<u8>>> {
         let scope = self.scopes.get(turn)?;
         let now = moment.now.seconds();
-        let mut header = json!({ "alg": "RS256", "typ": "JWT" });
-        if let Some(key_id) = &self.key_id {
-            header["kid"] = Value::String(key_id.clone());
-        }
+        let header = match &self.key_id {
+            Some(key_id) => json!({ "alg": "RS256", "typ": "JWT", "kid": key_id }),
+            None => json!({ "alg": "RS256", "typ": "JWT" }),
+        };
         let claims = json!({
             "iss": self.email,
             "sub": self.admin,

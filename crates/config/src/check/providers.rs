@@ -35,6 +35,7 @@ pub(super) struct Providers {
 }
 
 struct Draft {
+    kind: Kind,
     registration: Provider,
     label: String,
     claims: ClaimNames,
@@ -133,6 +134,7 @@ impl Providers {
                     }
                 };
                 ProviderConfig {
+                    kind: draft.kind,
                     sign_in: SignInProvider {
                         registration: Arc::new(draft.registration),
                         label: draft.label,
@@ -170,7 +172,7 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
         secret.and_then(|entry| context.secret(&entry.node, &reader.name("client_secret")));
     let algorithms = algorithms(reader);
     let preset = kind.as_ref().map(|kind| &kind.preset);
-    let method = auth_method(reader).or(preset.and_then(|preset| preset.secret_method));
+    let method = auth_method(reader).or_else(|| preset.and_then(|preset| preset.secret_method));
     let (scopes, scopes_are_ours) = scopes(reader, preset);
     let userinfo = reader.word(
         "userinfo",
@@ -187,9 +189,10 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
     let tolerance = clock_tolerance(reader, auth.clock_tolerance);
     let endpoints = endpoints(reader, preset, algorithms.contains(&Algorithm::HS256));
     let (KindReading { kind, preset, place }, client_id) = (kind?, client_id?);
-    let open = match kind {
-        Kind::Oidc => preset.manner.memberships.is_empty() && is_open_to_the_world(&preset.issuer),
-        _ => preset.open_to_the_world,
+    let open = if kind == Kind::Oidc {
+        preset.manner.memberships.is_empty() && is_open_to_the_world(&preset.issuer)
+    } else {
+        preset.open_to_the_world
     };
     let mut manner = preset.manner;
     manner.groups_claim.clone_from(&claims.groups);
@@ -200,6 +203,7 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
         manner.subject_claim = claim.value;
     }
     Some(Draft {
+        kind,
         registration: Provider {
             client_auth: match client_secret {
                 Some(secret) => ClientAuth::Secret { secret, method },

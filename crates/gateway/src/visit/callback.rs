@@ -78,10 +78,11 @@ impl Gateway {
             Err(error) => return self.failed(request, site, Some(id), about, error.into()),
         };
         let redeemed = redeem(world, registration, &known, matched, now);
-        let redeemed = world.within(CALLBACK_PATIENCE, redeemed).await.unwrap_or_else(|| {
+        let Some(redeemed) = world.within(CALLBACK_PATIENCE, redeemed).await else {
             let cause = format!("no end after {} s of questions", CALLBACK_PATIENCE.as_secs());
-            Err(Failure::new(Reason::ProviderUnavailable, cause))
-        });
+            let failure = Failure::new(Reason::ProviderUnavailable, cause);
+            return self.failed(request, site, Some(id), about, failure);
+        };
         match redeemed {
             Ok(signed_in) => self
                 .signed_in(world, request, site, provider, id, &signed_in, return_to, &known, now),

@@ -120,12 +120,10 @@ impl From<ExchangeError> for Failure {
             | ExchangeError::TooLarge { .. } => Reason::TokenExchangeFailed,
         };
         let mut failure = Self::new(reason, chain(&error));
-        match error {
-            ExchangeError::MembershipRequired { hint, .. } => failure.words.explain = hint,
-            ExchangeError::RateLimited { retry_after, .. } => {
-                failure.retry_after = retry_after.map(Duration::from_secs);
-            }
-            _ => {}
+        if let ExchangeError::MembershipRequired { hint, .. } = error {
+            failure.words.explain = hint;
+        } else if let ExchangeError::RateLimited { retry_after, .. } = error {
+            failure.retry_after = retry_after.map(Duration::from_secs);
         }
         failure
     }

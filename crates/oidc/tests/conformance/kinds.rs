@@ -3,6 +3,9 @@
 use lychgate_oidc::kind::{Endpoints, GroupNames, GroupsFrom, Kind, KindSettings, Preset};
 use lychgate_oidc::{Membership, Quirk, SecretMethod, TenantIssuer, Userinfo, When, url_template};
 
+/// What an operator writes.
+type Change = fn(&mut KindSettings);
+
 fn preset(kind: &str, change: impl FnOnce(&mut KindSettings)) -> Preset {
     let mut settings = KindSettings {
         issuer: "https://id.example.com/x".to_owned(),
@@ -156,7 +159,7 @@ fn a_kind_that_gives_accounts_to_everybody_is_open_until_somebody_is_named() {
         assert_eq!(preset.open_to_the_world, open.contains(&kind.as_str()), "{kind:?}");
     }
     let ours = || texts(&["ours"]);
-    let closed: [(&str, fn(&mut KindSettings)); 10] = [
+    let closed: [(&str, Change); 10] = [
         ("bitbucket", |settings| settings.workspaces = vec!["ours".to_owned()]),
         ("discord", |settings| settings.guilds = vec!["1".to_owned()]),
         ("entra", |settings| settings.tenants = vec!["ours".to_owned()]),

@@ -157,11 +157,10 @@ fn settings(reader: &Reader<'_>, kind: Kind, name: &str) -> Option<KindSettings>
     let workspace = list("workspace", Form::Name);
     let guilds = list("guilds", Form::Name);
     let projects = if has("projects") { projects(reader) } else { Some(Vec::new()) };
-    let (directory, groups) = match kind {
-        Kind::Google if has("groups") => {
-            (directory(reader, base_url.as_ref()?.as_deref()).map(Some), Some(Vec::new()))
-        }
-        _ => (Some(None), list("groups", Form::Words)),
+    let (directory, groups) = if kind == Kind::Google && has("groups") {
+        (directory(reader, base_url.as_ref()?.as_deref()).map(Some), Some(Vec::new()))
+    } else {
+        (Some(None), list("groups", Form::Words))
     };
     let lookups = if has("lookups") { lookups::read(reader) } else { Some(Vec::new()) };
     let memberships =
