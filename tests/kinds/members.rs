@@ -189,3 +189,38 @@ async fn roles_of_keycloak_are_believed_only_in_a_token_for_us() {
     }
     assert!(told(&house.signs_in("member").await).groups.contains(&"role:operator".to_owned()));
 }
+
+/// The same list in each manner of paging, with nothing but lines of configuration.
+#[tokio::test]
+async fn an_operators_own_questions_follow_every_manner_of_paging() {
+    for (path, read) in [
+        ("groups", "paging = 'link'\nreads.groups = { each = '', value = '{slug}' }"),
+        (
+            "groups/by-token",
+            "paging = { token = 'next_cursor', parameter = 'cursor' }\n\
+             reads.groups = { each = 'items', value = 'slug' }",
+        ),
+        (
+            "groups/by-address",
+            "paging = { next_url = 'next' }\nreads.groups = { each = 'values', value = 'slug' }",
+        ),
+        ("groups", "paging = { page = 'page' }\nreads.groups = { each = '', value = 'slug' }"),
+    ] {
+        let keys = format!(
+            "authorization_endpoint = '{{base}}/authorize'\ntoken_endpoint = '{{base}}/token'\n\
+             claims.user = 'login'\n\
+             [[providers.vendor.lookups]]\nurl = '{{base}}/api/me'\n\
+             reads = {{ sub = 'data.user.id', login = 'data.user.login' }}\n\
+             [[providers.vendor.lookups]]\nurl = '{{base}}/api/{path}'\n{read}\n\
+             [[providers.vendor.lookups]]\nurl = '{{base}}/api/groups/platform'\nexpect_status = [404]\n\
+             reads = {{ is_platform = 'member' }}"
+        );
+        let house = Gatehouse::open("oauth2", &keys).await;
+
+        let many = told(&house.signs_in("many").await);
+        let outsider = told(&house.signs_in("outsider").await);
+
+        assert_eq!((many.user.as_str(), many.groups.len()), ("mgruber", 302), "{read}");
+        assert_eq!((outsider.user.as_str(), outsider.groups.len()), ("obrandt", 0), "{read}");
+    }
+}
