@@ -47,6 +47,7 @@ impl Manner {
             Quirk::TenantIssuer(tenants) => Some(tenants),
             Quirk::AccessTokenRoles
             | Quirk::AddressInUpn
+            | Quirk::DomainOwnerVerified
             | Quirk::GroupObjects
             | Quirk::LogoutReturnTo
             | Quirk::LogoutUri

@@ -26,6 +26,9 @@ pub enum Quirk {
     AccessTokenRoles,
     /// ADFS gives names only as `upn`: it is the e-mail's stand-in where there is none, unverified.
     AddressInUpn,
+    /// Entra does not say `email_verified`, but, where it is told to, `xms_edov`: that the address is of a
+    /// domain whose owner is the person's tenant. Only then is it one that can be believed.
+    DomainOwnerVerified,
     /// cidaas writes groups as objects, which become `GROUP:ROLE`, and roles, which become `cidaas:ROLE`.
     GroupObjects,
     /// Auth0 signs people out at `v2/logout` with `returnTo`, where its metadata names no endpoint.
@@ -163,6 +166,14 @@ pub(crate) fn translate(quirks: &[Quirk], groups: &str, members: &mut Object) {
                     members.insert("email".to_owned(), upn);
                     // Nobody vouched for this one.
                     members.remove("email_verified");
+                }
+            }
+            Quirk::DomainOwnerVerified => {
+                let words = words(members.get("xms_edov"));
+                let owned = matches!(words.as_slice(), [word] if word == "true" || word == "1");
+                if owned && members.contains_key("email") && !members.contains_key("email_verified")
+                {
+                    members.insert("email_verified".to_owned(), Value::Bool(true));
                 }
             }
             Quirk::GroupObjects => {

@@ -62,6 +62,7 @@ pub(super) fn preset(settings: &KindSettings) -> Preset {
             )
         });
     }
+    preset.manner.quirks.push(Quirk::DomainOwnerVerified);
     preset.manner.quirks.push(Quirk::RolesAreGroups);
     preset.manner.quirks.push(Quirk::TenantIssuer(issuer));
     preset

@@ -180,6 +180,39 @@ fn entras_app_roles_are_groups_with_a_prefix() {
 }
 
 #[test]
+fn an_address_of_entra_is_verified_when_its_domain_is_the_tenants() {
+    let stage = with(Quirk::DomainOwnerVerified);
+    for (xms_edov, verified) in [
+        (json!(true), true),
+        (json!(1), true),
+        (json!("1"), true),
+        (json!("true"), true),
+        (json!(false), false),
+        (json!(0), false),
+        (json!([true, false]), false),
+        (json!(null), false),
+    ] {
+        let told = answered_with(
+            &stage,
+            |draft| {
+                draft.claims["email"] = "ada@example.com".into();
+                draft.claims["xms_edov"] = xms_edov.clone();
+            },
+            vec![],
+        );
+        let claims = told.signed_in().claims;
+        assert_eq!(claims.value("email_verified") == Some(&json!(true)), verified, "{xms_edov}");
+    }
+    let said_otherwise = |draft: &mut Draft| {
+        draft.claims["email"] = "ada@example.com".into();
+        draft.claims["email_verified"] = false.into();
+        draft.claims["xms_edov"] = true.into();
+    };
+    let claims = answered_with(&stage, said_otherwise, vec![]).signed_in().claims;
+    assert_eq!(claims.value("email_verified"), Some(&json!(false)));
+}
+
+#[test]
 fn a_upn_stands_in_for_an_address_that_nobody_vouched_for() {
     let stage = with(Quirk::AddressInUpn);
     let claims = answered_with(
