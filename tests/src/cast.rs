@@ -20,6 +20,7 @@ pub mod scratch;
 pub mod simulator;
 pub mod strict_provider;
 pub mod upstream;
+pub mod vendor;
 pub mod visitor;
 pub mod zitadel_provider;
 

@@ -63,11 +63,14 @@ fn is_within(granted: &Value, asked: &Value, depth: usize) -> bool {
         return false;
     }
     match (granted, asked) {
-        (Value::Object(granted), Value::Object(asked)) => asked.iter().all(|(name, asked)| {
-            granted.get(name).map_or(!IDENTIFIERS.contains(&name.as_str()), |granted| {
-                STATUSES.contains(&name.as_str()) || is_within(granted, asked, depth - 1)
+        (Value::Object(granted), Value::Object(asked)) => {
+            asked.iter().all(|(name, asked)| match granted.get(name) {
+                None => !IDENTIFIERS.contains(&name.as_str()),
+                Some(granted) => {
+                    STATUSES.contains(&name.as_str()) || is_within(granted, asked, depth - 1)
+                }
             })
-        }),
+        }
         (Value::Array(granted), Value::Array(asked)) => granted
             .iter()
             .all(|granted| asked.iter().any(|asked| is_within(granted, asked, depth - 1))),

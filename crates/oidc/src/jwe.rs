@@ -20,7 +20,7 @@ use aws_lc_rs::rsa::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -432,7 +432,7 @@ impl EncryptionKey {
     /// The key in an entry of a key set, if it is one to encrypt with: published for encryption, or for no
     /// purpose in particular; RSA of at least 2048 bits, or P-256.
     #[must_use]
-    pub fn from_jwk(entry: &serde_json::Map<String, Value>) -> Option<Self> {
+    pub fn from_jwk(entry: &Map<String, Value>) -> Option<Self> {
         let member = |name: &str| entry.get(name).and_then(Value::as_str);
         if entry.get("use").is_some_and(|purpose| purpose != "enc") {
             return None;
@@ -478,13 +478,13 @@ pub fn encrypt(
     content: ContentEncryption,
     moment: &mut Moment,
 ) -> Option<Secret> {
-    let mut header = json!({
-        "alg": key_management.as_str(),
-        "enc": content.as_str(),
-        "cty": "JWT",
-    });
+    let mut header = Map::new();
+    let mut say = |name: &str, value: Value| header.insert(name.to_owned(), value);
+    say("alg", key_management.as_str().into());
+    say("enc", content.as_str().into());
+    say("cty", "JWT".into());
     if let Some(id) = &key.id {
-        header["kid"] = id.as_str().into();
+        say("kid", id.as_str().into());
     }
     let drawn = Zeroizing::new(moment.draw());
     let (content_key, encrypted_key) = match &key.kind {
@@ -501,12 +501,13 @@ pub fn encrypt(
             let ephemeral = PrivateKey::from_private_key(&ECDH_P256, &*drawn).ok()?;
             let public = ephemeral.compute_public_key().ok()?;
             let (x, y) = public.as_ref().get(1..)?.split_at_checked(COORDINATE_BYTES)?;
-            header["epk"] = json!({
+            let point = json!({
                 "kty": "EC",
                 "crv": "P-256",
                 "x": URL_SAFE_NO_PAD.encode(x),
                 "y": URL_SAFE_NO_PAD.encode(y),
             });
+            header.insert("epk".to_owned(), point);
             let peer = UnparsedPublicKey::new(&ECDH_P256, peer);
             let content_key = agreement::agree(&ephemeral, peer, (), |secret| {
                 Ok(derived_key(secret, content, &[], &[]))
@@ -514,7 +515,7 @@ pub fn encrypt(
             (content_key.ok()?, Vec::new())
         }
     };
-    let protected = URL_SAFE_NO_PAD.encode(header.to_string());
+    let protected = URL_SAFE_NO_PAD.encode(Value::Object(header).to_string());
     let iv: [u8; IV_BYTES] = moment.draw().get(..IV_BYTES)?.try_into().ok()?;
     let mut sealed = token.as_bytes().to_vec();
     let nonce = Nonce::assume_unique_for_key(iv);

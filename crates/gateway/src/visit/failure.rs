@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use lychgate_oidc::{
     CallbackError, ConsentError, ExchangeError, IdTokenError, JwsError, KnownError, LoginError,
-    ProviderRefusal,
+    LookupError, ProviderRefusal,
 };
 use url::Url;
 
@@ -91,11 +91,10 @@ impl From<CallbackError> for Failure {
 impl Failure {
     /// An error of `provider` that answers a login of this browser, in words that it may say (CB-39 to CB-43).
     pub(super) fn provider(error: CallbackError, rules: &ErrorRules) -> Self {
-        let about = match &error {
-            CallbackError::Provider(refusal) => {
-                Some((link(refusal, rules), retryable(refusal, rules)))
-            }
-            _ => None,
+        let about = if let CallbackError::Provider(refusal) = &error {
+            Some((link(refusal, rules), retryable(refusal, rules)))
+        } else {
+            None
         };
         let mut failure = Self::from(error);
         if let Some((link, retryable)) = about {
@@ -259,7 +258,13 @@ impl From<ExchangeError> for Failure {
             {
                 Reason::ProviderUnavailable
             }
-            ExchangeError::TokenClientRefused(_) => Reason::ProviderRefused,
+            ExchangeError::MembershipRequired { .. } => Reason::MembershipRequired,
+            ExchangeError::RateLimited { .. } => Reason::ProviderBusy,
+            ExchangeError::Lookup { source: LookupError::TooMuch, .. } => Reason::SessionTooLarge,
+            ExchangeError::Lookup { .. } => Reason::LookupFailed,
+            ExchangeError::TokenClientRefused(_) | ExchangeError::ServiceAccountRefused => {
+                Reason::ProviderRefused
+            }
             ExchangeError::TokenGrantRefused(_) => Reason::LoginExpired,
             ExchangeError::ClientAuth(_)
             | ExchangeError::Json { .. }
@@ -281,7 +286,13 @@ impl From<ExchangeError> for Failure {
         {
             cause.push_str(&for_the_log(refusal));
         }
-        Self { ends_the_session, ..Self::new(reason, cause) }
+        let mut failure = Self { ends_the_session, ..Self::new(reason, cause) };
+        if let ExchangeError::MembershipRequired { hint, .. } = error {
+            failure.words.explain = hint;
+        } else if let ExchangeError::RateLimited { retry_after, .. } = error {
+            failure.retry_after = retry_after.map(Duration::from_secs);
+        }
+        failure
     }
 }
 

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use crate::signer::{self, KEYS};
 use crate::stage::{self, Draft, ISSUER, NOW, Stage, answer, keys, moment};
 
+/// What is changed of a right token.
+type Change = fn(&mut Draft);
+
 /// The keys of the fixture that unit tests of encryption use as well.
 fn fixture() -> Value {
     serde_json::from_str(include_str!("../../src/jwe/tokens_by_jose.json")).unwrap()
@@ -149,7 +152,7 @@ fn oidcc_client_test_userinfo_signed() {
 /// OIDC Core §5.3.2: what is signed has to say whom it is from and for.
 #[test]
 fn signed_userinfo_that_is_not_for_us_is_refused() {
-    let changes: [(fn(&mut Draft), IdTokenError); 8] = [
+    let changes: [(Change, IdTokenError); 8] = [
         (|token| token.without("iss"), IdTokenError::ClaimMissing { claim: "iss" }),
         (|token| token.claims["iss"] = "https://evil.example".into(), IdTokenError::Issuer),
         (|token| token.without("aud"), IdTokenError::ClaimMissing { claim: "aud" }),

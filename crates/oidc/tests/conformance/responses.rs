@@ -12,6 +12,9 @@ use crate::answers::{decryption_keys, encrypted, encryption};
 use crate::signer::{self, KEYS};
 use crate::stage::{CLIENT, Draft, ISSUER, NOW, Stage, keys, moment};
 
+/// What is changed of a right token.
+type Change = fn(&mut Draft);
+
 fn asking_for(mode: ResponseMode) -> Stage {
     let mut stage = Stage::new();
     stage.provider.answers.mode = mode;
@@ -211,7 +214,7 @@ fn an_error_is_verified_as_well() {
 /// JARM2: what is inside counts as much as it would outside.
 #[test]
 fn the_parameters_inside_are_checked_as_plain_ones() {
-    let changes: [(fn(&mut Draft), CallbackError); 6] = [
+    let changes: [(Change, CallbackError); 6] = [
         (|response| response.claims["state"] = "other".into(), CallbackError::StateDiffers),
         (|response| response.without("state"), CallbackError::StateMissing),
         (|response| response.without("code"), CallbackError::NothingGiven),
