@@ -14,6 +14,7 @@ pub mod browser;
 pub mod certified_provider;
 pub mod gate;
 pub mod house;
+pub mod kind_fixture;
 mod line_protocol;
 pub mod raw;
 pub mod scratch;

@@ -40,7 +40,6 @@ export const kind = {
           azp: rig.client.id,
           sub: person.uuid,
           sid: `session-${person.uuid}`,
-          jti: `access-${rig.tokens.size}`,
           scope: held.scopes.join(' '),
           // Somebody without a role has neither of the two.
           ...(member && {

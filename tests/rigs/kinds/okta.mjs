@@ -42,7 +42,7 @@ export const kind = {
       }),
       userinfo: whole,
       access: (person, held) => ({
-        ver: 1, jti: `AT.${person.id}`, aud: 'api://default', cid: rig.client.id,
+        ver: 1, aud: 'api://default', cid: rig.client.id,
         uid: subject(person), scp: held.scopes, sub: person.email,
       }),
       token: { refreshes: 'rotates', offers: ({ scopes }) => scopes.includes('offline_access') },

@@ -1,5 +1,6 @@
 // An OpenID Provider in a vendor's shape: discovery from a recording, keys, signed ID tokens, userinfo,
 // sign-out. The paths are those of the recorded metadata.
+import { randomUUID } from 'node:crypto';
 import { empty, json, page, redirect } from './answers.mjs';
 import { halfHash, published, signed } from './keys.mjs';
 import { authorize, token } from './oauth.mjs';
@@ -38,7 +39,7 @@ export function openidRoutes(rig, {
     ...tokenHow,
     ...(access && {
       makes: (held) => {
-        const claims = { iss: rig.issuer, iat: now(), exp: now() + 3600, ...access(rig.person(held.persona), held) };
+        const claims = { iss: rig.issuer, iat: now(), exp: now() + 3600, jti: randomUUID(), ...access(rig.person(held.persona), held) };
         return signed(rig.edited('access_token', claims), rig.keys[0], { typ: 'JWT' });
       },
     }),
