@@ -8,12 +8,17 @@ use lychgate_tests::cast::house::SESSION_KEY;
 use lychgate_tests::cast::scratch::Scratch;
 use lychgate_tests::cast::vendor::Vendor;
 use lychgate_tests::cast::visitor::{Answer, Visitor};
+use rcgen::{CertifiedKey, KeyPair, SignatureAlgorithm, generate_simple_self_signed};
+use reqwest::Method;
+use url::form_urlencoded;
 
 /// A gate, a vendor and an application; they end with it.
 pub(crate) struct Gatehouse {
     pub(crate) vendor: Vendor,
     gate: Gate,
-    port: u16,
+    home: String,
+    /// Of the gate, if it is spoken to over https.
+    certificate: Option<String>,
     _application: Echo,
 }
 
@@ -25,14 +30,55 @@ impl Gatehouse {
     }
 
     pub(crate) async fn before(vendor: Vendor, scratch: Scratch, keys: &str) -> Self {
+        let proof = format!("client_secret = \"{}\"", vendor.client("secret"));
+        Self::proving(vendor, scratch, keys, &proof).await
+    }
+
+    /// As [`open`](Self::open), at a vendor to whom a client proves itself with a key of this kind, over https;
+    /// `{NAME}` in `keys` is what the vendor calls the client's `NAME`.
+    pub(crate) async fn signing(
+        kind: &str,
+        keys: &str,
+        algorithm: &'static SignatureAlgorithm,
+    ) -> Self {
+        let (vendor, scratch) = (Vendor::start(kind).await, Scratch::new());
+        let key = KeyPair::generate_for(algorithm).expect("a key");
+        scratch.write("signing.pem", key.serialize_pem());
+        vendor.client_keys(&[key.public_key_pem()]).await;
+        let mut keys = keys.to_owned();
+        for member in ["team_id", "key_id"] {
+            let place = format!("{{{member}}}");
+            if keys.contains(&place) {
+                keys = keys.replace(&place, vendor.client(member));
+            }
+        }
+        Self::proving(vendor, scratch, &keys, "signing_key = { file = 'signing.pem' }").await
+    }
+
+    async fn proving(vendor: Vendor, scratch: Scratch, keys: &str, proof: &str) -> Self {
         let application = Echo::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
         let application = application.expect("the application starts");
         let (port, admin) = (free_port(), free_port());
         let keys = keys.replace("{base}", vendor.base_url()).replace("{issuer}", vendor.issuer());
+        // A vendor that answers with a form needs browsers that keep cookies of ours, which takes https.
+        let is_signed = proof.starts_with("signing_key");
+        let scheme = if is_signed { "https" } else { "http" };
+        let home = format!("{scheme}://app.localhost:{port}");
+        let mut tls = String::new();
+        let mut certificate = None;
+        if is_signed {
+            let made = generate_simple_self_signed(["app.localhost".to_owned()]);
+            let CertifiedKey { cert, signing_key } = made.expect("a certificate");
+            scratch.write("tls.crt", cert.pem());
+            scratch.write("tls.key", signing_key.serialize_pem());
+            tls = "tls = { certificate = \"tls.crt\", key = \"tls.key\" }".to_owned();
+            certificate = Some(cert.pem());
+        }
         let toml = format!(
             r#"
 [listeners.main]
 address = "127.0.0.1:{port}"
+{tls}
 
 [admin]
 address = "127.0.0.1:{admin}"
@@ -41,7 +87,7 @@ address = "127.0.0.1:{admin}"
 keys = ["{SESSION_KEY}"]
 
 [routes.app]
-url      = "http://app.localhost:{port}"
+url      = "{home}"
 upstream = "http://{application}"
 allow    = ["anyone-with-an-account"]
 headers.request = {{ "X-Name" = "{{name}}" }}
@@ -49,25 +95,37 @@ headers.request = {{ "X-Name" = "{{name}}" }}
 [providers.vendor]
 kind          = "{kind}"
 client_id     = "{id}"
-client_secret = "{secret}"
+{proof}
 {keys}
 "#,
             application = application.address(),
             kind = vendor.kind(),
             id = vendor.client("id"),
-            secret = vendor.client("secret"),
         );
         let gate = Gate::start_in(scratch, &toml).await;
-        Self { vendor, gate, port, _application: application }
+        Self { vendor, gate, home, certificate, _application: application }
     }
 
     /// Somebody signs in, and this is where it ends.
     pub(crate) async fn signs_in(&self, persona: &str) -> Answer {
         self.vendor.persona(persona).await;
-        let home = format!("http://app.localhost:{}", self.port);
-        let visitor = Visitor::of(&home, &[self.vendor.base_url()]);
+        let vendor = [self.vendor.base_url()];
+        let visitor = match &self.certificate {
+            Some(certificate) => Visitor::trusting(&self.home, &vendor, certificate),
+            None => Visitor::of(&self.home, &vendor),
+        };
         let answer = visitor.opens("/deep?q=1").await;
-        let answer = visitor.follows(answer).await;
+        let mut answer = visitor.follows(answer).await;
+        if let Some((action, fields)) = posted_form(&answer.text()) {
+            let headers = [
+                ("accept", "text/html"),
+                ("content-type", "application/x-www-form-urlencoded"),
+                ("origin", self.vendor.base_url()),
+                ("sec-fetch-site", "cross-site"),
+            ];
+            let sent = visitor.sends(Method::POST, &action, &headers, fields.into_bytes()).await;
+            answer = visitor.follows(sent).await;
+        }
         assert_eq!(visitor.has_session(), answer.status == 200, "{}", answer.text());
         // The same page once more, as a program reads it.
         if visitor.has_session() { visitor.fetches("/deep?q=1").await } else { answer }
@@ -83,6 +141,22 @@ client_secret = "{secret}"
         assert!(!written.contains("Bearer "), "the log is silent about tokens");
         (answer, reason)
     }
+}
+
+/// Where a page that submits itself posts to, and what, if this is one.
+fn posted_form(page: &str) -> Option<(String, String)> {
+    let plain = |text: &str| {
+        let text = text.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">");
+        text.replace("&#39;", "'").replace("&amp;", "&")
+    };
+    let action = page.split_once("<form method=\"post\" action=\"")?.1.split_once('"')?.0;
+    page.contains("document.forms[0].submit()").then_some(())?;
+    let mut fields = form_urlencoded::Serializer::new(String::new());
+    for input in page.split("<input type=\"hidden\" name=\"").skip(1) {
+        let (name, rest) = input.split_once("\" value=\"")?;
+        fields.append_pair(&plain(name), &plain(rest.split_once('"')?.0));
+    }
+    Some((plain(action), fields.finish()))
 }
 
 /// What the application is told of somebody.

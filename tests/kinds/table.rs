@@ -1,5 +1,7 @@
 //! What the application is told of a member, for every kind.
 
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SignatureAlgorithm};
+
 use crate::gatehouse::{Gatehouse, told};
 
 /// Kind, keys, user, e-mail address, groups.
@@ -92,6 +94,39 @@ const ROWS: &[Row] = &[
     ("slack", "base_url = '{base}'", MIRA, MIRA, &["T0LYCHGATE"]),
     ("sourcehut", "base_url = '{base}'", "mlindqvist", MIRA, &[]),
 ];
+
+/// Those to whom we sign who we are.
+const SIGNED: &[(&str, &str, &SignatureAlgorithm, &str, &str)] = &[
+    (
+        "apple",
+        "base_url = '{base}'\nteam_id = '{team_id}'\nsigning_key_id = '{key_id}'",
+        &PKCS_ECDSA_P256_SHA256,
+        MIRA,
+        MIRA,
+    ),
+    ("login_gov", "base_url = '{base}'", &PKCS_RSA_SHA256, MIRA, MIRA),
+];
+
+#[tokio::test]
+async fn whoever_signs_in_where_our_secret_is_a_signature_reaches_the_application() {
+    for (kind, keys, algorithm, user, email) in SIGNED {
+        let house = Gatehouse::signing(kind, keys, algorithm).await;
+        let told = told(&house.signs_in("member").await);
+        assert_eq!((told.user.as_str(), told.email.as_str()), (*user, *email), "{kind}");
+        assert!(told.groups.is_empty(), "{kind}: {told:?}");
+    }
+}
+
+/// A key that the vendor does not know proves nothing.
+#[tokio::test]
+async fn a_signature_of_another_key_signs_nobody_in() {
+    for (kind, keys, algorithm, ..) in SIGNED {
+        let house = Gatehouse::signing(kind, keys, algorithm).await;
+        let other = KeyPair::generate_for(algorithm).expect("a key").public_key_pem();
+        house.vendor.client_keys(&[other]).await;
+        assert_ne!(house.signs_in("member").await.status, 200, "{kind}");
+    }
+}
 
 #[tokio::test]
 async fn a_member_of_every_vendor_reaches_the_application_under_their_name() {
