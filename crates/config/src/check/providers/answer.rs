@@ -385,7 +385,7 @@ fn refuse_posts_in_plain_text(
             format!("nobody could sign in at `{}` from {origin}", draft.registration.name),
         )
         .label("browsers send no cookie with this over http")
-        .help("write \"query\" or \"jwt\", or serve it by https")
+        .help("serve it by https, or write \"query\" or \"jwt\" where the provider has them")
     };
     if let Some((origin, origin_place)) = &auth.public_url {
         if !origin.is_secure() {
