@@ -16,6 +16,7 @@ use lychgate_gateway::path::PathPattern;
 use lychgate_gateway::route::Routes;
 use lychgate_gateway::seal::{Key, KeyRing};
 use lychgate_gateway::settings::{SessionLimits, SignInProvider};
+use lychgate_oidc::kind::Kind;
 use lychgate_oidc::{Metadata, Secret, Timestamp};
 use url::Url;
 
@@ -158,6 +159,8 @@ pub enum TlsVersion {
 /// A provider, and how to find what it offers.
 #[derive(Clone, Debug)]
 pub struct ProviderConfig {
+    /// The vendor, or the protocol.
+    pub kind: Kind,
     /// The provider as people meet it, with our registration.
     pub sign_in: SignInProvider,
     /// Where its endpoints are.

@@ -196,6 +196,24 @@ pub(crate) static PROVIDER: Kind = Kind {
         "silent_login",
         "email_domains",
         "errors",
+        "base_url",
+        "tenant",
+        "tenants",
+        "groups_from",
+        "group_names",
+        "hosted_domain",
+        "groups",
+        "organizations",
+        "teams",
+        "repositories",
+        "users",
+        "projects",
+        "workspaces",
+        "workspace",
+        "guilds",
+        "team_id",
+        "lookups",
+        "memberships",
     ],
     synonyms: &[
         ("oidc_issuer_url", "issuer"),
@@ -256,6 +274,18 @@ pub(crate) static PROVIDER: Kind = Kind {
         ("resources", "resource"),
         ("oidc_resource", "resource"),
         ("insecure_oidc_skip_nonce", "nonce"),
+        ("azure_tenant", "tenant"),
+        ("tenant_id", "tenant"),
+        ("allowed_tenants", "tenants"),
+        ("hd", "hosted_domain"),
+        ("google_groups", "groups"),
+        ("github_org", "organizations"),
+        ("orgs", "organizations"),
+        ("github_team", "teams"),
+        ("github_repo", "repositories"),
+        ("github_users", "users"),
+        ("gitlab_projects", "projects"),
+        ("allowed_groups", "groups"),
     ],
 };
 
@@ -277,6 +307,38 @@ pub(crate) static PROVIDER_CLAIMS: Kind = Kind {
 
 pub(crate) static PROVIDER_ERRORS: Kind =
     kind("providers.*.errors", &["retryable", "uri_hosts", "without_state"]);
+
+/// Google's directory.
+pub(crate) static PROVIDER_GROUPS: Kind = Kind {
+    name: "providers.*.groups",
+    keys: &["service_account", "admin", "members_of"],
+    synonyms: &[("admin_email", "admin"), ("service_account_json", "service_account")],
+};
+
+pub(crate) static LOOKUP: Kind = Kind {
+    name: "providers.*.lookups[*]",
+    keys: &[
+        "name",
+        "url",
+        "method",
+        "headers",
+        "body",
+        "token_scheme",
+        "danger_token_in_query",
+        "paging",
+        "reads",
+        "when",
+        "expect_status",
+        "required",
+    ],
+    synonyms: &[("claims", "reads"), ("expected_status", "expect_status")],
+};
+
+pub(crate) static LOOKUP_PAGING: Kind =
+    kind("providers.*.lookups[*].paging", &["next_url", "token", "parameter", "page"]);
+
+pub(crate) static LOOKUP_READ: Kind =
+    kind("providers.*.lookups[*].reads.*", &["each", "value", "only", "first"]);
 
 pub(crate) static POLICY: Kind = kind("policies.*", &["allow", "deny", "explain", "help"]);
 
@@ -423,6 +485,10 @@ pub(crate) static KINDS: &[&Kind] = &[
     &ACCESS_LOG,
     &AUDIT_LOG,
     &LIMITS,
+    &PROVIDER_GROUPS,
+    &LOOKUP,
+    &LOOKUP_PAGING,
+    &LOOKUP_READ,
     &SECRET,
 ];
 

@@ -54,7 +54,7 @@ pub use code::{Code, Severity, codes};
 pub use config::Config;
 pub use file::Position;
 pub use load::{
-    Checked, Environment, Loaded, ProcessEnvironment, RedirectUri, Source, Summary, check, load,
-    print, redirect_uris,
+    Checked, Environment, Loaded, ProcessEnvironment, RedirectUri, Scopes, Source, Summary, check,
+    load, print, redirect_uris, scopes,
 };
 pub use problem::{Format, Problem, Report};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use lychgate_gateway::endpoint::callback_path;
 use lychgate_gateway::origin::PublicOrigin;
+use lychgate_oidc::kind::Kind;
 use url::Url;
 
 use crate::check::configuration;
@@ -68,6 +69,8 @@ pub struct Checked {
     pub summary: Summary,
     /// What has to be registered with the providers (C-61).
     pub redirect_uris: Vec<RedirectUri>,
+    /// What is asked for, where the kind of a provider decides it.
+    pub scopes: Vec<Scopes>,
 }
 
 /// How much was configured. Printed: `2 routes, 1 provider, 1 listener`.
@@ -117,6 +120,15 @@ pub struct RedirectUri {
     pub url: Url,
 }
 
+/// What is asked for at a provider whose kind decides it: what its registration has to be granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scopes {
+    /// The provider's name.
+    pub provider: String,
+    /// The scopes, in order.
+    pub scopes: Vec<String>,
+}
+
 /// Reads and checks a configuration and fetches its secrets.
 ///
 /// # Errors
@@ -133,7 +145,8 @@ pub fn load(sources: &[Source], environment: &dyn Environment) -> Result<Loaded,
 /// As [`load`].
 pub fn check(sources: &[Source], environment: &dyn Environment) -> Result<Checked, Report> {
     let (config, warnings, summary) = read(sources, environment, SecretUse::Leave)?;
-    Ok(Checked { warnings, summary, redirect_uris: redirect_uris(&config) })
+    let (redirect_uris, scopes) = (redirect_uris(&config), scopes(&config));
+    Ok(Checked { warnings, summary, redirect_uris, scopes })
 }
 
 /// The configuration as written, all files in one, with every secret masked (C-23, C-40).
@@ -195,6 +208,19 @@ fn serves_loopback_only(table: &Table) -> bool {
             | Value::List(_)
             | Value::Text(_) => false,
         })
+}
+
+/// What is asked for at providers that are not merely `oidc`, by provider.
+#[must_use]
+pub fn scopes(config: &Config) -> Vec<Scopes> {
+    let vendors = config.providers.iter().filter(|provider| provider.kind != Kind::Oidc);
+    vendors
+        .map(|provider| {
+            let registration = &provider.sign_in.registration;
+            Scopes { provider: registration.name.clone(), scopes: registration.scopes.clone() }
+        })
+        .filter(|scopes| !scopes.scopes.is_empty())
+        .collect()
 }
 
 /// The redirect URIs that have to be registered, by provider (C-61).

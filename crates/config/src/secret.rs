@@ -285,7 +285,9 @@ fn sounds_secret(key: &str) -> bool {
     if key.starts_with("danger_") {
         return false;
     }
-    ["secret", "passw", "passphrase", "private", "credential"].iter().any(|part| key.contains(part))
+    ["secret", "passw", "passphrase", "private", "credential", "service_account"]
+        .iter()
+        .any(|part| key.contains(part))
         || grammar::nearest(&key, ["client_secret"]).is_some()
 }
 

@@ -98,6 +98,10 @@ reasons! {
     LoginMalformed, "login_malformed", BAD_REQUEST, SignIn, "Sign-in failed", "The answer of the identity provider could not be read. Please start again.";
     /// Another site began a sign-in at an issuer that is not configured, or that several providers share.
     LoginIssuerUnknown, "login_issuer_unknown", BAD_REQUEST, SignIn, "Sign-in failed", "The link that led here names an identity provider that is not known here. Please start again.";
+    /// A question to the provider's own API, asked at sign-in, had no usable answer.
+    LookupFailed, "lookup_failed", BAD_GATEWAY, TryAgain, "Sign-in failed", "The identity provider signed you in, and then did not say what this site needs to know. Nothing was decided about your access.";
+    /// The person has an account at the provider, and is in none of the organizations, groups or domains that it is configured for.
+    MembershipRequired, "membership_required", FORBIDDEN, AnotherAccount, "You are not a member", "You signed in, but your account is not in any of the organizations, groups or domains that this site is for.";
     /// The method is not one that this address takes.
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, OtherAddress, "Not possible here", "This address does not accept that kind of request.";
     /// The nonce of the ID token is not the one of this login.
@@ -108,6 +112,8 @@ reasons! {
     NoSuchSite, "no_such_site", NOT_FOUND, OtherAddress, "No such site", "There is no site at this address.";
     /// No route has this host, on a TLS connection.
     Misdirected, "misdirected", MISDIRECTED_REQUEST, OtherAddress, "No such site", "There is no site at this address.";
+    /// The provider takes no more questions for now: its rate limit is used up.
+    ProviderBusy, "provider_busy", SERVICE_UNAVAILABLE, TryAgain, "The identity provider is busy", "The identity provider has answered too many questions of this site lately. Nothing was decided about your access.";
     /// The person cancelled, or the provider did not let them in.
     ProviderDenied, "provider_denied", FORBIDDEN, SignIn, "You were not signed in", "You cancelled, or the identity provider did not let you in.";
     /// The provider answered the authorization request with an error that only its or our operator can mend.

@@ -271,12 +271,11 @@ impl Gateway {
         }
         let site = self.sites.get(&request.authority)?;
         match self.endpoint(request, site)? {
-            Endpoint::Callback if self.callback_methods(request, site) != "GET" => {
-                Some(SIGNED_CALLBACK_BYTES_MAX)
+            Endpoint::Callback => {
+                (self.callback_methods(request, site) != "GET").then_some(SIGNED_CALLBACK_BYTES_MAX)
             }
             Endpoint::Login => Some(CALLBACK_BYTES_MAX),
             Endpoint::Account
-            | Endpoint::Callback
             | Endpoint::Logout
             | Endpoint::Me
             | Endpoint::Script

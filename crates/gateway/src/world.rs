@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lychgate_oidc::{DpopNonces, KeySet, Metadata, Secret, SignedIn};
 use sha2::{Digest as _, Sha256};
@@ -22,6 +23,16 @@ pub trait World: Clone + Send + Sync + 'static {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = T> + Send {
         async move { work() }
+    }
+
+    /// Does `work`, and gives it up when it takes longer than `patience`. A world without a clock waits.
+    fn within<T: Send>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = T> + Send,
+    ) -> impl Future<Output = Option<T>> + Send {
+        let _ = patience;
+        async move { Some(work.await) }
     }
 
     /// What is known of a provider today, without asking it; `None` while it has never answered.

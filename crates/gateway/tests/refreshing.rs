@@ -313,7 +313,7 @@ impl Simulation {
         };
         let answer = match self.manner {
             _ if !self.is_known => return None,
-            Manner::Silent => return None,
+            Manner::Endless | Manner::Silent => return None,
             Manner::Failing(400, _) => Answer::Refused,
             Manner::Failing(..) => return None,
             // Without an ID token there is nothing to lie in, and nothing new to say.

@@ -86,8 +86,9 @@ impl SignedResponse {
         if !provider.answers.mode.is_signed() {
             return Err(CallbackError::SignedResponse);
         }
-        let claims = id_token::verify_response(&self.0, provider, keys, moment.now)
-            .map_err(CallbackError::Response)?;
+        let claims =
+            id_token::verify_response(&self.0, provider, &provider.issuer, keys, moment.now)
+                .map_err(CallbackError::Response)?;
         Callback::of(Parameters::of(&claims)?, Protection::Signed)
     }
 }
@@ -222,7 +223,7 @@ impl Callback {
         if !secret::same(state, pending.state()) {
             return Err(CallbackError::StateDiffers);
         }
-        if !pending.began_at_provider(provider) || metadata.issuer != provider.issuer {
+        if !pending.began_at_provider(provider) || !metadata.is_of(provider) {
             return Err(CallbackError::OtherProvider);
         }
         match (self.protection, provider.answers.mode.is_signed()) {
@@ -237,7 +238,7 @@ impl Callback {
         };
         match self.issuer.as_deref() {
             None if issuer_is_due => return Err(CallbackError::IssuerMissing),
-            Some(issuer) if issuer != provider.issuer => return Err(CallbackError::IssuerDiffers),
+            Some(issuer) if issuer != metadata.issuer => return Err(CallbackError::IssuerDiffers),
             None | Some(_) => {}
         }
         match self.answer {

@@ -6,16 +6,14 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::id_token::is_subject;
 use crate::json::Object;
 use crate::response::{SubjectRule, SubjectType};
 use crate::time::Timestamp;
 
-/// How long a subject may be (OIDC Core §2).
-pub(crate) const SUBJECT_BYTES_MAX: usize = 255;
-
-/// Claims of an ID token that passed every step of verification, and what the userinfo endpoint
-/// added to them. Where there is no ID token by agreement, they rest on less, and
-/// [`subject_type`](Self::subject_type) says on what.
+/// Claims of an ID token that passed every step of verification, and what the userinfo endpoint and
+/// lookups added to them. Where a provider gives no ID token, what its own endpoints said when they were
+/// asked with the token just received; [`subject_type`](Self::subject_type) says what the subject rests on.
 ///
 /// Only a completed [`Exchange`](crate::Exchange) makes them. The pair of
 /// [`issuer`](Self::issuer) and [`subject`](Self::subject) names a person; nothing else does.
@@ -43,7 +41,8 @@ impl VerifiedClaims {
         }
     }
 
-    /// Who asserts this: exactly the configured issuer.
+    /// Who asserts this: exactly the configured issuer, or that of one tenant where the configuration
+    /// stands for many.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
@@ -62,7 +61,8 @@ impl VerifiedClaims {
         self.subject_type
     }
 
-    /// Somebody of whom nothing is known but that they signed in.
+    /// Somebody of whom nothing is known but that they signed in, at a provider that gives no ID token. What it
+    /// says when it is asked is added to this, the subject last.
     pub(crate) fn of_nobody(issuer: &str) -> Self {
         Self {
             issuer: issuer.to_owned(),
@@ -97,9 +97,7 @@ impl VerifiedClaims {
                 self.subject = fresh;
             }
         }
-        let well_formed = (1..=SUBJECT_BYTES_MAX).contains(&self.subject.len())
-            && self.subject.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control());
-        well_formed.then_some(self)
+        is_subject(&self.subject).then_some(self)
     }
 
     /// When the person last proved who they are. Always there when `max_age` is configured.
@@ -156,7 +154,7 @@ impl fmt::Debug for VerifiedClaims {
     }
 }
 
-fn find<'a>(members: &'a Object, path: &str) -> Option<&'a Value> {
+pub(crate) fn find<'a>(members: &'a Object, path: &str) -> Option<&'a Value> {
     members.get(path).or_else(|| {
         path.rmatch_indices('.').find_map(|(at, _)| {
             let (name, rest) = path.split_at(at);
@@ -165,7 +163,7 @@ fn find<'a>(members: &'a Object, path: &str) -> Option<&'a Value> {
     })
 }
 
-fn word(value: &Value) -> Option<String> {
+pub(crate) fn word(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),

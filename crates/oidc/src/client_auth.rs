@@ -32,7 +32,8 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 /// Everything but the unreserved characters of RFC 3986 §2.3. Many servers compare the parts of
 /// Basic authentication undecoded, so nothing is encoded that need not be; and a space becomes
 /// `%20` rather than `+`, which form decoders and others read alike.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const RESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How a client authenticates at the token endpoint, and wherever else it is asked to (OIDC Core §9).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,13 @@ pub enum ClientAuth {
         secret: Secret,
         /// How it is sent; `None` leaves the choice to the provider's metadata.
         method: Option<SecretMethod>,
+    },
+    /// A secret that is a statement of ours, made for each request and sent in its body.
+    SignedSecret {
+        /// What signs it.
+        key: SigningKey,
+        /// What it says.
+        claims: SignedSecret,
     },
 }
 
@@ -112,9 +120,10 @@ pub struct AssertionRules {
 }
 
 /// Whom a client assertion is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AssertionAudience {
     /// The issuer, as a text: an assertion for one provider is then worth nothing at another.
+    #[default]
     Issuer,
     /// The address of the token endpoint, as older providers want it.
     TokenEndpoint,
@@ -126,6 +135,20 @@ impl Default for AssertionRules {
     fn default() -> Self {
         Self { audience: AssertionAudience::Issuer, lifetime: Duration::from_secs(60) }
     }
+}
+
+/// Of what a client secret is made that we sign ourselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedSecret {
+    /// Who says it: the team that the client belongs to.
+    pub issuer: String,
+    /// Whom it is for.
+    pub audience: String,
+}
+
+impl SignedSecret {
+    /// What it is signed with.
+    pub const ALGORITHM: Algorithm = Algorithm::ES256;
 }
 
 /// Why a request to a provider cannot be made. Carries no secret.
@@ -182,6 +205,10 @@ pub(crate) fn post(
         ClientAuth::Certificate | ClientAuth::None => say("client_id", client_id),
         ClientAuth::Key { key, algorithm } => {
             assert(&assertion(provider, metadata, Signer::Key(key, *algorithm), moment)?);
+        }
+        ClientAuth::SignedSecret { key, claims } => {
+            say("client_id", client_id);
+            say("client_secret", signed_secret(provider, key, claims, moment)?.expose());
         }
         ClientAuth::Secret { secret, method } => {
             match method.unwrap_or_else(|| SecretMethod::by_metadata(metadata)) {
@@ -245,6 +272,23 @@ fn assertion(
         "exp": moment.now.plus(*lifetime).seconds(),
     });
     jwt::sign(Some("JWT"), &claims, signer)
+}
+
+/// A client secret that is a statement of ours, as Apple has it.
+fn signed_secret(
+    provider: &Provider,
+    key: &SigningKey,
+    claims: &SignedSecret,
+    moment: &Moment,
+) -> Result<Secret, KeyError> {
+    let claims = json!({
+        "iss": claims.issuer,
+        "sub": provider.client_id,
+        "aud": claims.audience,
+        "iat": moment.now.seconds(),
+        "exp": moment.now.plus(provider.assertion.lifetime).seconds(),
+    });
+    jwt::sign(None, &claims, Signer::Key(key, SignedSecret::ALGORITHM))
 }
 
 fn basic(client_id: &str, secret: &Secret) -> Result<HeaderValue, ClientAuthError> {

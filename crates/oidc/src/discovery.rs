@@ -11,6 +11,7 @@ use url::{Host, Url};
 
 use crate::exchange::Endpoint;
 use crate::json::{self, MalformedJson, Object};
+use crate::provider::Provider;
 use crate::refusal::legible;
 
 /// How long a metadata document may be.
@@ -32,6 +33,18 @@ pub fn url(issuer: &str) -> Result<Url, DiscoveryError> {
     }
     let trimmed = issuer.strip_suffix('/').unwrap_or(issuer);
     endpoint("issuer", &format!("{trimmed}{WELL_KNOWN}"))
+}
+
+/// Where the metadata document of `provider` is: as [`url()`] says, but for issuers that depend on the
+/// person's tenant.
+///
+/// # Errors
+/// As [`url()`].
+pub fn url_of(provider: &Provider) -> Result<Url, DiscoveryError> {
+    match provider.manner.tenant_issuer() {
+        Some(tenants) => url(&tenants.of(&tenants.tenant)),
+        None => url(&provider.issuer),
+    }
 }
 
 /// A provider's description of itself, checked. Made only by [`parse`](Self::parse).
@@ -74,6 +87,26 @@ impl Metadata {
     /// # Errors
     /// See [`DiscoveryError`]. Members that are not listed above are ignored.
     pub fn parse(body: &[u8], expected_issuer: &str) -> Result<Self, DiscoveryError> {
+        Self::parse_if(body, |issuer| issuer == expected_issuer)
+    }
+
+    /// Reads the metadata document `body`, which must be that of `provider`.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_of(body: &[u8], provider: &Provider) -> Result<Self, DiscoveryError> {
+        Self::parse_if(body, |issuer| may_be_named(issuer, provider))
+    }
+
+    /// Whether this is the metadata of `provider`.
+    pub(crate) fn is_of(&self, provider: &Provider) -> bool {
+        may_be_named(&self.issuer, provider)
+    }
+
+    fn parse_if(
+        body: &[u8],
+        is_expected: impl FnOnce(&str) -> bool,
+    ) -> Result<Self, DiscoveryError> {
         if body.len() > BODY_BYTES_MAX {
             return Err(DiscoveryError::TooLarge);
         }
@@ -82,7 +115,7 @@ impl Metadata {
         // The issuer is compared as written: normalizing it would accept a look-alike (§4.3).
         let issuer =
             text(&document, "issuer")?.ok_or(DiscoveryError::Missing { member: "issuer" })?;
-        if issuer != expected_issuer {
+        if !is_expected(issuer) {
             return Err(DiscoveryError::IssuerDiffers { found: legible(issuer, 500) });
         }
 
@@ -135,6 +168,8 @@ impl Metadata {
                 self.pushed_authorization_request_endpoint.as_ref(),
             ),
             Endpoint::Revocation => (&these.revocation_endpoint, self.revocation_endpoint.as_ref()),
+            // These have addresses of their own.
+            Endpoint::Lookup | Endpoint::ServiceAccount => return None,
             Endpoint::Token => (&these.token_endpoint, Some(&self.token_endpoint)),
             Endpoint::Userinfo => (&these.userinfo_endpoint, self.userinfo_endpoint.as_ref()),
         };
@@ -236,6 +271,15 @@ pub enum DiscoveryError {
     },
 }
 
+/// Whether a metadata document of `provider` may name `issuer`: exactly the configured one, but where the
+/// issuer depends on the person's tenant.
+fn may_be_named(issuer: &str, provider: &Provider) -> bool {
+    match provider.manner.tenant_issuer() {
+        Some(tenants) => tenants.may_be_named(issuer),
+        None => issuer == provider.issuer,
+    }
+}
+
 fn required_endpoint(document: &Object, member: &'static str) -> Result<Url, DiscoveryError> {
     optional_endpoint(document, member)?.ok_or(DiscoveryError::Missing { member })
 }
@@ -248,7 +292,7 @@ fn optional_endpoint(
 }
 
 /// A URL that we may send a browser, a code or a secret to.
-fn endpoint(member: &'static str, text: &str) -> Result<Url, DiscoveryError> {
+pub(crate) fn endpoint(member: &'static str, text: &str) -> Result<Url, DiscoveryError> {
     let url = Url::parse(text).map_err(|source| DiscoveryError::NotAUrl { member, source })?;
     let secure = match url.scheme() {
         "https" => true,

@@ -20,11 +20,14 @@ use crate::discovery::Metadata;
 use crate::dpop;
 use crate::grant::{Grant, Held};
 use crate::id_token::{self, Expected, IdTokenError, Occasion};
+use crate::inquiry::{self, Inquiry};
 use crate::json::MalformedJson;
 use crate::jwks::KeySet;
 use crate::login::PendingLogin;
+use crate::lookup::LookupError;
 use crate::moment::Moment;
 use crate::provider::Provider;
+use crate::quirk;
 use crate::refusal::ProviderRefusal;
 use crate::response::SubjectRule;
 use crate::secret::{self, Secret};
@@ -78,16 +81,20 @@ pub struct AwaitingKeys {
 
 enum Unverified {
     IdToken(Box<TokenAnswer>),
-    Userinfo(Box<(SignedIn, Response<Vec<u8>>)>),
+    Userinfo(Box<Inquiry>, Box<Response<Vec<u8>>>),
 }
 
 /// An endpoint of the provider that is asked from here, not through the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
+    /// The provider's own API.
+    Lookup,
     /// Where authorization requests are pushed to, ahead of the browser.
     PushedAuthorizationRequest,
     /// Where a grant is given back (RFC 7009).
     Revocation,
+    /// Where a service account gets its token.
+    ServiceAccount,
     /// Where a code is traded for tokens.
     Token,
     /// Where further claims are.
@@ -126,6 +133,8 @@ impl Exchange {
         match self.question {
             Question::Tokens(_) => Endpoint::Token,
             Question::Claims(..) => Endpoint::Userinfo,
+            Question::Lookup(_) => Endpoint::Lookup,
+            Question::ServiceToken(_) => Endpoint::ServiceAccount,
         }
     }
 
@@ -161,7 +170,7 @@ impl Exchange {
                 }
                 let answer = TokenAnswer { origin: asked.origin, tokens };
                 match answer.verify(&self.parties, keys, now) {
-                    Ok(claims) => self.parties.believe_or_ask(claims, answer, moment),
+                    Ok(claims) => self.parties.ask_more(claims, answer, keys, moment),
                     Err(error) if error.may_pass_with_newer_keys() => {
                         let unverified = Unverified::IdToken(Box::new(answer));
                         Ok(Step::NewerKeys(AwaitingKeys { parties: self.parties, unverified }))
@@ -169,28 +178,26 @@ impl Exchange {
                     Err(error) => Err(error.into()),
                 }
             }
-            Question::Claims(mut signed_in, access_token, asked_for_nonce) => {
+            Question::Claims(mut inquiry, asked_for_nonce) => {
                 if let Some(nonce) = self.parties.wanted_nonce(Endpoint::Userinfo, &response)
                     && !asked_for_nonce
                 {
-                    return self.parties.ask_for_claims(
-                        signed_in,
-                        access_token,
-                        Some(nonce),
-                        moment,
-                    );
+                    return self.parties.ask_for_claims(inquiry, Some(nonce), moment);
                 }
-                let provider = &self.parties.provider;
-                match userinfo::add(&response, &mut signed_in.claims, provider, keys, now) {
-                    Ok(()) => self.parties.believe(*signed_in, moment),
+                match self.parties.add_claims(&response, &mut inquiry, keys, now) {
+                    Ok(()) => inquiry.next(self.parties, moment),
                     Err(ExchangeError::UserinfoToken(error))
                         if error.may_pass_with_newer_keys() =>
                     {
-                        let unverified = Unverified::Userinfo(Box::new((*signed_in, response)));
+                        let unverified = Unverified::Userinfo(inquiry, Box::new(response));
                         Ok(Step::NewerKeys(AwaitingKeys { parties: self.parties, unverified }))
                     }
                     Err(error) => Err(error),
                 }
+            }
+            Question::Lookup(inquiry) => inquiry.receive(&response, self.parties, moment),
+            Question::ServiceToken(inquiry) => {
+                inquiry.receive_service_token(&response, self.parties, moment)
             }
         }
     }
@@ -205,13 +212,11 @@ impl AwaitingKeys {
         match self.unverified {
             Unverified::IdToken(answer) => {
                 let claims = answer.verify(&self.parties, keys, moment.now)?;
-                self.parties.believe_or_ask(claims, *answer, moment)
+                self.parties.ask_more(claims, *answer, keys, moment)
             }
-            Unverified::Userinfo(unverified) => {
-                let (mut signed_in, response) = *unverified;
-                let provider = &self.parties.provider;
-                userinfo::add(&response, &mut signed_in.claims, provider, keys, moment.now)?;
-                self.parties.believe(signed_in, moment)
+            Unverified::Userinfo(mut inquiry, response) => {
+                self.parties.add_claims(&response, &mut inquiry, keys, moment.now)?;
+                inquiry.next(self.parties, moment)
             }
         }
     }
@@ -237,6 +242,22 @@ pub enum ExchangeError {
         /// What is wrong with it.
         source: MalformedJson,
     },
+    /// The answer to a question beyond the standards cannot be used.
+    #[error("the lookup `{name}` failed")]
+    Lookup {
+        /// Which question.
+        name: String,
+        /// What is wrong with the answer.
+        source: LookupError,
+    },
+    /// They are who they say, and not one of those who may enter.
+    #[error("the person is not among the configured {}", lacking.join(", "))]
+    MembershipRequired {
+        /// Of which of the operator's lists they have no entry.
+        lacking: Vec<String>,
+        /// What may be the matter if they are members.
+        hint: Option<String>,
+    },
     /// A refresh brought somebody else's ID token.
     #[error("the refreshed ID token is about another person")]
     OtherPerson,
@@ -252,6 +273,17 @@ pub enum ExchangeError {
         /// Which member.
         member: &'static str,
     },
+    /// The provider has no time for us: its limit of questions is used up.
+    #[error("the provider's limit of questions is used up (lookup `{name}`)")]
+    RateLimited {
+        /// Which question met the limit.
+        name: String,
+        /// How many seconds it wants to be left alone, if it says so; at most an hour.
+        retry_after: Option<u64>,
+    },
+    /// The service account gets no token: an administrator has to grant it a scope.
+    #[error("the service account is not granted any of the scopes it needs")]
+    ServiceAccountRefused,
     /// The answer does not say that it is JSON.
     #[error("the answer of the {endpoint} endpoint is not declared as JSON")]
     NotDeclaredJson {
@@ -318,8 +350,10 @@ pub enum ExchangeError {
 impl fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::Lookup => "lookup",
             Self::PushedAuthorizationRequest => "pushed authorization request",
             Self::Revocation => "revocation",
+            Self::ServiceAccount => "service account",
             Self::Token => "token",
             Self::Userinfo => "userinfo",
         })
@@ -327,8 +361,8 @@ impl fmt::Display for Endpoint {
 }
 
 /// Who is being asked, and in whose name.
-struct Parties {
-    provider: Arc<Provider>,
+pub(crate) struct Parties {
+    pub(crate) provider: Arc<Provider>,
     metadata: Arc<Metadata>,
     /// Whose grant was refreshed, if it was.
     refreshed: Option<String>,
@@ -336,8 +370,10 @@ struct Parties {
 
 enum Question {
     Tokens(Box<TokenQuestion>),
-    /// Also the access token, and whether a nonce was asked for already.
-    Claims(Box<SignedIn>, Secret, bool),
+    /// Also whether a nonce was asked for already.
+    Claims(Box<Inquiry>, bool),
+    Lookup(Box<Inquiry>),
+    ServiceToken(Box<Inquiry>),
 }
 
 /// A code or a refresh token on its way. It is sent again in one case only: the provider did not look at it, because it
@@ -377,8 +413,12 @@ impl TokenAnswer {
     ) -> Result<VerifiedClaims, IdTokenError> {
         let provider = &parties.provider;
         let verify = |id_token: &Secret, occasion| {
-            let access_token = self.tokens.grant.access_token();
-            let expected = Expected { provider, occasion, access_token };
+            let expected = Expected {
+                provider,
+                published_issuer: &parties.metadata.issuer,
+                occasion,
+                access_token: self.tokens.grant.access_token(),
+            };
             id_token::verify(id_token, &expected, keys, now)
         };
         match (&self.origin, &self.tokens.id_token) {
@@ -412,22 +452,49 @@ impl Parties {
                 tokens::refresh_request(&held.refresh_token, provider, metadata, nonce, moment)
             }
         }?;
-        Ok(Step::Ask(request, Exchange { parties: self, question: Question::Tokens(asked) }))
+        Ok(self.ask(request, Question::Tokens(asked)))
     }
 
     fn ask_for_claims(
         self,
-        signed_in: Box<SignedIn>,
-        access_token: Secret,
+        inquiry: Box<Inquiry>,
         nonce: Option<&str>,
         mut moment: Moment,
     ) -> Result<Step, ExchangeError> {
         let aliases = self.provider.uses_mtls_aliases();
         let url = self.metadata.endpoint(Endpoint::Userinfo, aliases);
         let url = url.ok_or(ClientAuthError::NoEndpoint(Endpoint::Userinfo))?;
-        let request = userinfo::request(&self.provider, url, &access_token, nonce, &mut moment)?;
-        let question = Question::Claims(signed_in, access_token, nonce.is_some());
-        Ok(Step::Ask(request, Exchange { parties: self, question }))
+        let access_token = inquiry.access_token()?;
+        let request = userinfo::request(&self.provider, url, access_token, nonce, &mut moment)?;
+        Ok(self.ask(request, Question::Claims(inquiry, nonce.is_some())))
+    }
+
+    fn add_claims(
+        &self,
+        response: &Response<Vec<u8>>,
+        inquiry: &mut Inquiry,
+        keys: &KeySet,
+        now: Timestamp,
+    ) -> Result<(), ExchangeError> {
+        let claims = &mut inquiry.signed_in.claims;
+        userinfo::add(response, claims, &self.provider, &self.metadata, keys, now)
+    }
+
+    /// One question for the provider's API, or for its service account.
+    pub(crate) fn look_up(self, request: Request<Vec<u8>>, inquiry: Box<Inquiry>) -> Step {
+        self.ask(request, Question::Lookup(inquiry))
+    }
+
+    pub(crate) fn ask_service_token(
+        self,
+        request: Request<Vec<u8>>,
+        inquiry: Box<Inquiry>,
+    ) -> Step {
+        self.ask(request, Question::ServiceToken(inquiry))
+    }
+
+    fn ask(self, request: Request<Vec<u8>>, question: Question) -> Step {
+        Step::Ask(request, Exchange { parties: self, question })
     }
 
     /// The nonce that an answer wants in the next proof, if that is what it says. Without a key there is no
@@ -443,22 +510,29 @@ impl Parties {
                 Endpoint::PushedAuthorizationRequest | Endpoint::Revocation | Endpoint::Token => {
                     tokens::wants_dpop_nonce(endpoint, response)
                 }
+                // Asked without a proof.
+                Endpoint::Lookup | Endpoint::ServiceAccount => false,
             };
         dpop::nonce(response).filter(|_| wanted)
     }
 
     /// The end, or one more question.
-    fn believe_or_ask(
+    fn ask_more(
         mut self,
-        claims: VerifiedClaims,
+        mut claims: VerifiedClaims,
         answer: TokenAnswer,
+        keys: &KeySet,
         moment: Moment,
     ) -> Result<Step, ExchangeError> {
         let Tokens { id_token, grant, .. } = answer.tokens;
-        let names = matches!(self.provider.answers.subject, SubjectRule::Claim(_));
+        if id_token.is_some() {
+            inquiry::check_id_token(&self.provider, &claims)?;
+        }
+        let access_token = grant.access_token();
+        let members = &mut claims.members;
+        quirk::read_access_token(&self.provider, access_token, keys, moment.now, members);
         let wanted = userinfo::is_wanted(&self.provider.userinfo, &claims)
-            || (!self.provider.id_token.required && names);
-        let access_token = grant.access_token().cloned();
+            || (!self.provider.id_token.required && self.nobody_else_names_them());
         let (complete, grant) = match answer.origin {
             Origin::Login { .. } => (true, grant),
             Origin::Refresh(held) => {
@@ -467,31 +541,40 @@ impl Parties {
                 (complete, grant.or_refresh_token(held.refresh_token))
             }
         };
-        let signed_in = Box::new(SignedIn { claims, complete, id_token, grant });
-        if !wanted || self.metadata.userinfo_endpoint.is_none() {
-            return self.believe(*signed_in, moment);
+        let inquiry = Box::new(Inquiry::new(SignedIn { claims, complete, id_token, grant }));
+        if wanted && self.metadata.userinfo_endpoint.is_some() {
+            self.ask_for_claims(inquiry, None, moment)
+        } else {
+            inquiry.next(self, moment)
         }
-        let access_token =
-            access_token.ok_or(ExchangeError::MemberMissing { member: "access_token" })?;
-        self.ask_for_claims(signed_in, access_token, None, moment)
     }
 
-    /// The end: all that was to be asked is known.
-    fn believe(self, signed_in: SignedIn, mut moment: Moment) -> Result<Step, ExchangeError> {
+    /// Whether no lookup reads the claim that names a person, if one does.
+    fn nobody_else_names_them(&self) -> bool {
+        let SubjectRule::Claim(subject) = &self.provider.answers.subject else { return false };
+        let lookups = &self.provider.manner.lookups;
+        !lookups.iter().flat_map(|lookup| &lookup.reads).any(|read| read.claim == *subject)
+    }
+
+    /// Makes the subject what the operator's rule says it is.
+    pub(crate) fn named(
+        &self,
+        claims: VerifiedClaims,
+        mut moment: Moment,
+    ) -> Result<VerifiedClaims, ExchangeError> {
         let rule = &self.provider.answers.subject;
         let claims = match &self.refreshed {
-            None => signed_in.claims.with_subject(rule, moment.unique()),
+            None => claims.with_subject(rule, moment.unique()),
             Some(before) => {
                 // A pseudonym is the one that was given at sign-in.
-                let claims = signed_in.claims.with_subject(rule, before.clone());
+                let claims = claims.with_subject(rule, before.clone());
                 if claims.as_ref().is_some_and(|claims| !secret::same(claims.subject(), before)) {
                     return Err(ExchangeError::OtherPerson);
                 }
                 claims
             }
         };
-        let claims = claims.ok_or(ExchangeError::SubjectMissing)?;
-        Ok(Step::Believe(Box::new(SignedIn { claims, ..signed_in })))
+        claims.ok_or(ExchangeError::SubjectMissing)
     }
 }
 

@@ -16,7 +16,7 @@ use jsonwebtoken::DecodingKey;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-use crate::claims::{SUBJECT_BYTES_MAX, VerifiedClaims};
+use crate::claims::VerifiedClaims;
 use crate::json::{self, MalformedJson, Object};
 use crate::jwe::{self, Encryption, JweError};
 use crate::jwks::KeySet;
@@ -38,6 +38,8 @@ const EXACT_NUMBER_MAX: f64 = 9_007_199_254_740_992.0;
 /// What an ID token must agree with.
 pub(crate) struct Expected<'a> {
     pub(crate) provider: &'a Provider,
+    /// The issuer that the metadata names.
+    pub(crate) published_issuer: &'a str,
     pub(crate) occasion: Occasion<'a>,
     pub(crate) access_token: Option<&'a Secret>,
 }
@@ -70,7 +72,7 @@ pub(crate) fn verify(
     check_signature(&jws, algorithm, provider, keys)?;
 
     let claims = Claims(json::object(&jws.payload).map_err(IdTokenError::Claims)?);
-    let issuer = claims.check_issuer(provider)?;
+    let issuer = claims.check_issuer(provider, expected.published_issuer)?;
     claims.check_audience(provider)?;
     claims.check_times(provider.clock_tolerance, now)?;
     if let Occasion::Login { nonce: Some(nonce) } = expected.occasion {
@@ -94,6 +96,7 @@ pub(crate) fn verify(
 pub(crate) fn verify_response(
     token: &Secret,
     provider: &Provider,
+    published_issuer: &str,
     keys: &KeySet,
     now: Timestamp,
 ) -> Result<Object, IdTokenError> {
@@ -103,7 +106,7 @@ pub(crate) fn verify_response(
     let algorithm = algorithm(&jws.header, &rules.authorization_signed_response_algs)?;
     check_kind(&jws.header)?;
     let claims = Claims(json::object(&jws.payload).map_err(IdTokenError::Claims)?);
-    claims.check_issuer(provider)?;
+    claims.check_issuer(provider, published_issuer)?;
     claims.check_audience(provider)?;
     let expires = claims.required_date("exp")?.plus(provider.clock_tolerance);
     if now >= expires {
@@ -117,6 +120,7 @@ pub(crate) fn verify_response(
 pub(crate) fn verify_userinfo(
     token: &Secret,
     provider: &Provider,
+    published_issuer: &str,
     keys: &KeySet,
     now: Timestamp,
 ) -> Result<Object, IdTokenError> {
@@ -130,7 +134,7 @@ pub(crate) fn verify_userinfo(
     check_kind(&jws.header)?;
     check_signature(&jws, algorithm, provider, keys)?;
     let claims = Claims(json::object(&jws.payload).map_err(IdTokenError::Claims)?);
-    claims.check_issuer(provider)?;
+    claims.check_issuer(provider, published_issuer)?;
     claims.check_audience(provider)?;
     if let Some(expires) = claims.date("exp")?.map(|date| date.plus(provider.clock_tolerance))
         && now >= expires
@@ -306,7 +310,7 @@ fn check_signature(
 
 /// The only use of the JWT library: its signature check, with a key and an algorithm of our
 /// choosing. Its own validation accepts what must be refused here, and is not called.
-fn verifies(jws: &CompactJws<'_>, algorithm: Algorithm, key: &DecodingKey) -> bool {
+pub(crate) fn verifies(jws: &CompactJws<'_>, algorithm: Algorithm, key: &DecodingKey) -> bool {
     let algorithm = match algorithm {
         Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
         Algorithm::PS256 => jsonwebtoken::Algorithm::PS256,
@@ -319,13 +323,27 @@ fn verifies(jws: &CompactJws<'_>, algorithm: Algorithm, key: &DecodingKey) -> bo
         .unwrap_or(false)
 }
 
+/// How long a subject may be (OIDC Core §2).
+const SUBJECT_BYTES_MAX: usize = 255;
+
+/// Whether this can name a person (OIDC Core §2).
+pub(crate) fn is_subject(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= SUBJECT_BYTES_MAX
+        && text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control())
+}
+
 /// The claims of a token whose signature is right.
 struct Claims(Object);
 
 impl Claims {
-    fn check_issuer(&self, provider: &Provider) -> Result<String, IdTokenError> {
+    fn check_issuer(&self, provider: &Provider, published: &str) -> Result<String, IdTokenError> {
         let issuer = self.required_text("iss")?;
-        if issuer != provider.issuer {
+        let expected = match provider.manner.tenant_issuer() {
+            Some(tenants) => tenants.is_believed(issuer, self.required_text("tid")?, published),
+            None => issuer == provider.issuer,
+        };
+        if !expected {
             return Err(IdTokenError::Issuer);
         }
         Ok(issuer.to_owned())
@@ -394,10 +412,7 @@ impl Claims {
 
     fn subject(&self) -> Result<String, IdTokenError> {
         let subject = self.required_text("sub")?;
-        let well_formed = !subject.is_empty()
-            && subject.len() <= SUBJECT_BYTES_MAX
-            && subject.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control());
-        if well_formed {
+        if is_subject(subject) {
             Ok(subject.to_owned())
         } else {
             Err(IdTokenError::ClaimMalformed { claim: "sub" })

@@ -20,7 +20,7 @@ use aws_lc_rs::rsa::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -432,7 +432,7 @@ impl EncryptionKey {
     /// The key in an entry of a key set, if it is one to encrypt with: published for encryption, or for no
     /// purpose in particular; RSA of at least 2048 bits, or P-256.
     #[must_use]
-    pub fn from_jwk(entry: &serde_json::Map<String, Value>) -> Option<Self> {
+    pub fn from_jwk(entry: &Map<String, Value>) -> Option<Self> {
         let member = |name: &str| entry.get(name).and_then(Value::as_str);
         if entry.get("use").is_some_and(|purpose| purpose != "enc") {
             return None;

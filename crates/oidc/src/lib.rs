@@ -63,20 +63,27 @@ pub mod dpop;
 mod exchange;
 pub mod grant;
 mod id_token;
+mod inquiry;
 mod json;
 pub mod jwe;
 mod jwks;
 mod jws;
 mod jwt;
 mod keys;
+pub mod kind;
 pub mod login;
 pub mod logout;
+mod lookup;
+mod manner;
+mod membership;
 mod moment;
 mod pem;
 mod provider;
+mod quirk;
 mod refusal;
 mod response;
 mod secret;
+mod service_account;
 mod template;
 mod time;
 mod tokens;
@@ -90,7 +97,7 @@ pub use callback::{
 pub use certificate::{Certificate, CertificateError};
 pub use claims::VerifiedClaims;
 pub use client_auth::{
-    AssertionAudience, AssertionRules, ClientAuth, ClientAuthError, SecretMethod,
+    AssertionAudience, AssertionRules, ClientAuth, ClientAuthError, SecretMethod, SignedSecret,
 };
 pub use consent::ConsentError;
 pub use discovery::{DiscoveryError, EndpointAliases, Metadata};
@@ -109,11 +116,19 @@ pub use login::{
     AuthorizationUrl, Beginning, LoginEntropy, LoginError, LoginRequest, PendingLogin, Pushed,
 };
 pub use logout::EndSessionUrl;
+pub use lookup::{
+    Condition, Lookup, LookupError, LookupToken, Paging, Read, ReadValue, UrlTemplateError, When,
+    url_template,
+};
+pub use manner::Manner;
+pub use membership::Membership;
 pub use moment::Moment;
 pub use pem::PemError;
 pub use provider::{Algorithm, IdTokenRules, MtlsEndpointAliases, Provider, UnknownName, Userinfo};
+pub use quirk::{PERSONAL_TENANT, Quirk, TenantIssuer};
 pub use refusal::{KnownError, ProviderRefusal, RefusalCode};
 pub use response::{AnswerRules, IssuerParameter, ResponseMode, SubjectRule, SubjectType};
 pub use secret::Secret;
+pub use service_account::{ServiceAccount, ServiceAccountError};
 pub use template::{Template, TemplateError, TemplateValue};
 pub use time::Timestamp;

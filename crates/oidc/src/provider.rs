@@ -15,6 +15,7 @@ use crate::authorization::AuthorizationRequest;
 use crate::client_auth::{AssertionRules, ClientAuth};
 use crate::dpop::Dpop;
 use crate::jwe::{DecryptionKey, Encryption};
+use crate::manner::Manner;
 use crate::response::AnswerRules;
 
 /// A provider as the operator wrote it down, and our registration with it.
@@ -41,7 +42,7 @@ pub struct Provider {
     pub dpop: Option<Dpop>,
     /// Whether the token request goes without `redirect_uri`.
     pub token_request_omits_redirect_uri: bool,
-    /// What to ask for. `openid` is added when it is not among them.
+    /// What to ask for. `openid` is added when it is not among them and there is to be an ID token.
     pub scopes: Vec<String>,
     /// What the authorization request asks for beyond that, and how it is sent.
     pub authorization: AuthorizationRequest,
@@ -55,6 +56,8 @@ pub struct Provider {
     pub userinfo: Userinfo,
     /// How far the provider's clock may be from ours, either way.
     pub clock_tolerance: Duration,
+    /// What is peculiar to it beyond the standards.
+    pub manner: Manner,
 }
 
 /// What an ID token must be.
@@ -107,6 +110,7 @@ impl Provider {
             decryption_keys: Vec::new(),
             userinfo: Userinfo::Never,
             clock_tolerance: Duration::from_secs(60),
+            manner: Manner::default(),
         }
     }
 
@@ -118,7 +122,8 @@ impl Provider {
             ClientAuth::Assertion
             | ClientAuth::Certificate
             | ClientAuth::Key { .. }
-            | ClientAuth::None => None,
+            | ClientAuth::None
+            | ClientAuth::SignedSecret { .. } => None,
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::Value;
-use url::Url;
+use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
 use crate::client_auth::{self, ClientAuthError, Form};
@@ -21,6 +21,7 @@ use crate::json::{self, Object};
 use crate::login::PendingLogin;
 use crate::moment::Moment;
 use crate::provider::Provider;
+use crate::quirk::Quirk;
 use crate::refusal::{KnownError, ProviderRefusal};
 use crate::secret::{self, Secret};
 use crate::time::Timestamp;
@@ -129,11 +130,16 @@ impl Tokens {
         now: Timestamp,
     ) -> Result<Self, ExchangeError> {
         let endpoint = Endpoint::Token;
-        if let Some(refused) = refusal(response) {
+        let vendors_own = provider.manner.quirks.contains(&Quirk::VendorTokenAnswer);
+        let answer = match form(response).filter(|_| vendors_own) {
+            Some(form) => Ok(form),
+            None => object(endpoint, response),
+        };
+        if let Some(refused) = refusal(response.status(), answer.as_ref().ok()) {
             return Err(refused);
         }
         check_status(endpoint, response.status())?;
-        let answer = object(endpoint, response)?;
+        let answer = answer?;
 
         let id_token = match (provider.id_token.required, login) {
             (true, Some(_)) => Some(required_text(&answer, "id_token")?),
@@ -146,7 +152,9 @@ impl Tokens {
             // refresh is about.
             (None, _) | (_, None) => Some(required_text(&answer, "access_token")?),
         };
+        let names_grant = provider.manner.quirks.contains(&Quirk::StateNamesGrant);
         if let (Some(state), Some(login)) = (text(&answer, "state")?, login)
+            && !(names_grant && state == "authorization_code")
             && !secret::same(state, login.state())
         {
             return Err(ExchangeError::StateDiffers);
@@ -159,7 +167,12 @@ impl Tokens {
             }
         };
         if let Some(access_token) = access_token {
-            if !required_text(&answer, "token_type")?.eq_ignore_ascii_case(provider.token_type()) {
+            let token_type = match text(&answer, "token_type")? {
+                None if vendors_own => "Bearer",
+                None => return Err(ExchangeError::MemberMissing { member: "token_type" }),
+                Some(token_type) => token_type,
+            };
+            if !token_type.eq_ignore_ascii_case(provider.token_type()) {
                 return Err(ExchangeError::TokenType);
             }
             if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic())
@@ -178,13 +191,20 @@ impl Tokens {
     }
 }
 
-/// What a refusal of the token endpoint means.
-fn refusal(response: &Response<Vec<u8>>) -> Option<ExchangeError> {
-    let refusal = provider_refusal(Endpoint::Token, response)?;
+/// What a refusal of the token endpoint means; `answer` is what it said, in whichever form.
+fn refusal(status: StatusCode, answer: Option<&Object>) -> Option<ExchangeError> {
+    let refusal = refusal_in(status, answer)?;
     Some(match refusal.error.known() {
         Some(KnownError::InvalidGrant) => ExchangeError::TokenGrantRefused(refusal),
         Some(known) if known.concerns_the_operator() => ExchangeError::TokenClientRefused(refusal),
-        None | Some(_) => ExchangeError::TokenRefused(refusal),
+        None | Some(_) => match refusal.error.as_str() {
+            // GitHub's own words for the same.
+            "bad_verification_code" => ExchangeError::TokenGrantRefused(refusal),
+            "incorrect_client_credentials" | "redirect_uri_mismatch" => {
+                ExchangeError::TokenClientRefused(refusal)
+            }
+            _ => ExchangeError::TokenRefused(refusal),
+        },
     })
 }
 
@@ -193,10 +213,11 @@ pub(crate) fn provider_refusal(
     endpoint: Endpoint,
     response: &Response<Vec<u8>>,
 ) -> Option<ProviderRefusal> {
-    if response.status().is_redirection() {
-        return None;
-    }
-    let answer = object(endpoint, response).ok()?;
+    refusal_in(response.status(), object(endpoint, response).as_ref().ok())
+}
+
+fn refusal_in(status: StatusCode, answer: Option<&Object>) -> Option<ProviderRefusal> {
+    let answer = answer.filter(|_| !status.is_redirection())?;
     let code = answer.get("error")?.as_str()?;
     let description = answer.get("error_description").and_then(Value::as_str);
     Some(ProviderRefusal::new(code, description, answer.get("error_uri").and_then(Value::as_str)))
@@ -206,6 +227,23 @@ pub(crate) fn provider_refusal(
 pub(crate) fn wants_dpop_nonce(endpoint: Endpoint, response: &Response<Vec<u8>>) -> bool {
     provider_refusal(endpoint, response)
         .is_some_and(|refusal| refusal.error.known() == Some(KnownError::UseDpopNonce))
+}
+
+/// An answer that is form-encoded, as GitHub's is unless JSON is asked for; some call it plain text.
+/// One that names a member twice is none.
+fn form(response: &Response<Vec<u8>>) -> Option<Object> {
+    let media_type = media_type(response.headers())?;
+    let is_form = ["application/x-www-form-urlencoded", "text/plain"].contains(&&*media_type);
+    if !is_form || response.body().len() > BODY_BYTES_MAX {
+        return None;
+    }
+    let mut members = Object::new();
+    for (name, value) in form_urlencoded::parse(response.body()) {
+        if members.insert(name.into_owned(), Value::String(value.into_owned())).is_some() {
+            return None;
+        }
+    }
+    Some(members)
 }
 
 /// Only 200 is an answer. A redirect is never followed: it would carry a secret elsewhere.
@@ -227,10 +265,15 @@ pub(crate) fn object(
     if response.body().len() > BODY_BYTES_MAX {
         return Err(ExchangeError::TooLarge { endpoint });
     }
-    if !media_type(response.headers()).is_some_and(|name| is_json(&name)) {
+    if !is_declared_json(response.headers()) {
         return Err(ExchangeError::NotDeclaredJson { endpoint });
     }
     json::object(response.body()).map_err(|source| ExchangeError::Json { endpoint, source })
+}
+
+/// Whether the headers say that the body is JSON.
+pub(crate) fn is_declared_json(headers: &HeaderMap) -> bool {
+    media_type(headers).is_some_and(|name| is_json(&name))
 }
 
 /// The media type without its parameters, in lower case.

@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::claims::VerifiedClaims;
 use crate::client_auth::ClientAuthError;
+use crate::discovery::Metadata;
 use crate::exchange::{Endpoint, ExchangeError};
 use crate::id_token;
 use crate::json::Object;
@@ -92,6 +93,7 @@ pub(crate) fn add(
     response: &Response<Vec<u8>>,
     claims: &mut VerifiedClaims,
     provider: &Provider,
+    metadata: &Metadata,
     keys: &KeySet,
     now: Timestamp,
 ) -> Result<(), ExchangeError> {
@@ -107,7 +109,7 @@ pub(crate) fn add(
             let token = str::from_utf8(response.body())
                 .map_err(|_| ExchangeError::NotDeclaredJson { endpoint })?;
             let token = Secret::new(token.trim());
-            id_token::verify_userinfo(&token, provider, keys, now)
+            id_token::verify_userinfo(&token, provider, &metadata.issuer, keys, now)
                 .map_err(ExchangeError::UserinfoToken)?
         }
     };
@@ -120,11 +122,17 @@ pub(crate) fn add(
     if !same_person {
         return Err(ExchangeError::UserinfoSubject);
     }
-    merge(answer, &mut claims.members);
+    merge(&answer, &mut claims.members);
     Ok(())
 }
 
-fn merge(answer: Object, claims: &mut Object) {
+/// Whether a claim speaks of the token and not of the person.
+pub(crate) fn is_about_the_token(claim: &str) -> bool {
+    ABOUT_THE_TOKEN.contains(&claim)
+}
+
+/// Adds what an unsigned answer says: never about the token, and never against what is known.
+pub(crate) fn merge(answer: &Object, claims: &mut Object) {
     // Whatever vouches is dropped where it vouches for something else than the ID token's claim.
     let vouches_in_vain = |name: &str| {
         VOUCHES_FOR.iter().any(|(voucher, subject)| {
@@ -135,9 +143,7 @@ fn merge(answer: Object, claims: &mut Object) {
     let additions: Object = answer
         .iter()
         .filter(|(name, _)| {
-            !ABOUT_THE_TOKEN.contains(&name.as_str())
-                && !claims.contains_key(*name)
-                && !vouches_in_vain(name)
+            !is_about_the_token(name) && !claims.contains_key(*name) && !vouches_in_vain(name)
         })
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();

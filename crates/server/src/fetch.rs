@@ -15,8 +15,7 @@ use lychgate_gateway::world::Unreachable;
 /// The largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// For one whole answer. A callback asks for three at most (tokens, newer keys, userinfo), so it ends within half a
-/// minute whatever the provider does (CB-34); one that wants a nonce first, and is slow to say so, can make it five.
+/// For one whole answer. How long all the questions of one sign-in may take is the gateway's to say (CB-34).
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A code is sent once, so a connection that the provider may be closing at this moment is not used for it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);

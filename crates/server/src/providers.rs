@@ -13,7 +13,8 @@ use arc_swap::ArcSwapOption;
 use lychgate_config::config::{ProviderConfig, ProviderEndpoints};
 use lychgate_gateway::world::{Known, Unreachable};
 use lychgate_oidc::{
-    DiscoveryError, DpopNonces, JwksError, KeySet, Metadata, Secret, Timestamp, discovery,
+    DiscoveryError, DpopNonces, JwksError, KeySet, Metadata, Provider as Registration, Secret,
+    Timestamp, discovery,
 };
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex as AsyncMutex;
@@ -46,7 +47,7 @@ pub(crate) struct Providers {
 #[derive(Debug)]
 struct Provider {
     name: String,
-    issuer: String,
+    registration: Arc<Registration>,
     endpoints: ProviderEndpoints,
     known: ArcSwapOption<Known>,
     /// When the keys were last asked for. Held while they are, so that everybody else waits for that answer.
@@ -192,7 +193,7 @@ impl Provider {
         let registration = &config.sign_in.registration;
         Ok(Self {
             name: registration.name.clone(),
-            issuer: registration.issuer.clone(),
+            registration: Arc::clone(registration),
             endpoints: config.endpoints.clone(),
             known: ArcSwapOption::empty(),
             keys_asked: AsyncMutex::new(None),
@@ -257,10 +258,12 @@ impl Provider {
     async fn fetch(&self) -> Result<Known, ProviderError> {
         let metadata = match &self.endpoints {
             ProviderEndpoints::Discovery => {
-                let address = discovery::url(&self.issuer).map_err(ProviderError::Address)?;
+                let address =
+                    discovery::url_of(&self.registration).map_err(ProviderError::Address)?;
                 let document =
                     self.get(ProviderEndpoint::Discovery, "the metadata", address.as_str()).await?;
-                Metadata::parse(&document, &self.issuer).map_err(ProviderError::Metadata)?
+                Metadata::parse_of(&document, &self.registration)
+                    .map_err(ProviderError::Metadata)?
             }
             ProviderEndpoints::Static(metadata) => metadata.clone(),
         };
@@ -368,7 +371,7 @@ mod tests {
         let started = SystemTime::UNIX_EPOCH;
         Arc::new(Provider {
             name: "corp".to_owned(),
-            issuer: "https://id.test".to_owned(),
+            registration: Arc::new(Registration::new("corp", "https://id.test", "gate")),
             endpoints: ProviderEndpoints::Static(metadata),
             known: ArcSwapOption::empty(),
             keys_asked: AsyncMutex::new(None),

@@ -156,6 +156,14 @@ impl World for Live {
         self.workers.run(work).await
     }
 
+    async fn within<T: Send>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = T> + Send,
+    ) -> Option<T> {
+        tokio::time::timeout(patience, work).await.ok()
+    }
+
     async fn client_assertion(&self, provider: &str) -> Result<Option<Secret>, Unreachable> {
         self.providers.client_assertion(provider).await
     }
@@ -182,10 +190,12 @@ impl World for Live {
         request: http::Request<Vec<u8>>,
     ) -> Result<http::Response<Vec<u8>>, Unreachable> {
         let endpoint = match request.extensions().get() {
+            Some(Endpoint::Lookup) => ProviderEndpoint::Lookup,
             Some(Endpoint::PushedAuthorizationRequest) => {
                 ProviderEndpoint::PushedAuthorizationRequest
             }
             Some(Endpoint::Revocation) => ProviderEndpoint::Revocation,
+            Some(Endpoint::ServiceAccount) => ProviderEndpoint::ServiceAccount,
             Some(Endpoint::Userinfo) => ProviderEndpoint::Userinfo,
             Some(Endpoint::Token) | None => ProviderEndpoint::Token,
         };

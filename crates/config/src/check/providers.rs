@@ -3,6 +3,7 @@
 mod answer;
 mod authorization;
 mod client_auth;
+mod kind;
 mod transport;
 
 use std::path::PathBuf;
@@ -10,24 +11,23 @@ use std::sync::Arc;
 
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_gateway::settings::{ClaimNames, SignInProvider, SignInRules};
-use lychgate_oidc::{
-    Algorithm, ClientAuth, DiscoveryError, Metadata, Provider, Pushing, Template, Userinfo,
-    discovery,
-};
+use lychgate_oidc::kind::{Kind, Preset};
+use lychgate_oidc::{Algorithm, ClientAuth, Metadata, Provider, Pushing, Template, Userinfo};
 use serde_json::{Map, Value as Json};
 use url::Url;
 
+use self::kind::KindReading;
 use self::transport::{Transport, transport};
 use super::auth::{Auth, clock_tolerance};
 use super::needs::Needs;
 use super::policies::People;
 use crate::code::Code;
 use crate::config::{ProviderConfig, ProviderEndpoints, ProviderTransport};
-use crate::context::{Context, Text};
+use crate::context::Context;
 use crate::file::Place;
 use crate::grammar::{PROVIDER, PROVIDER_CLAIMS};
 use crate::problem::Problem;
-use crate::reader::{Reader, named};
+use crate::reader::{Reader, alternatives, named};
 use crate::tree::Value;
 
 /// The providers, while it is still being found out what they are needed for.
@@ -38,6 +38,7 @@ pub(super) struct Providers {
 }
 
 struct Draft {
+    kind: Kind,
     registration: Provider,
     label: String,
     claims: ClaimNames,
@@ -47,9 +48,14 @@ struct Draft {
     assertion_file: Option<PathBuf>,
     groups_scope_if_offered: bool,
     userinfo: UserinfoWord,
-    issuer_place: Place,
     sign_in: SignInRules,
     answer_places: answer::Places,
+    /// When userinfo is asked if the operator says nothing.
+    least_userinfo: Option<Userinfo>,
+    /// Where it is said that everybody can register there, if everybody can.
+    open_to_the_world: Option<Place>,
+    /// What else would say who may enter.
+    keys_that_choose: Vec<&'static str>,
     needs: Needs,
 }
 
@@ -93,9 +99,10 @@ impl Providers {
     ) {
         for draft in &self.drafts {
             let name = &draft.registration.name;
-            if !accepted.contains(name) || !is_open_to_the_world(&draft.registration.issuer) {
+            let Some(world) = draft.open_to_the_world.as_ref().filter(|_| accepted.contains(name))
+            else {
                 continue;
-            }
+            };
             let open = people.everybody.iter().find(|everybody| {
                 everybody.providers.as_ref().is_none_or(|providers| providers.contains(name))
             });
@@ -106,11 +113,18 @@ impl Providers {
                 "route `{route}` lets in everybody who has an account at `{name}`, and anybody can have one"
             ))
             .label("this means the whole world")
-            .help("write for example \"domain:example.com\"; if the world is meant, \"anyone-with-an-account\"");
+            .help(match draft.keys_that_choose.as_slice() {
+                [] => "write for example \"domain:example.com\"; if the world is meant, \"anyone-with-an-account\"".to_owned(),
+                keys => {
+                    let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+                    let keys = alternatives(&keys);
+                    format!("say whom with {keys} in [providers.{name}]; if the world is meant, \"anyone-with-an-account\"")
+                }
+            });
             if place != &open.place {
                 problem = problem.also(&open.place, "by this entry");
             }
-            context.add(problem.also(&draft.issuer_place, "everybody can register here"));
+            context.add(problem.also(world, "everybody can register here"));
         }
     }
 
@@ -122,9 +136,12 @@ impl Providers {
                 draft.registration.userinfo = match draft.userinfo {
                     UserinfoWord::Always => Userinfo::Always,
                     UserinfoWord::Never => Userinfo::Never,
-                    UserinfoWord::WhenMissing => draft.needs.userinfo(&draft.claims),
+                    UserinfoWord::WhenMissing => {
+                        draft.least_userinfo.unwrap_or_else(|| draft.needs.userinfo(&draft.claims))
+                    }
                 };
                 ProviderConfig {
+                    kind: draft.kind,
                     sign_in: SignInProvider {
                         registration: Arc::new(draft.registration),
                         label: draft.label,
@@ -159,27 +176,22 @@ fn is_open_to_the_world(issuer: &str) -> bool {
 
 fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
     let context = reader.context;
-    reader.word("kind", (), &[("oidc", ())]);
     let client_id = reader.words("client_id");
-    let issuer = issuer(reader, name);
-    for key in ["issuer", "client_id"] {
-        if reader.lacks(key) {
-            context.add(reader.missing(format!("provider `{name}` has no `{key}`")));
-        }
-    }
+    let kind = kind::read(reader, name);
     let secret = reader.entry("client_secret");
     let client_secret =
         secret.and_then(|entry| context.secret(&entry.node, &reader.name("client_secret")));
+    let preset = kind.as_ref().map(|kind| &kind.preset);
     let claims_path = reader.name("claims");
     let claims_reader = reader.table_or_default("claims", &claims_path, &PROVIDER_CLAIMS);
-    let answer = answer::read(reader, &claims_reader);
+    let answer = answer::read(reader, &claims_reader, preset);
     let Transport { transport, has_certificate, aliases } = transport(reader);
-    let proof = client_auth::proof(reader, client_secret, has_certificate);
+    let proof = client_auth::proof(reader, client_secret, has_certificate, preset);
     let Scopes { scopes, templates, are_ours: scopes_are_ours } =
-        scopes(reader, answer.id_token.required);
+        scopes(reader, preset, answer.id_token.required);
     let has_secret = matches!(proof.auth, ClientAuth::Secret { .. });
-    let authorization =
-        authorization::request(reader, proof.signing_key.as_ref(), has_secret, templates);
+    let signing_key = proof.signing_key.as_ref();
+    let authorization = authorization::request(reader, signing_key, has_secret, templates, preset);
     let userinfo = reader.word(
         "userinfo",
         UserinfoWord::WhenMissing,
@@ -189,16 +201,24 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
             ("never", UserinfoWord::Never),
         ],
     );
-    let claims = claims(reader, &claims_reader, name);
+    let claims = claims(reader, &claims_reader, name, preset);
     let redirect_uri = redirect_uri(reader);
     let label = reader.words("label").map_or_else(|| name.to_owned(), |text| text.value);
     let tolerance = clock_tolerance(reader, auth.clock_tolerance);
-    let endpoints = endpoints(reader, issuer.as_ref(), answer.needs_keys);
+    let endpoints = endpoints(reader, preset, answer.needs_keys);
     check_pushing(reader, authorization.pushing, endpoints.as_ref());
     let certificate_bound =
         reader.boolean("tls_client_certificate_bound_access_tokens").unwrap_or(false);
-    let (issuer, client_id) = (issuer?, client_id?);
+    let (KindReading { kind, preset, place }, client_id) = (kind?, client_id?);
+    let open = if kind == Kind::Oidc {
+        preset.manner.memberships.is_empty() && is_open_to_the_world(&preset.issuer)
+    } else {
+        preset.open_to_the_world
+    };
+    let mut manner = preset.manner;
+    manner.groups_claim.clone_from(&claims.groups);
     Some(Draft {
+        kind,
         registration: Provider {
             client_auth: proof.auth,
             assertion: proof.assertion,
@@ -212,7 +232,8 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
             answers: answer.rules,
             decryption_keys: answer.decryption_keys,
             clock_tolerance: tolerance,
-            ..Provider::new(name, issuer.value, client_id.value)
+            manner,
+            ..Provider::new(name, preset.issuer, client_id.value)
         },
         label,
         claims,
@@ -220,35 +241,16 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
         endpoints: endpoints?,
         transport,
         assertion_file: proof.assertion_file,
-        groups_scope_if_offered: scopes_are_ours,
+        // Other kinds know what they ask for.
+        groups_scope_if_offered: scopes_are_ours && matches!(kind, Kind::Keycloak | Kind::Oidc),
         userinfo,
-        issuer_place: issuer.place,
         sign_in: answer.sign_in,
         answer_places: answer.places,
+        least_userinfo: preset.userinfo,
+        open_to_the_world: open.then_some(place),
+        keys_that_choose: kind::keys_that_choose(kind),
         needs: Needs::default(),
     })
-}
-
-fn issuer(reader: &Reader<'_>, name: &str) -> Option<Text> {
-    let text = reader.words("issuer")?;
-    if reader.has("authorization_endpoint") && answer::is_word(&text.value) {
-        return Some(text);
-    }
-    reader.context.url(&text, &reader.name("issuer"))?;
-    match discovery::url(&text.value) {
-        Ok(_) => Some(text),
-        Err(DiscoveryError::Insecure { .. }) => {
-            in_plain_text(reader.context, &text.place, name);
-            None
-        }
-        Err(error) => {
-            let message = format!("`{}` is no issuer", reader.name("issuer"));
-            reader
-                .context
-                .add(Problem::new(Code::E0122, &text.place, message).label(error.to_string()));
-            None
-        }
-    }
 }
 
 fn in_plain_text(context: &Context<'_>, place: &Place, name: &str) {
@@ -331,9 +333,9 @@ struct Scopes {
     are_ours: bool,
 }
 
-fn scopes(reader: &Reader<'_>, id_token_is_due: bool) -> Scopes {
+fn scopes(reader: &Reader<'_>, preset: Option<&Preset>, id_token_is_due: bool) -> Scopes {
     let ours = || Scopes {
-        scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
+        scopes: preset.map(|preset| preset.scopes.clone()).unwrap_or_default(),
         templates: Vec::new(),
         are_ours: true,
     };
@@ -375,7 +377,12 @@ fn scopes(reader: &Reader<'_>, id_token_is_due: bool) -> Scopes {
     Scopes { scopes, templates, are_ours: false }
 }
 
-fn claims(reader: &Reader<'_>, table: &Reader<'_>, name: &str) -> ClaimNames {
+fn claims(
+    reader: &Reader<'_>,
+    table: &Reader<'_>,
+    name: &str,
+    preset: Option<&Preset>,
+) -> ClaimNames {
     let default = ClaimNames::default();
     let claim = |key: &str| table.words(key).map(|text| text.value);
     let assume_email_verified = reader.boolean("danger_assume_email_verified").unwrap_or(false);
@@ -395,7 +402,9 @@ fn claims(reader: &Reader<'_>, table: &Reader<'_>, name: &str) -> ClaimNames {
         user: claim("user"),
         name: claim("name").unwrap_or(default.name),
         email: claim("email").unwrap_or(default.email),
-        groups: claim("groups").unwrap_or(default.groups),
+        groups: claim("groups")
+            .or_else(|| preset.map(|preset| preset.groups_claim.clone()))
+            .unwrap_or(default.groups),
         assume_email_verified,
     }
 }
@@ -427,10 +436,24 @@ const ENDPOINTS: &[&str] = &[
 /// All endpoints that are needed, or none: a half-written list is not mixed with a fetched one.
 fn endpoints(
     reader: &Reader<'_>,
-    issuer: Option<&Text>,
+    preset: Option<&Preset>,
     needs_keys: bool,
 ) -> Option<ProviderEndpoints> {
     let context = reader.context;
+    if let Some(known) = preset.and_then(Preset::metadata) {
+        return match known {
+            Ok(metadata) => Some(ProviderEndpoints::Static(metadata)),
+            Err(error) => {
+                let message = format!("the endpoints of `{}` cannot be used", reader.path);
+                let problem = Problem::new(Code::E0122, reader.place, message);
+                context.add(problem.label(error.to_string()));
+                None
+            }
+        };
+    }
+    if !kind::may_list_endpoints(reader) {
+        return Some(ProviderEndpoints::Discovery);
+    }
     let given: Vec<&str> = ENDPOINTS.iter().copied().filter(|key| reader.has(key)).collect();
     let Some(first) = given.first().and_then(|key| reader.entry(key)) else {
         return Some(ProviderEndpoints::Discovery);
@@ -465,9 +488,9 @@ fn endpoints(
             None => complete = false,
         }
     }
-    let issuer = issuer.filter(|_| complete)?;
-    document.insert("issuer".to_owned(), Json::String(issuer.value.clone()));
-    match Metadata::parse(Json::Object(document).to_string().as_bytes(), &issuer.value) {
+    let issuer = &preset.filter(|_| complete)?.issuer;
+    document.insert("issuer".to_owned(), Json::String(issuer.clone()));
+    match Metadata::parse(Json::Object(document).to_string().as_bytes(), issuer) {
         Ok(metadata) => Some(ProviderEndpoints::Static(metadata)),
         Err(error) => {
             let message = format!("the endpoints of `{}` cannot be used", reader.path);

@@ -320,6 +320,7 @@ impl Gateway {
         let mut outcome = Outcome::refuse(Refusal {
             sign_in,
             words: failure.words,
+            retry_after: failure.retry_after,
             ..Refusal::new(failure.reason, request.kind())
         });
         if let (Some(id), Some(_)) = (id, about) {

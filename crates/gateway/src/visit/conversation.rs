@@ -1,6 +1,7 @@
 //! Talking to a provider: what is fresh in every step, and what its servers want to hear back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lychgate_oidc::{
     ClientAuth, Endpoint, ExchangeError, Moment, Provider, SignedIn, Step, Timestamp, dpop,
@@ -9,6 +10,9 @@ use lychgate_oidc::{
 use super::failure::Failure;
 use crate::reason::Reason;
 use crate::world::{Known, World};
+
+/// How long a provider may take for everything that it is asked in one sign-in or refresh (CB-34).
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// The moment of one step with a provider, with entropy of its own.
 ///
@@ -33,8 +37,23 @@ pub(super) async fn moment<W: World>(
     Ok(moment)
 }
 
-/// Asks a provider until it can be believed, or cannot. `begin` makes the first question.
+/// Asks a provider until it can be believed, or cannot, or comes to no end. `begin` makes the first question.
 pub(super) async fn until_believed<W: World>(
+    world: &W,
+    provider: &Provider,
+    known: &Known,
+    begin: impl FnOnce(Moment) -> Result<Step, ExchangeError> + Send + 'static,
+    now: Timestamp,
+) -> Result<Box<SignedIn>, Failure> {
+    let believed = converse(world, provider, known, begin, now);
+    if let Some(believed) = world.within(PATIENCE, believed).await {
+        return believed;
+    }
+    let cause = format!("no end after {} s of questions", PATIENCE.as_secs());
+    Err(Failure::new(Reason::ProviderUnavailable, cause))
+}
+
+async fn converse<W: World>(
     world: &W,
     provider: &Provider,
     known: &Known,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use lychgate_oidc::{
     CallbackError, ConsentError, ExchangeError, IdTokenError, JwsError, KnownError, LoginError,
-    ProviderRefusal,
+    LookupError, ProviderRefusal,
 };
 use url::Url;
 
@@ -259,7 +259,13 @@ impl From<ExchangeError> for Failure {
             {
                 Reason::ProviderUnavailable
             }
-            ExchangeError::TokenClientRefused(_) => Reason::ProviderRefused,
+            ExchangeError::MembershipRequired { .. } => Reason::MembershipRequired,
+            ExchangeError::RateLimited { .. } => Reason::ProviderBusy,
+            ExchangeError::Lookup { source: LookupError::TooMuch, .. } => Reason::SessionTooLarge,
+            ExchangeError::Lookup { .. } => Reason::LookupFailed,
+            ExchangeError::TokenClientRefused(_) | ExchangeError::ServiceAccountRefused => {
+                Reason::ProviderRefused
+            }
             ExchangeError::TokenGrantRefused(_) => Reason::LoginExpired,
             ExchangeError::ClientAuth(_)
             | ExchangeError::Json { .. }
@@ -281,7 +287,13 @@ impl From<ExchangeError> for Failure {
         {
             cause.push_str(&for_the_log(refusal));
         }
-        Self { ends_the_session, ..Self::new(reason, cause) }
+        let mut failure = Self { ends_the_session, ..Self::new(reason, cause) };
+        if let ExchangeError::MembershipRequired { hint, .. } = error {
+            failure.words.explain = hint;
+        } else if let ExchangeError::RateLimited { retry_after, .. } = error {
+            failure.retry_after = retry_after.map(Duration::from_secs);
+        }
+        failure
     }
 }
 

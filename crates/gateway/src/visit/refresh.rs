@@ -194,6 +194,7 @@ async fn ask<W: World>(
 pub(super) fn ends_the_session(error: &ExchangeError) -> bool {
     match error {
         ExchangeError::IdToken(_)
+        | ExchangeError::MembershipRequired { .. }
         | ExchangeError::OtherPerson
         | ExchangeError::TokenGrantRefused(_)
         | ExchangeError::UserinfoSubject
@@ -201,10 +202,13 @@ pub(super) fn ends_the_session(error: &ExchangeError) -> bool {
         ExchangeError::ClientAuth(_)
         | ExchangeError::Consent(_)
         | ExchangeError::Json { .. }
+        | ExchangeError::Lookup { .. }
         | ExchangeError::MemberMalformed { .. }
         | ExchangeError::MemberMissing { .. }
         | ExchangeError::NotDeclaredJson { .. }
+        | ExchangeError::RateLimited { .. }
         | ExchangeError::Redirected { .. }
+        | ExchangeError::ServiceAccountRefused
         | ExchangeError::StateDiffers
         | ExchangeError::Status { .. }
         | ExchangeError::SubjectMissing

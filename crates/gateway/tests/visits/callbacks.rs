@@ -489,6 +489,23 @@ fn a_token_endpoint_that_fails_is_asked_once() {
     }
 }
 
+/// CB-34: however many questions there are, all of them together have to end.
+#[test]
+fn a_provider_that_comes_to_no_end_costs_no_more_than_a_page() {
+    let world = World::new(Plan::one_app());
+    world.at("corp", |corp| corp.manner = Manner::Endless);
+    let mut browser = world.browser(Person::ada());
+    let login = browser.begins("/page");
+    let back = world.granted(&login.authorization_url, &browser.person);
+
+    let seen = browser.comes_back(&back);
+
+    assert_eq!(seen.reason(), Some(Reason::ProviderUnavailable));
+    assert_eq!(seen.outcome.record.cause.as_deref(), Some("no end after 45 s of questions"));
+    assert!(browser.jar.0.is_empty());
+    assert_eq!(browser.comes_back(&back).reason(), Some(Reason::LoginAlreadyUsed));
+}
+
 /// A failed sign-in takes nothing away from whoever was signed in before.
 #[test]
 fn a_failed_sign_in_leaves_the_session_before_it() {

@@ -3,6 +3,7 @@
 use http::HeaderValue;
 use lychgate_gateway::outcome::Event;
 use lychgate_gateway::reason::Reason;
+use lychgate_oidc::Membership;
 
 use crate::world::World;
 use crate::world::browser::{Browser, admission, refusal, user};
@@ -94,6 +95,28 @@ fn a_refresh_that_speaks_of_somebody_else_ends_the_session() {
         let ask = ada.data("/");
         assert_eq!(ada.asks(ask).record.reason, Some(Reason::SessionEnded));
     }
+}
+
+/// H12: whoever is in none of the groups that the provider is configured for any more is signed out, as whoever never
+/// was one does not sign in.
+#[test]
+fn somebody_who_is_no_member_any_more_is_signed_out() {
+    let (world, mut ada) = signed_in(Plan {
+        registration: |provider| {
+            let staff = Membership::of("groups", "groups", &["staff".to_owned()]);
+            provider.manner.memberships = vec![staff];
+        },
+        ..Plan::refreshing()
+    });
+    world.pass("4m");
+    let ask = ada.page("/");
+    assert_eq!(user(&ada.asks(ask)), Some("ada"), "a member still");
+
+    world.at("corp", |corp| corp.groups_now = Some(vec!["guests".to_owned()]));
+    world.pass("4m");
+    let ask = ada.data("/");
+    assert_eq!(ada.asks(ask).record.reason, Some(Reason::SessionEnded));
+    assert_eq!(ada.jar.value("app.test", "__Host-lychgate"), None);
 }
 
 /// H13: without an ID token the person is the one they were.

@@ -50,6 +50,8 @@ pub(crate) enum Manner {
     Silent,
     /// It answers with a status and an error code.
     Failing(u16, &'static str),
+    /// It never comes to an end.
+    Endless,
     /// It takes any verifier, as a provider without PKCE does.
     Careless,
     /// It asserts something else than it should.
@@ -287,7 +289,9 @@ impl Provider {
             return (refused(400, "invalid_grant"), secrets);
         }
         match self.manner {
-            Manner::Silent => return (Err(Unreachable("no answer in time".to_owned())), secrets),
+            Manner::Endless | Manner::Silent => {
+                return (Err(Unreachable("no answer in time".to_owned())), secrets);
+            }
             Manner::Failing(status, code) => return (refused(status, code), secrets),
             Manner::Careless | Manner::Forging | Manner::Honest | Manner::Lying(_) => {}
         }
@@ -316,7 +320,11 @@ impl Provider {
                 return (Err(Unreachable("no answer in time".to_owned())), Vec::new());
             }
             Manner::Failing(status, code) => return (refused(status, code), Vec::new()),
-            Manner::Careless | Manner::Forging | Manner::Honest | Manner::Lying(_) => {}
+            Manner::Careless
+            | Manner::Endless
+            | Manner::Forging
+            | Manner::Honest
+            | Manner::Lying(_) => {}
         }
         let Some((person, used)) = self.families.get_mut(token) else {
             return (refused(400, "invalid_grant"), Vec::new());

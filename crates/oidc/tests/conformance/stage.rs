@@ -157,8 +157,11 @@ impl Stage {
                     let answer = match exchange.endpoint() {
                         Endpoint::Token => token_answer(&token),
                         Endpoint::Userinfo => json(&self.userinfo),
-                        Endpoint::PushedAuthorizationRequest | Endpoint::Revocation => {
-                            panic!("a login asks no other endpoint")
+                        Endpoint::Lookup
+                        | Endpoint::PushedAuthorizationRequest
+                        | Endpoint::Revocation
+                        | Endpoint::ServiceAccount => {
+                            panic!("a login of this registration asks no other endpoint")
                         }
                     };
                     exchange.receive(answer, &keys(&self.keys), moment())
@@ -177,6 +180,32 @@ impl Stage {
                 }
             };
         }
+    }
+}
+
+/// Signs in at `stage` with other metadata than its own.
+pub(crate) fn sign_in_at(
+    stage: &Stage,
+    metadata: &Metadata,
+    change: impl FnOnce(&mut Draft),
+) -> Result<Box<SignedIn>, ExchangeError> {
+    let (provider, metadata) = (Arc::new(stage.provider.clone()), Arc::new(metadata.clone()));
+    let entropy = LoginEntropy::from([7; 96]);
+    let wish = LoginRequest::default();
+    let beginning = login::begin(&provider, &metadata, REDIRECT_URI, &wish, entropy, moment());
+    let Beginning::Go(url, pending) = beginning.unwrap() else { panic!("nothing is pushed") };
+    let url = url::Url::parse(url.as_str()).unwrap();
+    let login = Login { query: url.query_pairs().into_owned().collect(), pending };
+    let callback = Callback::parse(&format!("code=c&state={}", login.query["state"])).unwrap();
+    let matched = callback.matching(login.pending.clone(), &provider, &metadata).unwrap();
+    let Step::Ask(_, exchange) = matched.redeem(provider, metadata, moment())? else {
+        panic!("a code is redeemed by asking")
+    };
+    let mut draft = Draft::new(&login);
+    change(&mut draft);
+    match exchange.receive(token_answer(&draft.to_text()), &keys(&stage.keys), moment())? {
+        Step::Believe(signed_in) => Ok(signed_in),
+        step @ (Step::Ask(..) | Step::NewerKeys(_)) => panic!("{step:?}"),
     }
 }
 

@@ -34,16 +34,19 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// not answer.
 pub(super) fn run(options: &Options) -> u8 {
     let sources = options.files.sources();
-    let (warnings, summary, redirect_uris, config) = if options.offline {
+    let (warnings, summary, redirect_uris, scopes, config) = if options.offline {
         match lychgate_config::check(&sources, &ProcessEnvironment) {
-            Ok(checked) => (checked.warnings, checked.summary, checked.redirect_uris, None),
+            Ok(checked) => {
+                (checked.warnings, checked.summary, checked.redirect_uris, checked.scopes, None)
+            }
             Err(report) => return refuse(&report),
         }
     } else {
         match lychgate_config::load(&sources, &ProcessEnvironment) {
             Ok(loaded) => {
                 let redirect_uris = lychgate_config::redirect_uris(&loaded.config);
-                (loaded.warnings, loaded.summary, redirect_uris, Some(loaded.config))
+                let scopes = lychgate_config::scopes(&loaded.config);
+                (loaded.warnings, loaded.summary, redirect_uris, scopes, Some(loaded.config))
             }
             Err(report) => return refuse(&report),
         }
@@ -60,6 +63,13 @@ pub(super) fn run(options: &Options) -> u8 {
     }
     for redirect in &redirect_uris {
         say(&format!("{}: redirect URI to register → {}\n", redirect.provider, redirect.url));
+    }
+    for asked in &scopes {
+        say(&format!(
+            "{}: scopes that are asked for → {}\n",
+            asked.provider,
+            asked.scopes.join(" ")
+        ));
     }
     let silent = match config.map_or(Ok(0), |config| ask_everybody(&config)) {
         Ok(silent) => silent,

@@ -171,21 +171,27 @@ pub(crate) enum ProviderEndpoint {
     Discovery,
     /// The keys.
     Jwks,
+    /// The provider's own API.
+    Lookup,
     /// Where authorization requests are pushed to.
     PushedAuthorizationRequest,
     /// Where a grant is given back.
     Revocation,
+    /// Where a service account gets its token.
+    ServiceAccount,
     /// The token endpoint.
     Token,
     /// Userinfo.
     Userinfo,
 }
 
-const ENDPOINTS: [(ProviderEndpoint, &str); 6] = [
+const ENDPOINTS: [(ProviderEndpoint, &str); 8] = [
     (ProviderEndpoint::Discovery, "discovery"),
     (ProviderEndpoint::Jwks, "jwks"),
+    (ProviderEndpoint::Lookup, "lookup"),
     (ProviderEndpoint::PushedAuthorizationRequest, "pushed_authorization_request"),
     (ProviderEndpoint::Revocation, "revocation"),
+    (ProviderEndpoint::ServiceAccount, "service_account"),
     (ProviderEndpoint::Token, "token"),
     (ProviderEndpoint::Userinfo, "userinfo"),
 ];

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lychgate_gateway::settings::{ErrorRules, SignInRules};
+use lychgate_oidc::kind::Preset;
 use lychgate_oidc::{
     Algorithm, AnswerRules, ContentEncryption, DecryptionKey, Encryption, IdTokenRules,
     IssuerParameter, KeyManagement, ResponseMode, SubjectRule,
@@ -41,17 +42,27 @@ pub(super) struct Places {
     response_mode: Option<Place>,
 }
 
-pub(super) fn read(reader: &Reader<'_>, claims: &Reader<'_>) -> Answer {
+/// `preset`: what is known of the kind, which counts where the operator says nothing; `None` if the kind cannot be
+/// read.
+pub(super) fn read(reader: &Reader<'_>, claims: &Reader<'_>, preset: Option<&Preset>) -> Answer {
     let decryption_keys = decryption_keys(reader);
     let encryption = |stem| encryption(reader, stem, &decryption_keys);
     let id_token = IdTokenRules {
-        required: reader.word("id_token", true, &[("required", true), ("never", false)]),
+        required: reader.word(
+            "id_token",
+            preset.is_none_or(|preset| preset.id_token),
+            &[("required", true), ("never", false)],
+        ),
         signed_response_algs: algorithms(reader, "id_token_signed_response_alg"),
         encryption: encryption("id_token"),
         acr_values: texts(reader, "required_acr_values"),
     };
     let modes = ResponseMode::ALL.map(|mode| (mode.as_str(), mode));
-    let mode = reader.word("response_mode", ResponseMode::Query, &modes);
+    let mode = reader.word(
+        "response_mode",
+        preset.map_or(ResponseMode::Query, |preset| preset.response_mode),
+        &modes,
+    );
     let authorization_signed_response_algs = match reader.has("authorization_signed_response_alg") {
         true => algorithms(reader, "authorization_signed_response_alg"),
         false => id_token.signed_response_algs.clone(),
@@ -89,7 +100,7 @@ pub(super) fn read(reader: &Reader<'_>, claims: &Reader<'_>) -> Answer {
         needs_keys,
         places: Places {
             redirect_uri: place("redirect_uri"),
-            response_mode: place("response_mode"),
+            response_mode: place("response_mode").or_else(|| place("kind")),
         },
     }
 }
@@ -114,22 +125,24 @@ fn refuse_in_vain(reader: &Reader<'_>, id_token: &IdTokenRules, rules: &AnswerRu
             "id_token_encrypted_response_alg",
             "required_acr_values",
         ] {
-            contradiction(key, "`id_token = \"never\"`: there is no ID token");
+            contradiction(key, "there is no ID token");
         }
         if reader.boolean("silent_login") == Some(true) {
             contradiction("silent_login", "it needs an ID token to show, and there is none");
         }
         let names = matches!(rules.subject, SubjectRule::Claim(_));
-        let nowhere = reader.has("token_endpoint") && !reader.has("userinfo_endpoint");
+        let nowhere = reader.has("token_endpoint")
+            && !reader.has("userinfo_endpoint")
+            && !reader.has("lookups");
         if names
             && nowhere
-            && let Some(entry) = reader.entry("id_token")
+            && let Some(entry) = reader.entry("id_token").or_else(|| reader.entry("kind"))
         {
             let message = format!("nobody says who signs in at `{}`", reader.path);
             reader.context.add(
                 Problem::new(Code::E0123, &entry.node.place, message)
                     .label("without an ID token, and there is no `userinfo_endpoint`")
-                    .help("write `subject = \"pseudonymous\"` if it is enough that somebody did"),
+                    .help("ask a `userinfo_endpoint` or `lookups`; or, if it is enough that somebody did, write `subject = \"pseudonymous\"`"),
             );
         }
     }
@@ -372,7 +385,7 @@ fn refuse_posts_in_plain_text(
             format!("nobody could sign in at `{}` from {origin}", draft.registration.name),
         )
         .label("browsers send no cookie with this over http")
-        .help("write \"query\" or \"jwt\", or serve it by https")
+        .help("serve it by https, or write \"query\" or \"jwt\" where the provider has them")
     };
     if let Some((origin, origin_place)) = &auth.public_url {
         if !origin.is_secure() {

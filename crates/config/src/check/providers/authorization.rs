@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lychgate_oidc::kind::Preset;
 use lychgate_oidc::{
     Algorithm, AuthorizationRequest, Pushing, RequestObject, RequestObjectSigner, SigningKey,
     Template, TemplateValue,
@@ -62,6 +63,7 @@ pub(super) fn request(
     signing_key: Option<&SigningKey>,
     has_secret: bool,
     scope_templates: Vec<(Template, Place)>,
+    preset: Option<&Preset>,
 ) -> AuthorizationRequest {
     let pushing = reader.word(
         "pushed_authorization_requests",
@@ -116,12 +118,15 @@ pub(super) fn request(
             .then(|| reader.duration("max_age", DAY, Duration::ZERO..=365 * DAY).as_secs()),
         prompt: prompt(reader),
         ui_locales: reader.words("ui_locales").map(|text| text.value),
-        acr_values: plain_texts(reader, "acr_values"),
+        acr_values: match preset {
+            Some(preset) if !reader.has("acr_values") => preset.acr_values.clone(),
+            Some(_) | None => plain_texts(reader, "acr_values"),
+        },
         claims: claims(reader),
         resource: resources(reader),
         scope_templates: scope_templates.into_iter().map(|(template, _)| template).collect(),
         authorization_details: authorization_details.into_iter().map(|(it, _)| it).collect(),
-        parameters: parameters(reader),
+        parameters: parameters(reader, preset),
         parameters_from_login: from_login,
     }
 }
@@ -237,7 +242,8 @@ fn from_login(reader: &Reader<'_>) -> Vec<String> {
     names
 }
 
-fn parameters(reader: &Reader<'_>) -> Vec<(String, String)> {
+/// The operator's, and those that the kind needs and the operator does not say.
+fn parameters(reader: &Reader<'_>, preset: Option<&Preset>) -> Vec<(String, String)> {
     let mut parameters = Vec::new();
     for entry in reader.free_table("authorization_params") {
         let name = format!("{}.{}", reader.name("authorization_params"), entry.key);
@@ -253,6 +259,11 @@ fn parameters(reader: &Reader<'_>) -> Vec<(String, String)> {
             reader.context.add(Problem::new(Code::E0123, &entry.key_place, message).label(label));
         } else if let Some(text) = reader.context.text(&entry.node, &name) {
             parameters.push((entry.key.clone(), text.value));
+        }
+    }
+    for (name, value) in preset.map_or(&[][..], |preset| &preset.authorization_params) {
+        if !parameters.iter().any(|(given, _)| given == name) {
+            parameters.push((name.clone(), value.clone()));
         }
     }
     parameters

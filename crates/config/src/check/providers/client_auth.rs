@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lychgate_oidc::kind::Preset;
 use lychgate_oidc::{
     Algorithm, AssertionAudience, AssertionRules, Certificate, ClientAuth, Dpop, KeyError, Secret,
-    SecretMethod, SigningKey,
+    SecretMethod, SignedSecret, SigningKey,
 };
 use url::Url;
 
@@ -33,19 +34,26 @@ pub(super) struct Proof {
     pub(super) omits_redirect_uri: bool,
 }
 
-/// `has_certificate`: one is shown in every TLS handshake.
+/// `has_certificate`: one is shown in every TLS handshake; `preset`: what is known of the kind.
 pub(super) fn proof(
     reader: &Reader<'_>,
     client_secret: Option<Secret>,
     has_certificate: bool,
+    preset: Option<&Preset>,
 ) -> Proof {
     let assertion_file = assertion_file(reader);
     let signing_key = signing_key(reader);
-    let auth = auth(reader, client_secret, signing_key.as_ref(), has_certificate);
+    let auth = match preset.and_then(|preset| preset.signed_secret.as_ref()) {
+        Some(claims) => signed_secret(reader, claims, signing_key.as_ref()),
+        None => auth(reader, client_secret, signing_key.as_ref(), has_certificate, preset),
+    };
     let signs = match &auth {
         ClientAuth::Key { .. } => true,
         ClientAuth::Secret { method, .. } => *method == Some(SecretMethod::Jwt),
-        ClientAuth::Assertion | ClientAuth::Certificate | ClientAuth::None => false,
+        ClientAuth::Assertion
+        | ClientAuth::Certificate
+        | ClientAuth::None
+        | ClientAuth::SignedSecret { .. } => false,
     };
     for key in [
         "token_endpoint_auth_signing_alg",
@@ -64,7 +72,9 @@ pub(super) fn proof(
     Proof {
         auth,
         assertion: AssertionRules {
-            audience: audience(reader),
+            audience: audience(reader).unwrap_or_else(|| {
+                preset.map(|preset| preset.assertion_audience.clone()).unwrap_or_default()
+            }),
             lifetime: reader.duration(
                 "client_assertion_lifetime",
                 60 * SECOND,
@@ -89,6 +99,7 @@ fn auth(
     client_secret: Option<Secret>,
     signing_key: Option<&SigningKey>,
     has_certificate: bool,
+    preset: Option<&Preset>,
 ) -> ClientAuth {
     let key = "token_endpoint_auth_method";
     let written = reader.text(key);
@@ -109,7 +120,15 @@ fn auth(
     let with_key = |name: Option<&Text>| match (signing_key, has_assertion) {
         (_, true) => ClientAuth::Assertion,
         (Some(key), false) => {
-            let algorithm = algorithm(reader, "token_endpoint_auth_signing_alg", key);
+            let name = "token_endpoint_auth_signing_alg";
+            let vendors = preset.and_then(|preset| preset.assertion_algorithm);
+            let algorithm = match vendors.filter(|_| !reader.has(name)) {
+                // Where the key does not fit the vendor's, what it can is the better try.
+                Some(vendors) => {
+                    key.algorithm(Some(vendors)).unwrap_or_else(|_| algorithm(reader, name, key))
+                }
+                None => algorithm(reader, name, key),
+            };
             ClientAuth::Key { key: key.clone(), algorithm }
         }
         (None, false) => match name {
@@ -122,7 +141,10 @@ fn auth(
     let Some(written) = written else {
         return match client_secret {
             _ if has_assertion => ClientAuth::Assertion,
-            Some(secret) => ClientAuth::Secret { secret, method: None },
+            Some(secret) => {
+                let method = preset.and_then(|preset| preset.secret_method);
+                ClientAuth::Secret { secret, method }
+            }
             None if has_key => with_key(None),
             None if has_certificate => ClientAuth::Certificate,
             None => ClientAuth::None,
@@ -160,6 +182,26 @@ fn auth(
             })
         }
     }
+}
+
+/// A secret that we sign ourselves, anew for every request: nothing else proves who we are at this kind.
+fn signed_secret(
+    reader: &Reader<'_>,
+    claims: &SignedSecret,
+    signing_key: Option<&SigningKey>,
+) -> ClientAuth {
+    for key in ["client_secret", "client_assertion", "token_endpoint_auth_method"] {
+        if let Some(entry) = reader.entry(key) {
+            no_effect(reader, entry, "the secret of this kind is signed with `signing_key`");
+        }
+    }
+    let (Some(key), Some(entry)) = (signing_key, reader.entry("signing_key")) else {
+        return ClientAuth::None;
+    };
+    if let Err(error) = key.algorithm(Some(SignedSecret::ALGORITHM)) {
+        unusable(reader, entry, error.to_string());
+    }
+    ClientAuth::SignedSecret { key: key.clone(), claims: claims.clone() }
 }
 
 /// A secret in an address takes somebody who said that they know what that means (D-D13).
@@ -278,10 +320,10 @@ pub(super) fn named_algorithm(reader: &Reader<'_>, name: &str, text: &Text) -> O
     algorithm
 }
 
-fn audience(reader: &Reader<'_>) -> AssertionAudience {
+fn audience(reader: &Reader<'_>) -> Option<AssertionAudience> {
     let key = "client_assertion_audience";
-    let Some(text) = reader.words(key) else { return AssertionAudience::Issuer };
-    match text.value.as_str() {
+    let text = reader.words(key)?;
+    Some(match text.value.as_str() {
         "issuer" => AssertionAudience::Issuer,
         "token_endpoint" => AssertionAudience::TokenEndpoint,
         other if Url::parse(other).is_ok() => AssertionAudience::Other(text.value),
@@ -289,7 +331,7 @@ fn audience(reader: &Reader<'_>) -> AssertionAudience {
             reader.none_of(&text, &reader.name(key), ["issuer", "token_endpoint"].into_iter());
             AssertionAudience::Issuer
         }
-    }
+    })
 }
 
 fn dpop(reader: &Reader<'_>, has_certificate: bool) -> Option<Dpop> {
