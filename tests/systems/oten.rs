@@ -1,0 +1,1 @@
+//! Oten: signed requests in the address, EdDSA ID tokens.
