@@ -83,7 +83,13 @@ impl Metadata {
         let issuer =
             text(&document, "issuer")?.ok_or(DiscoveryError::Missing { member: "issuer" })?;
         if issuer != expected_issuer {
-            return Err(DiscoveryError::IssuerDiffers { found: legible(issuer, 500) });
+            let found = legible(issuer, 500);
+            let without_slash = |text: &str| text.strip_suffix('/').unwrap_or(text).to_owned();
+            return Err(if without_slash(issuer) == without_slash(expected_issuer) {
+                DiscoveryError::IssuerSlash { found }
+            } else {
+                DiscoveryError::IssuerDiffers { found }
+            });
         }
 
         let code_challenge_methods_supported =
@@ -192,9 +198,18 @@ pub enum DiscoveryError {
         /// Which member of the document.
         member: &'static str,
     },
-    /// The document is about another issuer. Often a slash at the end, or a realm, is wrong.
+    /// The document is about another issuer. Often a realm is wrong.
     #[error("the document is that of issuer `{found}`")]
     IssuerDiffers {
+        /// The issuer it names, cut and cleaned for a log.
+        found: String,
+    },
+    /// The document's issuer is the expected one but for a slash at the end, which is another issuer all the same.
+    #[error(
+        "the document is that of issuer `{found}`; only the slash at the end differs, and `issuer` has to be written \
+         exactly so"
+    )]
+    IssuerSlash {
         /// The issuer it names, cut and cleaned for a log.
         found: String,
     },
