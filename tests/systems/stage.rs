@@ -329,6 +329,11 @@ impl Return {
     }
 }
 
+/// The path and the query that an answer leads to, or nothing.
+pub(crate) fn leads_to(answer: &Answer) -> String {
+    answer.location().map_or_else(String::new, |url| url[url::Position::BeforePath..].to_owned())
+}
+
 /// The parameters in a URL's query, in order.
 pub(crate) fn parameters_of(url: &str) -> Vec<(String, String)> {
     Url::parse(url).expect("it is a URL").query_pairs().into_owned().collect()
