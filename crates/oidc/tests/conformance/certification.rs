@@ -236,7 +236,7 @@ fn oidcc_client_test_discovery_issuer_mismatch() {
     }
     // B-D1: the usual mistake is said in words.
     let result = Metadata::parse(document.as_bytes(), "https://idp.example/realm/");
-    let error = result.err().expect("it is another issuer");
+    let error = result.expect_err("it is another issuer");
     assert_eq!(error, DiscoveryError::IssuerSlash { found: ISSUER.to_owned() });
     assert!(error.to_string().contains("only the slash at the end differs"), "{error}");
 }
