@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use http::Method;
@@ -29,6 +30,8 @@ pub(crate) struct Stage {
     pub simulator: Simulator,
     application: Echo,
     authority: String,
+    /// The cookies that people were given.
+    cookies: Mutex<Vec<String>>,
 }
 
 /// What a stage will be like.
@@ -169,14 +172,26 @@ upstream = "http://{application}"
         let authority = self.authority.pem();
         let toml = self.configuration.to_string();
         let gate = Gate::start_without_providers(self.scratch, &toml).await;
-        Stage { gate, simulator, application: self.application, authority }
+        Stage {
+            gate,
+            simulator,
+            application: self.application,
+            authority,
+            cookies: Mutex::default(),
+        }
     }
 
     /// Starts the gate before this simulator.
     pub(crate) async fn open(self, simulator: Simulator) -> Stage {
         let authority = self.authority.pem();
         let gate = Gate::start_in(self.scratch, &self.configuration.to_string()).await;
-        Stage { gate, simulator, application: self.application, authority }
+        Stage {
+            gate,
+            simulator,
+            application: self.application,
+            authority,
+            cookies: Mutex::default(),
+        }
     }
 }
 
@@ -218,6 +233,7 @@ impl Stage {
                 self.gate.output()
             );
         }
+        self.keep_cookies_of(&visitor);
         let provider = away.location().expect("it leads to the provider");
         let back = visitor.opens(provider.as_str()).await;
         let callback = back.header("location");
@@ -232,7 +248,13 @@ impl Stage {
         assert_eq!(answer.status, 303, "{}\n{}", answer.text(), self.gate.output());
         let page = back.visitor.follows(answer).await;
         assert_eq!((page.status.as_u16(), page.url.path()), (200, "/page"), "{}", page.text());
+        self.keep_cookies_of(&back.visitor);
         back.visitor
+    }
+
+    fn keep_cookies_of(&self, visitor: &Visitor) {
+        let values = visitor.cookies().into_iter().map(|(_, value)| value);
+        self.cookies.lock().unwrap_or_else(PoisonError::into_inner).extend(values);
     }
 
     /// How often the application was asked for anything.
@@ -296,6 +318,9 @@ impl Stage {
         assert!(self.simulator.events("broken").await.is_empty(), "the simulator broke");
         let mut secrets: BTreeSet<String> = own.iter().cloned().collect();
         secrets.insert(SESSION_KEY.to_owned());
+        let cookies = self.cookies.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        assert!(!cookies.is_empty(), "somebody was given a cookie");
+        secrets.extend(cookies);
         for event in self.simulator.events("").await {
             secrets.extend(secrets_of(&event));
         }
@@ -400,7 +425,15 @@ fn secrets_of(event: &Event) -> Vec<String> {
     let mut found = Vec::new();
     for text in ["body", "query"].map(|name| told(event, name)) {
         let secret = |(name, _): &(String, String)| NAMES.contains(&name.as_str());
-        found.extend(form(text).into_iter().filter(secret).map(|(_, value)| value));
+        for (name, value) in form(text).into_iter().filter(secret) {
+            if name == "request" {
+                let (_, claims) = read_jwt(&value);
+                let inside =
+                    ["state", "nonce"].map(|name| claims[name].as_str().map(str::to_owned));
+                found.extend(inside.into_iter().flatten());
+            }
+            found.push(value);
+        }
     }
     if let Some(authorization) =
         event.detail.get("headers").and_then(|all| all.get("authorization"))
