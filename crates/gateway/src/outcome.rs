@@ -297,7 +297,7 @@ pub struct Words {
     pub explain: Option<String>,
     /// The policy's `help`.
     pub help: Option<Url>,
-    /// The provider's error code, when it is a known one.
+    /// The provider's error code: any where it answers a login, else only a known one.
     pub provider_code: Option<String>,
     /// The provider's description: foreign text, to be shown as such.
     pub provider_text: Option<String>,

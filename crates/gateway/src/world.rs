@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lychgate_oidc::{DpopNonces, KeySet, Metadata, Secret, SignedIn};
+use lychgate_oidc::{DpopNonces, KeySet, Metadata, Secret, SignedIn, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use crate::login_state::LoginId;
@@ -128,10 +128,12 @@ pub struct Known {
 pub struct GrantId([u8; 32]);
 
 impl GrantId {
-    /// Of the refresh token of a session.
-    pub fn of(session: SessionId, refresh_token: &Secret) -> Self {
+    /// Of the refresh token of a session, with the end of the grant that it came with or was last used for: a token
+    /// that stays the same is used anew once what it brought is about to end.
+    pub fn of(session: SessionId, refresh_token: &Secret, expires_at: Timestamp) -> Self {
         let mut hash = Sha256::new();
         hash.update(session.bytes());
+        hash.update(expires_at.seconds().to_be_bytes());
         hash.update(refresh_token.expose());
         Self(hash.finalize().into())
     }

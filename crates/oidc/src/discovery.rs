@@ -87,7 +87,7 @@ impl Metadata {
     /// # Errors
     /// See [`DiscoveryError`]. Members that are not listed above are ignored.
     pub fn parse(body: &[u8], expected_issuer: &str) -> Result<Self, DiscoveryError> {
-        Self::parse_if(body, |issuer| issuer == expected_issuer)
+        Self::parse_if(body, expected_issuer, |issuer| issuer == expected_issuer)
     }
 
     /// Reads the metadata document `body`, which must be that of `provider`.
@@ -95,7 +95,7 @@ impl Metadata {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn parse_of(body: &[u8], provider: &Provider) -> Result<Self, DiscoveryError> {
-        Self::parse_if(body, |issuer| may_be_named(issuer, provider))
+        Self::parse_if(body, &provider.issuer, |issuer| may_be_named(issuer, provider))
     }
 
     /// Whether this is the metadata of `provider`.
@@ -105,6 +105,7 @@ impl Metadata {
 
     fn parse_if(
         body: &[u8],
+        expected_issuer: &str,
         is_expected: impl FnOnce(&str) -> bool,
     ) -> Result<Self, DiscoveryError> {
         if body.len() > BODY_BYTES_MAX {
@@ -116,7 +117,13 @@ impl Metadata {
         let issuer =
             text(&document, "issuer")?.ok_or(DiscoveryError::Missing { member: "issuer" })?;
         if !is_expected(issuer) {
-            return Err(DiscoveryError::IssuerDiffers { found: legible(issuer, 500) });
+            let found = legible(issuer, 500);
+            let without_slash = |text: &str| text.strip_suffix('/').unwrap_or(text).to_owned();
+            return Err(if without_slash(issuer) == without_slash(expected_issuer) {
+                DiscoveryError::IssuerSlash { found }
+            } else {
+                DiscoveryError::IssuerDiffers { found }
+            });
         }
 
         let code_challenge_methods_supported =
@@ -227,9 +234,18 @@ pub enum DiscoveryError {
         /// Which member of the document.
         member: &'static str,
     },
-    /// The document is about another issuer. Often a slash at the end, or a realm, is wrong.
+    /// The document is about another issuer. Often a realm is wrong.
     #[error("the document is that of issuer `{found}`")]
     IssuerDiffers {
+        /// The issuer it names, cut and cleaned for a log.
+        found: String,
+    },
+    /// The document's issuer is the expected one but for a slash at the end, which is another issuer all the same.
+    #[error(
+        "the document is that of issuer `{found}`; only the slash at the end differs, and `issuer` has to be written \
+         exactly so"
+    )]
+    IssuerSlash {
         /// The issuer it names, cut and cleaned for a log.
         found: String,
     },

@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     fn grant() -> GrantId {
-        GrantId::of(SessionId::new([7; 16]), &Secret::new("refresh-token"))
+        GrantId::of(SessionId::new([7; 16]), &Secret::new("refresh-token"), Timestamp::new(0))
     }
 
     /// R4, O-1: fifty requests at once, and the one that began it given up on the way.
@@ -296,10 +296,13 @@ mod tests {
     /// O-2: nobody gets the answer to somebody else's refresh.
     #[test]
     fn every_grant_has_its_own_answer() {
-        let of = |session, token| GrantId::of(SessionId::new([session; 16]), &Secret::new(token));
-        assert_eq!(of(1, "token"), of(1, "token"));
-        assert_ne!(of(1, "token"), of(2, "token"));
-        assert_ne!(of(1, "token"), of(1, "token2"));
+        let of = |session, token, until| {
+            GrantId::of(SessionId::new([session; 16]), &Secret::new(token), Timestamp::new(until))
+        };
+        assert_eq!(of(1, "token", 7), of(1, "token", 7));
+        assert_ne!(of(1, "token", 7), of(2, "token", 7));
+        assert_ne!(of(1, "token", 7), of(1, "token2", 7));
+        assert_ne!(of(1, "token", 7), of(1, "token", 8), "the same token, the next time");
     }
 
     #[tokio::test]

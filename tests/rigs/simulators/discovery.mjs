@@ -94,7 +94,7 @@ export async function jwks(simulator, visit) {
   }
   if (switches.take('jwks_unknown_kty')) list = [{ kty: 'QUANTUM', kid: 'q', use: 'sig', q: 'AA' }, ...list];
   if (switches.take('jwks_enc_key_first')) {
-    list = list.flatMap((jwk) => [makeKey(jwk.alg, jwk.kid, 'enc').jwk, jwk]);
+    list = list.flatMap((jwk) => (jwk.alg ? [makeKey(jwk.alg, jwk.kid, 'enc').jwk, jwk] : [jwk]));
   }
   if (switches.take('jwks_empty')) list = [];
   const huge = switches.take('jwks_huge');

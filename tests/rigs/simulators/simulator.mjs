@@ -1,5 +1,5 @@
 // One simulated provider: its listeners, its memory, and the way from a request to an answer.
-import { createHash } from 'node:crypto';
+import { createHash, createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
@@ -53,11 +53,13 @@ export class Simulator {
     for (const client of setup.clients ?? []) this.register(client);
   }
 
-  // Adds a client, or changes one, in the names of RFC 7591 and `certificate_sha256`.
+  // Adds a client, or changes one, in the names of RFC 7591 and `certificate_sha256`. A key of `jwks` may be
+  // a public key in PEM (`pem`).
   register(client) {
     if (!client.client_id) throw new Error('a client has a client_id');
+    const keys = client.jwks?.keys.map(({ pem, ...jwk }) => ({ ...(pem && createPublicKey(pem).export({ format: 'jwk' })), ...jwk }));
     this.clients.set(client.client_id, {
-      redirect_uris: [], ...this.clients.get(client.client_id), ...client,
+      redirect_uris: [], ...this.clients.get(client.client_id), ...client, ...(keys && { jwks: { keys } }),
     });
   }
 

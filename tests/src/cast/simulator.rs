@@ -45,7 +45,20 @@ impl Simulator {
     /// # Panics
     /// When it does not start.
     pub async fn start(preset: &str, client: &Value, tls: Option<&SimulatorTls>) -> Self {
-        let mut setup = json!({ "preset": preset, "clients": [client] });
+        Self::start_with(preset, client, tls, &json!({})).await
+    }
+
+    /// The same, with other behaviour than the preset's where this names it.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn start_with(
+        preset: &str,
+        client: &Value,
+        tls: Option<&SimulatorTls>,
+        behaviour: &Value,
+    ) -> Self {
+        let mut setup = json!({ "preset": preset, "clients": [client], "behaviour": behaviour });
         if let Some(SimulatorTls { certificate, key, client_authority }) = tls {
             setup["tls"] =
                 json!({ "cert": certificate, "key": key, "client_ca": client_authority });
@@ -99,6 +112,12 @@ impl Simulator {
     /// Behaves again, in every way.
     pub async fn clear_switches(&self) {
         self.post("/clear", &json!({})).await;
+    }
+
+    /// The names of what is switched on now. One that is used up by an answer, and was, is not among them.
+    pub async fn set_switches(&self) -> Vec<String> {
+        let all = self.get("/switches").await;
+        all["set"].as_object().map(|set| set.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// Lets go of what a `…_slow` switch holds.

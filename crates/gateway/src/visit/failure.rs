@@ -55,7 +55,7 @@ impl From<CallbackError> for Failure {
         };
         let words = match &error {
             CallbackError::Provider(refusal) => Words {
-                provider_code: refusal.error.known().map(|error| error.as_str().to_owned()),
+                provider_code: Some(refusal.error.as_str().to_owned()),
                 provider_text: refusal.description.clone(),
                 ..Words::default()
             },

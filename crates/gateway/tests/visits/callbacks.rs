@@ -282,7 +282,11 @@ fn each_error_of_the_provider_has_its_reason() {
         let Login { state, .. } = browser.begins("/page");
         let iss = issuer("corp");
         let url = format!("{CALLBACK}?error={code}&state={state}&iss={iss}");
-        assert_eq!(browser.comes_back(&url).reason(), Some(expected), "{code}");
+        let seen = browser.comes_back(&url);
+        assert_eq!(seen.reason(), Some(expected), "{code}");
+        // CB-47: whoever looks it up needs the code, most of all one that we have never heard of.
+        let words = &refusal(&seen.outcome).unwrap().words;
+        assert_eq!(words.provider_code.as_deref(), Some(code));
         assert_eq!(world.token_requests(), 0, "{code}");
         assert!(browser.jar.0.is_empty(), "{code}");
     }

@@ -64,6 +64,21 @@ fn many_requests_with_one_cookie_are_one_refresh() {
     assert_eq!(world.token_requests(), 3);
 }
 
+/// A-D15: a refresh token that stays the same is used again each time that it is due, and not in between.
+#[test]
+fn a_refresh_token_that_stays_the_same_is_used_again() {
+    let (world, mut ada) = signed_in(Plan::refreshing());
+    world.at("corp", |corp| corp.keeps_refresh_tokens = true);
+    for refreshes in 1..=3 {
+        world.pass("4m");
+        for _ in 0..2 {
+            let ask = ada.page("/");
+            assert_eq!(user(&ada.asks(ask)), Some("ada"));
+            assert_eq!(world.token_requests(), 1 + refreshes);
+        }
+    }
+}
+
 /// R3, H12: an account that was closed is outside at its next refresh, wherever its cookie was copied to.
 #[test]
 fn a_provider_that_says_no_ends_the_session() {

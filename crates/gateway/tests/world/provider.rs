@@ -75,6 +75,8 @@ pub(crate) struct Provider {
     fetched_key: u8,
     /// Whether it issues refresh tokens, each good for one use.
     pub(crate) refreshes: bool,
+    /// Whether its refresh tokens stay the same instead.
+    pub(crate) keeps_refresh_tokens: bool,
     /// Whether a refresh brings an ID token.
     pub(crate) refreshes_id_token: bool,
     /// What it knows of everybody's groups by now, if it is no more what it said at sign-in.
@@ -125,6 +127,7 @@ impl Provider {
             key: 1,
             fetched_key: 1,
             refreshes: false,
+            keeps_refresh_tokens: false,
             refreshes_id_token: true,
             groups_now: None,
             given_back: Vec::new(),
@@ -329,7 +332,7 @@ impl Provider {
         let Some((person, used)) = self.families.get_mut(token) else {
             return (refused(400, "invalid_grant"), Vec::new());
         };
-        if std::mem::replace(used, true) {
+        if std::mem::replace(used, !self.keeps_refresh_tokens) {
             let name = person.name.clone();
             self.families.retain(|_, (person, _)| person.name != name);
             return (refused(400, "invalid_grant"), Vec::new());
@@ -342,8 +345,11 @@ impl Provider {
         if let Manner::Lying(change) = self.manner {
             change(&mut claims);
         }
-        let (body, secrets) =
+        let (mut body, secrets) =
             self.tokens(&person, Some(&claims).filter(|_| self.refreshes_id_token));
+        if self.keeps_refresh_tokens {
+            body.as_object_mut().expect("an answer").remove("refresh_token");
+        }
         (Ok(answer(200, &body)), secrets)
     }
 
