@@ -3,7 +3,7 @@
 // Event types: `request` (everything about one HTTP request, and later its `status`), `refused`
 // (`endpoint`, `error`, `reason`), `tls_refused` (a handshake that failed), `authorized` (a code was
 // issued), `assertion` (the `jti` of a client assertion), `proof` (the `jti` of a DPoP proof),
-// `tokens` (the token endpoint issued some), `revoked`.
+// `tokens` (the token endpoint issued some: `issued`), `revoked`.
 export class Recorder {
   #events = [];
   #clock;

@@ -29,7 +29,7 @@ export async function token(simulator, visit) {
   demand(refreshing || grantType === 'authorization_code', 'unsupported_grant_type', `the grant type is ${grantType}`);
   const grant = refreshing ? refreshed(simulator, form, client, thumbprint) : redeemed(simulator, form, client, thumbprint);
   const answer = await issue(simulator, visit, grant, thumbprint, refreshing);
-  recorder.add('tokens', { client: client.client_id, grant_type: grantType, code: form.code });
+  recorder.add('tokens', { client: client.client_id, grant_type: grantType, code: form.code, issued: answer });
   if (switches.take('token_truncated')) return visit.answer(200, JSON.stringify(answer).slice(0, -20), { 'content-type': 'application/json' });
   return answerJson(visit, 200, answer, NO_STORE);
 }
@@ -166,7 +166,7 @@ async function tokenByQuery(simulator, visit) {
     throw error;
   }
   const answer = await issue(simulator, visit, grant, undefined, false);
-  recorder.add('tokens', { client: client.client_id, grant_type: asked.grant_type, code: asked.code });
+  recorder.add('tokens', { client: client.client_id, grant_type: asked.grant_type, code: asked.code, issued: answer });
   return answerJson(visit, 200, { ...answer, scope: 'profile' }, NO_STORE);
 }
 

@@ -45,7 +45,20 @@ impl Simulator {
     /// # Panics
     /// When it does not start.
     pub async fn start(preset: &str, client: &Value, tls: Option<&SimulatorTls>) -> Self {
-        let mut setup = json!({ "preset": preset, "clients": [client] });
+        Self::start_like(preset, &json!({}), client, tls).await
+    }
+
+    /// Starts a preset some of whose members are replaced by those of `behaviour`.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn start_like(
+        preset: &str,
+        behaviour: &Value,
+        client: &Value,
+        tls: Option<&SimulatorTls>,
+    ) -> Self {
+        let mut setup = json!({ "preset": preset, "clients": [client], "behaviour": behaviour });
         if let Some(SimulatorTls { certificate, key, client_authority }) = tls {
             setup["tls"] =
                 json!({ "cert": certificate, "key": key, "client_ca": client_authority });

@@ -178,8 +178,13 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
     let Scopes { scopes, templates, are_ours: scopes_are_ours } =
         scopes(reader, answer.id_token.required);
     let has_secret = matches!(proof.auth, ClientAuth::Secret { .. });
-    let authorization =
-        authorization::request(reader, proof.signing_key.as_ref(), has_secret, templates);
+    let authorization = authorization::request(
+        reader,
+        proof.signing_key.as_ref(),
+        has_secret,
+        answer.id_token.required,
+        templates,
+    );
     let userinfo = reader.word(
         "userinfo",
         UserinfoWord::WhenMissing,
