@@ -2,5 +2,6 @@
 //! operator copies.
 
 mod ais;
+mod fanbase;
 
 mod stage;
