@@ -7,14 +7,13 @@ use lychgate_demo::echo::Echo;
 use lychgate_tests::cast::browser::{Browser, Habits, Outcome};
 use lychgate_tests::cast::gate::{Gate, lychgate};
 use lychgate_tests::cast::scratch::Scratch;
-use lychgate_tests::cast::simulator::{Simulator, SimulatorTls};
+use lychgate_tests::cast::simulator::Simulator;
 use lychgate_tests::cast::visitor::{Answer, Visitor};
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::stage::{
-    Example, comes_back, ends_well, is_refused, login, names, pairs, requests, signs_in, value,
+    Example, comes_back, ends_well, is_refused, issue_papers, login, names, pairs, requests,
+    signs_in, until_refreshed, value,
 };
 
 const FILE: &str = "psd2-ais.toml";
@@ -429,18 +428,8 @@ async fn a_session_ends_when_the_bank_no_longer_vouches_for_it() {
     signs_in(&anna, "bank").await;
     let before = signs_in(&somebody, "nobody").await.echoed("x-forwarded-user");
 
-    let refreshed = async |visitor: &Visitor| {
-        let began = std::time::Instant::now();
-        loop {
-            let page = visitor.fetches("/page").await;
-            if page.status != 200 || !page.set_cookies().is_empty() {
-                return page;
-            }
-            assert!(began.elapsed() < lychgate_tests::cast::gate::PATIENCE, "nothing is refreshed");
-        }
-    };
-    assert_eq!(refreshed(&anna).await.echoed("x-forwarded-user").as_deref(), Some("alice"));
-    assert_eq!(refreshed(&somebody).await.echoed("x-forwarded-user"), before);
+    assert_eq!(until_refreshed(&anna).await.echoed("x-forwarded-user").as_deref(), Some("alice"));
+    assert_eq!(until_refreshed(&somebody).await.echoed("x-forwarded-user"), before);
     let tokens = requests(&house.bank, "token").await;
     let again = tokens.iter().map(|token| pairs(token["body"].as_str().unwrap_or_default()));
     let again: Vec<_> = again.filter(|sent| value(sent, "grant_type") == "refresh_token").collect();
@@ -451,7 +440,7 @@ async fn a_session_ends_when_the_bank_no_longer_vouches_for_it() {
     // A switched account is another person; a revoked consent is nobody.
     house.bank.current_user("bob", &json!({})).await;
     house.bank.switch("token_invalid_grant", &json!({})).await;
-    let end = refreshed(&anna).await;
+    let end = until_refreshed(&anna).await;
     assert_eq!((end.status.as_u16(), &*end.reason()), (401, "session_ended"));
     assert!(!anna.has_session());
     ends_well(&house.gate, &house.bank, &[SECRET]).await;
@@ -511,31 +500,4 @@ fn no_other_provider_comes_back_to_the_banks_address() {
     assert_eq!(checked.code, Some(1), "{checked:?}");
     let said = format!("{}{}", checked.stdout, checked.stderr);
     assert!(said.contains("E0211") && said.contains("`other`"), "{said}");
-}
-
-/// An authority, the bank's certificate and ours, as files; and the thumbprint of ours.
-fn issue_papers(scratch: &Scratch) -> (SimulatorTls, String) {
-    let made = "the story can issue certificates";
-    let key = KeyPair::generate().expect(made);
-    let mut authority = CertificateParams::default();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let certificate = authority.self_signed(&key).expect(made);
-    let issuer = Issuer::new(authority, key);
-    let client_authority = scratch.write("authority.pem", certificate.pem());
-    let issue = |name: &str, names: &[&str], usage: ExtendedKeyUsagePurpose| {
-        let key = KeyPair::generate().expect(made);
-        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).expect(made);
-        params.extended_key_usages = vec![usage];
-        let certificate = params.signed_by(&key, &issuer).expect(made);
-        let file = scratch.write(&format!("{name}.pem"), certificate.pem());
-        let key = scratch.write(&format!("{name}.key"), key.serialize_pem());
-        let digest = Sha256::digest(certificate.der());
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        (file, key, digest)
-    };
-    let (certificate, key, _) =
-        issue("bank", &["localhost", "127.0.0.1"], ExtendedKeyUsagePurpose::ServerAuth);
-    let (.., digest) = issue("qwac", &["tpp.example"], ExtendedKeyUsagePurpose::ClientAuth);
-    (SimulatorTls { certificate, key, client_authority: Some(client_authority) }, digest)
 }

@@ -5,3 +5,4 @@ mod ais;
 mod fanbase;
 
 mod stage;
+mod strict;

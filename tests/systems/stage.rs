@@ -3,14 +3,17 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Instant;
 
 use lychgate_demo::echo::Echo;
-use lychgate_tests::cast::gate::{Gate, free_port};
+use lychgate_tests::cast::gate::{Gate, PATIENCE, free_port};
 use lychgate_tests::cast::house::SESSION_KEY;
 use lychgate_tests::cast::scratch::Scratch;
-use lychgate_tests::cast::simulator::Simulator;
+use lychgate_tests::cast::simulator::{Simulator, SimulatorTls};
 use lychgate_tests::cast::visitor::{Answer, Visitor};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use serde_json::Value as Json;
+use sha2::{Digest as _, Sha256};
 use toml::{Table, Value};
 
 /// An example configuration. A story replaces what an operator has to replace, and nothing that is not there: so
@@ -210,4 +213,44 @@ pub(crate) async fn requests(simulator: &Simulator, endpoint: &str) -> Vec<Json>
     let events = simulator.events("request").await;
     let events = events.into_iter().map(|event| Json::Object(event.detail.into_iter().collect()));
     events.filter(|request| request["endpoint"] == endpoint).collect()
+}
+
+/// Asks for the page until an answer brings a newer session, or is not the page.
+pub(crate) async fn until_refreshed(visitor: &Visitor) -> Answer {
+    let began = Instant::now();
+    loop {
+        let page = visitor.fetches("/page").await;
+        if page.status != 200 || !page.set_cookies().is_empty() {
+            return page;
+        }
+        assert!(began.elapsed() < PATIENCE, "nothing is refreshed");
+    }
+}
+
+/// An authority (`authority.pem`), a provider's certificate and ours (`qwac.pem`, `qwac.key`), as files; and the
+/// thumbprint of ours.
+pub(crate) fn issue_papers(scratch: &Scratch) -> (SimulatorTls, String) {
+    let made = "the story can issue certificates";
+    let key = KeyPair::generate().expect(made);
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = authority.self_signed(&key).expect(made);
+    let issuer = Issuer::new(authority, key);
+    let client_authority = scratch.write("authority.pem", certificate.pem());
+    let issue = |name: &str, names: &[&str], usage: ExtendedKeyUsagePurpose| {
+        let key = KeyPair::generate().expect(made);
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect(made);
+        params.extended_key_usages = vec![usage];
+        let certificate = params.signed_by(&key, &issuer).expect(made);
+        let file = scratch.write(&format!("{name}.pem"), certificate.pem());
+        let key = scratch.write(&format!("{name}.key"), key.serialize_pem());
+        let digest = Sha256::digest(certificate.der());
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        (file, key, digest)
+    };
+    let (certificate, key, _) =
+        issue("bank", &["localhost", "127.0.0.1"], ExtendedKeyUsagePurpose::ServerAuth);
+    let (.., digest) = issue("qwac", &["tpp.example"], ExtendedKeyUsagePurpose::ClientAuth);
+    (SimulatorTls { certificate, key, client_authority: Some(client_authority) }, digest)
 }
