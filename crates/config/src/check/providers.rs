@@ -190,8 +190,14 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
     let Scopes { scopes, templates, are_ours: scopes_are_ours } =
         scopes(reader, preset, answer.id_token.required);
     let has_secret = matches!(proof.auth, ClientAuth::Secret { .. });
-    let signing_key = proof.signing_key.as_ref();
-    let authorization = authorization::request(reader, signing_key, has_secret, templates, preset);
+    let authorization = authorization::request(
+        reader,
+        proof.signing_key.as_ref(),
+        has_secret,
+        answer.id_token.required,
+        templates,
+        preset,
+    );
     let userinfo = reader.word(
         "userinfo",
         UserinfoWord::WhenMissing,

@@ -57,11 +57,12 @@ const OURS: [&str; 25] = [
 /// What a login link may bring of those: whom to expect, and in which language.
 const PASSED_ON: [&str; 1] = ["ui_locales"];
 
-/// `signs_with`: the key of this registration, and whether there is a secret.
+/// `signing_key`, `has_secret`: what there is to sign with. `id_token_is_due`: whether a nonce would come back.
 pub(super) fn request(
     reader: &Reader<'_>,
     signing_key: Option<&SigningKey>,
     has_secret: bool,
+    id_token_is_due: bool,
     scope_templates: Vec<(Template, Place)>,
     preset: Option<&Preset>,
 ) -> AuthorizationRequest {
@@ -79,8 +80,9 @@ pub(super) fn request(
     }
     let code_challenge =
         reader.word("code_challenge_method", true, &[("S256", true), ("none", false)]);
-    let nonce = reader.boolean("nonce").unwrap_or(true);
-    if !code_challenge && !nonce {
+    let nonce = nonce(reader, id_token_is_due);
+    // Where there is no ID token, and no PKCE either, the cookie of the login is all that binds a code to it.
+    if !code_challenge && !nonce && id_token_is_due {
         let entry = reader.entry("nonce").or_else(|| reader.entry("code_challenge_method"));
         let place = entry.map_or(reader.place, |entry| &entry.node.place);
         let message = format!("nothing would bind a code from `{}` to its login", reader.path);
@@ -129,6 +131,18 @@ pub(super) fn request(
         parameters: parameters(reader, preset),
         parameters_from_login: from_login,
     }
+}
+
+/// A nonce comes back in the ID token. Providers without one may refuse a parameter that they do not know.
+fn nonce(reader: &Reader<'_>, id_token_is_due: bool) -> bool {
+    let nonce = reader.boolean("nonce");
+    if nonce == Some(true)
+        && !id_token_is_due
+        && let Some(entry) = reader.entry("nonce")
+    {
+        no_effect(reader, entry, "`id_token = \"never\"`: it would come back in an ID token");
+    }
+    nonce.unwrap_or(true) && id_token_is_due
 }
 
 fn request_object(
