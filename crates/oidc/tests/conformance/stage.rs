@@ -85,8 +85,9 @@ impl Stage {
         entropy: LoginEntropy,
     ) -> (AuthorizationUrl, PendingLogin) {
         let (provider, metadata) = (Arc::new(self.provider.clone()), Arc::new(self.metadata()));
+        let keys = keys(&self.keys);
         let beginning =
-            login::begin(&provider, &metadata, REDIRECT_URI, request, entropy, moment());
+            login::begin(&provider, &metadata, &keys, REDIRECT_URI, request, entropy, moment());
         let Beginning::Go(url, pending) = beginning.unwrap() else { panic!("it is pushed") };
         (url, pending)
     }

@@ -9,6 +9,7 @@ use lychgate_oidc::{
 };
 use url::Host;
 
+use super::profile::Profile;
 use super::{Draft, Providers, algorithms};
 use crate::check::auth::{Auth, ServedHost};
 use crate::check::policies::People;
@@ -41,7 +42,8 @@ pub(super) struct Places {
     response_mode: Option<Place>,
 }
 
-pub(super) fn read(reader: &Reader<'_>, claims: &Reader<'_>) -> Answer {
+/// `profile` says how answers come back where nothing else does.
+pub(super) fn read(reader: &Reader<'_>, claims: &Reader<'_>, profile: Option<Profile>) -> Answer {
     let decryption_keys = decryption_keys(reader);
     let encryption = |stem| encryption(reader, stem, &decryption_keys);
     let id_token = IdTokenRules {
@@ -51,7 +53,8 @@ pub(super) fn read(reader: &Reader<'_>, claims: &Reader<'_>) -> Answer {
         acr_values: texts(reader, "required_acr_values"),
     };
     let modes = ResponseMode::ALL.map(|mode| (mode.as_str(), mode));
-    let mode = reader.word("response_mode", ResponseMode::Query, &modes);
+    let default = profile.map_or(ResponseMode::Query, Profile::response_mode);
+    let mode = reader.word("response_mode", default, &modes);
     let authorization_signed_response_algs = match reader.has("authorization_signed_response_alg") {
         true => algorithms(reader, "authorization_signed_response_alg"),
         false => id_token.signed_response_algs.clone(),
