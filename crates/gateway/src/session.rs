@@ -126,10 +126,10 @@ impl Session {
         self.grant.as_ref().map(|held| &held.grant)
     }
 
-    /// The refresh token, when it is time to use it.
-    pub fn due_for_refresh(&self, now: Timestamp) -> Option<&Secret> {
+    /// The refresh token, when it is time to use it, and since when it is.
+    pub fn due_for_refresh(&self, now: Timestamp) -> Option<(&Secret, Timestamp)> {
         let held = self.grant.as_ref().filter(|held| now >= held.renew_at)?;
-        held.grant.refresh_token()
+        Some((held.grant.refresh_token()?, held.renew_at))
     }
 
     /// Whether the session is good at `now` although the provider could not be asked.

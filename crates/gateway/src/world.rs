@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use lychgate_oidc::{DpopNonces, KeySet, Metadata, Secret, SignedIn};
+use lychgate_oidc::{DpopNonces, KeySet, Metadata, Secret, SignedIn, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use crate::login_state::LoginId;
@@ -112,15 +112,18 @@ pub struct Known {
     pub keys: Arc<KeySet>,
 }
 
-/// Which grant of which session is renewed: a hash of all of it, so that no two share one (O-2).
+/// Which grant of which session is renewed, and which time: a hash of all of it, so that no two share one (O-2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GrantId([u8; 32]);
 
 impl GrantId {
-    /// Of the refresh token of a session.
-    pub fn of(session: SessionId, refresh_token: &Secret) -> Self {
+    /// Of the refresh token of a session, which was to be renewed at `due_at`. The time tells one refresh from the
+    /// next where a provider never replaces the token, as FAPI 2.0 has it: the answer to the first is not that to
+    /// the second.
+    pub fn of(session: SessionId, refresh_token: &Secret, due_at: Timestamp) -> Self {
         let mut hash = Sha256::new();
         hash.update(session.bytes());
+        hash.update(due_at.seconds().to_be_bytes());
         hash.update(refresh_token.expose());
         Self(hash.finalize().into())
     }

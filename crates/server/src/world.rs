@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     fn grant() -> GrantId {
-        GrantId::of(SessionId::new([7; 16]), &Secret::new("refresh-token"))
+        GrantId::of(SessionId::new([7; 16]), &Secret::new("refresh-token"), Timestamp::new(1))
     }
 
     /// R4, O-1: fifty requests at once, and the one that began it given up on the way.
@@ -245,10 +245,14 @@ mod tests {
     /// O-2: nobody gets the answer to somebody else's refresh.
     #[test]
     fn every_grant_has_its_own_answer() {
-        let of = |session, token| GrantId::of(SessionId::new([session; 16]), &Secret::new(token));
-        assert_eq!(of(1, "token"), of(1, "token"));
-        assert_ne!(of(1, "token"), of(2, "token"));
-        assert_ne!(of(1, "token"), of(1, "token2"));
+        let of = |session, token, due_at| {
+            let due_at = Timestamp::new(due_at);
+            GrantId::of(SessionId::new([session; 16]), &Secret::new(token), due_at)
+        };
+        assert_eq!(of(1, "token", 5), of(1, "token", 5));
+        assert_ne!(of(1, "token", 5), of(2, "token", 5));
+        assert_ne!(of(1, "token", 5), of(1, "token2", 5));
+        assert_ne!(of(1, "token", 5), of(1, "token", 6), "F2-06: the same token, the next time");
     }
 
     #[tokio::test]

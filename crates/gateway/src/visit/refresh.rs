@@ -62,13 +62,14 @@ impl Gateway {
     ) -> Result<Opened, Unconfirmed> {
         let limits = self.settings.sessions.refresh;
         let provider = self.provider(opened.session.identity().provider());
-        let (Some(limits), Some(provider), Some(refresh_token)) =
-            (limits, provider, opened.session.due_for_refresh(now).cloned())
+        let (Some(limits), Some(provider), Some((refresh_token, due_at))) =
+            (limits, provider, opened.session.due_for_refresh(now))
         else {
             return Ok(opened);
         };
         let registration = &provider.settings.registration;
-        let id = GrantId::of(opened.session.id(), &refresh_token);
+        let id = GrantId::of(opened.session.id(), refresh_token, due_at);
+        let refresh_token = refresh_token.clone();
         let subject = opened.session.identity().subject().to_owned();
         let held = Held { refresh_token, subject };
         let refresh = ask(world.clone(), Arc::clone(registration), held, now);

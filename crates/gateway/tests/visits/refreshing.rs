@@ -63,6 +63,27 @@ fn many_requests_with_one_cookie_are_one_refresh() {
     assert_eq!(world.token_requests(), 3);
 }
 
+/// F2-06, BR-05: a provider that forbids rotation is asked again each time, with the one refresh token there is. What
+/// it said the time before is not its answer now.
+#[test]
+fn a_refresh_token_that_stays_is_used_anew_each_time() {
+    let (world, mut ada) = {
+        let world = World::new(Plan::refreshing());
+        world.at("corp", |corp| (corp.refreshes, corp.rotates) = (true, false));
+        let mut ada = world.browser(Person::ada());
+        ada.opens("/");
+        (world, ada)
+    };
+    for (time, group) in ["one", "two", "three"].into_iter().enumerate() {
+        world.at("corp", |corp| corp.groups_now = Some(vec![group.to_owned()]));
+        world.pass("4m");
+        let ask = ada.page("/");
+        let outcome = ada.asks(ask);
+        assert_eq!(admission(&outcome).unwrap().edits().set[1].1, group);
+        assert_eq!(world.token_requests(), time + 2);
+    }
+}
+
 /// R3, H12: an account that was closed is outside at its next refresh, wherever its cookie was copied to.
 #[test]
 fn a_provider_that_says_no_ends_the_session() {

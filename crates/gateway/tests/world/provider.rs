@@ -71,8 +71,10 @@ pub(crate) struct Provider {
     /// The number of its current key, and of the newest that we have fetched.
     pub(crate) key: u8,
     fetched_key: u8,
-    /// Whether it issues refresh tokens, each good for one use.
+    /// Whether it issues refresh tokens.
     pub(crate) refreshes: bool,
+    /// Whether each of them is good for one use; otherwise the first is good for ever.
+    pub(crate) rotates: bool,
     /// Whether a refresh brings an ID token.
     pub(crate) refreshes_id_token: bool,
     /// What it knows of everybody's groups by now, if it is no more what it said at sign-in.
@@ -123,6 +125,7 @@ impl Provider {
             key: 1,
             fetched_key: 1,
             refreshes: false,
+            rotates: true,
             refreshes_id_token: true,
             groups_now: None,
             given_back: Vec::new(),
@@ -321,7 +324,7 @@ impl Provider {
         let Some((person, used)) = self.families.get_mut(token) else {
             return (refused(400, "invalid_grant"), Vec::new());
         };
-        if std::mem::replace(used, true) {
+        if self.rotates && std::mem::replace(used, true) {
             let name = person.name.clone();
             self.families.retain(|_, (person, _)| person.name != name);
             return (refused(400, "invalid_grant"), Vec::new());
@@ -368,7 +371,7 @@ impl Provider {
             body["id_token"] = token.clone().into();
             secrets.push(token);
         }
-        if self.refreshes {
+        if self.refreshes && (self.rotates || self.families.is_empty()) {
             let token = format!("refresh-token-{number}-of-{}", person.name);
             self.families.insert(token.clone(), (person.clone(), false));
             body["refresh_token"] = token.clone().into();

@@ -3,7 +3,7 @@
 use url::form_urlencoded;
 
 /// Parameters whose values are credentials, name people, or come from an address's fragment. In lower case.
-const REDACTED: [&str; 28] = [
+const REDACTED: [&str; 30] = [
     "access_token",
     "api_key",
     "apikey",
@@ -22,6 +22,8 @@ const REDACTED: [&str; 28] = [
     "password",
     "refresh_token",
     "relaystate",
+    "request",
+    "response",
     "samlresponse",
     "session_state",
     "sid",
@@ -92,6 +94,9 @@ mod tests {
             ("page=2&sort=name", "page=2&sort=name"),
             ("code=s3cret&state=abc&iss=x", "code=REDACTED&state=REDACTED&iss=x"),
             ("CODE=s3cret", "CODE=REDACTED"),
+            // A signed answer has the code inside (JARM), a request object everything that a login knows.
+            ("response=eyJ.s3cret.x", "response=REDACTED"),
+            ("client_id=c&request=eyJ.s3cret.x", "client_id=c&request=REDACTED"),
             ("c%6Fde=s3cret", "c%6Fde=REDACTED"),
             ("code=", "code="),
             ("code", "code"),
