@@ -45,7 +45,20 @@ impl Simulator {
     /// # Panics
     /// When it does not start.
     pub async fn start(preset: &str, client: &Value, tls: Option<&SimulatorTls>) -> Self {
-        let mut setup = json!({ "preset": preset, "clients": [client] });
+        Self::start_with(preset, client, tls, &json!({})).await
+    }
+
+    /// The same, with members of the preset replaced.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn start_with(
+        preset: &str,
+        client: &Value,
+        tls: Option<&SimulatorTls>,
+        behaviour: &Value,
+    ) -> Self {
+        let mut setup = json!({ "preset": preset, "clients": [client], "behaviour": behaviour });
         if let Some(SimulatorTls { certificate, key, client_authority }) = tls {
             setup["tls"] =
                 json!({ "cert": certificate, "key": key, "client_ca": client_authority });

@@ -260,7 +260,8 @@ impl Visitor {
 /// Each provider may have a callback of its own, below the common one.
 fn is_callback(url: &Url) -> bool {
     let has = |wanted: &str| url.query_pairs().any(|(name, _)| name == wanted);
-    url.path().contains("/callback") && (has("state") || has("code") || has("error"))
+    let parameters = ["state", "code", "error", "response"];
+    url.path().contains("/callback") && parameters.into_iter().any(has)
 }
 
 impl Answer {
