@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use lychgate_oidc::{
-    Algorithm, AuthorizationUrl, Beginning, ClientAuth, Dpop, KnownError, LoginEntropy, LoginError,
-    LoginRequest, PendingLogin, Pushed, Pushing, RequestObject, RequestObjectSigner, Secret,
-    SecretMethod, TemplateValue, login,
+    Algorithm, AuthorizationUrl, Beginning, ClientAuth, Dpop, KeySet, KnownError, LoginEntropy,
+    LoginError, LoginRequest, PendingLogin, Pushed, Pushing, RequestObject, RequestObjectSigner,
+    Secret, SecretMethod, TemplateValue, login,
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -22,7 +22,8 @@ const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:a&b=c%d#";
 fn begin(stage: &Stage, request: &LoginRequest) -> Result<Beginning, LoginError> {
     let entropy = LoginEntropy::from([9; 96]);
     let (provider, metadata) = (Arc::new(stage.provider.clone()), Arc::new(stage.metadata()));
-    login::begin(&provider, &metadata, REDIRECT_URI, request, entropy, moment_after(0))
+    let keys = stage::keys(&stage.keys);
+    login::begin(&provider, &metadata, &keys, REDIRECT_URI, request, entropy, moment_after(0))
 }
 
 fn go(stage: &Stage) -> (AuthorizationUrl, PendingLogin) {
@@ -67,6 +68,7 @@ fn request_object(signer: RequestObjectSigner) -> RequestObject {
         audience: None,
         lifetime: Duration::from_secs(300),
         kind: Some(RequestObject::KIND.to_owned()),
+        encryption: None,
     }
 }
 
@@ -485,6 +487,7 @@ fn two_logins_push_two_requests() {
         let begun = login::begin(
             &provider,
             &metadata,
+            &KeySet::empty(),
             REDIRECT_URI,
             &LoginRequest::default(),
             LoginEntropy::from([byte; 96]),
