@@ -258,6 +258,17 @@ async fn what_a_bank_sends_back_is_believed_only_if_it_is_all_right() {
         ])
         .await;
     stage.signs_in().await;
+    // CB-64, CB-65: each is counted by its reason, and what the bank made up is no label.
+    let metrics = stage.gate.metrics().await;
+    for (reason, times) in [("issuer_mismatch", 5), ("login_not_ours", 2), ("provider_refused", 1)]
+    {
+        let counted = metrics.lines().find(|line| {
+            line.starts_with("lychgate_logins_total") && line.contains(&format!("\"{reason}\""))
+        });
+        let counted = counted.unwrap_or_else(|| panic!("{reason} is not counted: {metrics}"));
+        assert!(counted.ends_with(&format!(" {times}")), "{counted}");
+    }
+    assert!(!metrics.contains("bank_error_4711"));
     stage.ends(&secrets).await;
 }
 
@@ -552,6 +563,16 @@ async fn nobody_waits_for_somebody_elses_bank() {
     };
     let (answer, ()) = tokio::join!(back.arrives(), others);
     assert_eq!(answer.status, 303, "{}", answer.text());
+
+    simulator.switch_once("par_slow", &json!({})).await;
+    let visitor = stage.visitor();
+    let others = async {
+        held(3).await;
+        stage.signs_in().await;
+        simulator.release().await;
+    };
+    let (away, ()) = tokio::join!(visitor.opens("/page"), others);
+    assert!(away.header("location").starts_with(simulator.endpoint("authorization")));
     stage.ends(&secrets).await;
 }
 
