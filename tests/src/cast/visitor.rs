@@ -260,7 +260,8 @@ impl Visitor {
 /// Each provider may have a callback of its own, below the common one.
 fn is_callback(url: &Url) -> bool {
     let has = |wanted: &str| url.query_pairs().any(|(name, _)| name == wanted);
-    url.path().contains("/callback") && (has("state") || has("code") || has("error"))
+    let answers = ["code", "error", "response", "state"].into_iter().any(has);
+    url.path().contains("/callback") && answers
 }
 
 impl Answer {
