@@ -11,7 +11,9 @@ use lychgate_tests::cast::house::SESSION_KEY;
 use lychgate_tests::cast::scratch::Scratch;
 use lychgate_tests::cast::simulator::{Simulator, SimulatorTls};
 use lychgate_tests::cast::visitor::{Answer, Visitor};
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 use toml::{Table, Value};
@@ -148,7 +150,8 @@ pub(crate) async fn is_refused(
     (status, reason): (u16, &str),
     story: &str,
 ) {
-    assert_eq!((answer.status.as_u16(), &*answer.reason()), (status, reason), "{story}");
+    let refused = (answer.status.as_u16(), &*answer.reason());
+    assert_eq!(refused, (status, reason), "{story}\n{}", gate.output());
     assert!(!visitor.has_session(), "{story}: there is a session");
     assert_eq!(visitor.fetches("/.lychgate/me").await.status, 401, "{story}");
     let event = gate.audit_event(answer.request_id()).await;
@@ -234,6 +237,8 @@ pub(crate) fn issue_papers(scratch: &Scratch) -> (SimulatorTls, String) {
     let key = KeyPair::generate().expect(made);
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Some take a certificate for self-signed that is named like its issuer.
+    authority.distinguished_name.push(DnType::CommonName, "authority");
     let certificate = authority.self_signed(&key).expect(made);
     let issuer = Issuer::new(authority, key);
     let client_authority = scratch.write("authority.pem", certificate.pem());
@@ -242,6 +247,7 @@ pub(crate) fn issue_papers(scratch: &Scratch) -> (SimulatorTls, String) {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect(made);
         params.extended_key_usages = vec![usage];
+        params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.signed_by(&key, &issuer).expect(made);
         let file = scratch.write(&format!("{name}.pem"), certificate.pem());
         let key = scratch.write(&format!("{name}.key"), key.serialize_pem());
