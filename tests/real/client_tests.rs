@@ -1,4 +1,4 @@
-//! The client tests of the OpenID Foundation's conformance suite for FAPI 2.0, each by the name it has there.
+//! The client tests of the OpenID Foundation's conformance suite for FAPI, each by the name it has there.
 //!
 //! The suite plays a provider that does one thing wrong, or differently, and sees what the client makes of it. Here
 //! a simulator plays it. Every module is told twice where it can be: to a client of the Security Profile and to one
@@ -228,10 +228,14 @@ impl Plan {
         });
         let port = free_port();
         let origin = format!("http://app.localhost:{port}");
+        let callback = |name: &str| match clients.len() {
+            1 => format!("{origin}/.lychgate/callback"),
+            _ => format!("{origin}/.lychgate/callback/{name}"),
+        };
         let client = |(name, _, registered): &Client| {
             let mut client = json!({
                 "client_id": name,
-                "redirect_uris": [format!("{origin}/.lychgate/callback/{name}")],
+                "redirect_uris": [callback(name)],
                 "jwks": { "keys": [jwk] },
             });
             let members = registered.as_object().expect("members").clone();
@@ -447,12 +451,7 @@ async fn the_client_tests_of_fapi_2_with_a_certificate() {
     alone.1 = alone.1.replace("signing_key = ", "# ").replace("signing_key_id = ", "# ");
     alone.2["token_endpoint_auth_method"] = "tls_client_auth".into();
     let clients = [alone, certified("key", "fapi2-message-signing")];
-    let tls = SimulatorTls {
-        certificate: scratch.file("server.crt"),
-        key: scratch.file("server.key"),
-        client_authority: Some(scratch.file("authority.crt")),
-    };
-    let setting = Setting { tls: Some((tls, papers.authority)), ..Setting::default() };
+    let setting = Setting { tls: Some(papers.server(&scratch)), ..Setting::default() };
     let plan = Plan::begin("sim-fapi2-mtls", &clients, setting, scratch).await;
     plan.is_ready(&clients).await;
 
@@ -473,6 +472,51 @@ async fn the_client_tests_of_fapi_2_with_a_certificate() {
     let seen = plan.simulator.certificates().await;
     for endpoint in ["par", "token", "userinfo"] {
         assert_eq!(seen[endpoint], [Some(papers.client_sha256.clone())], "{endpoint}: {seen:?}");
+    }
+}
+
+/// F1-01 to F1-03, F1-05, F1-06, BR-08, MT1, JARM1 to JARM3, CB-25, CB-62: what FAPI 1.0 Advanced asks of a client
+/// that takes a code in a signed answer. The request is a request object in the address.
+#[tokio::test]
+async fn the_client_tests_of_fapi_1_advanced() {
+    const MODULES: [Module; 5] = [
+        ("fapi1-advanced-final-client-test", "", SignsIn),
+        ("fapi1-advanced-final-client-test-valid-aud-as-array", "id_token_aud_array", SignsIn),
+        (
+            "fapi1-advanced-final-client-test-no-scope-in-token-endpoint-response",
+            "no_scope",
+            SignsIn,
+        ),
+        (
+            "fapi1-advanced-final-client-test-iat-is-week-in-past",
+            "id_token_iat_week_old",
+            Refuses("clock_skew", 1),
+        ),
+        ("a missing at_hash", "id_token_at_hash_missing", SignsIn),
+    ];
+    let scratch = Scratch::new();
+    let papers = Papers::issue(&scratch);
+    let (name, toml, mut registered) = by_key("advanced", "fapi1-advanced");
+    registered["certificate_sha256"] = papers.client_sha256.as_str().into();
+    let tls =
+        "tls = { ca = \"authority.crt\", certificate = \"client.crt\", key = \"client.key\" }";
+    let clients = [(name, format!("{toml}\n{tls}"), registered)];
+    let setting = Setting { tls: Some(papers.server(&scratch)), ..Setting::default() };
+    let plan = Plan::begin("sim-fapi1", &clients, setting, scratch).await;
+    plan.is_ready(&clients).await;
+
+    let mut wrong = Vec::new();
+    for module in MODULES.into_iter().chain(MESSAGE_SIGNING) {
+        wrong.extend(plan.tell("advanced", module).await);
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+
+    assert!(plan.simulator.events("broken").await.is_empty());
+    assert_eq!(plan.simulator.refusals().await, [""; 0]);
+    for query in plan.simulator.authorize_queries().await {
+        let names = url::form_urlencoded::parse(query.trim_start_matches('?').as_bytes());
+        let names: Vec<_> = names.map(|(name, _)| name.into_owned()).collect();
+        assert_eq!(names, ["client_id", "request", "response_type", "scope"], "{query}");
     }
 }
 
@@ -506,6 +550,16 @@ impl Papers {
         });
         let client_sha256 = std::mem::take(&mut digests[1]);
         Self { authority: authority.pem(), client_sha256 }
+    }
+
+    /// What a simulator speaks TLS with, and who vouches for it.
+    fn server(&self, scratch: &Scratch) -> (SimulatorTls, String) {
+        let tls = SimulatorTls {
+            certificate: scratch.file("server.crt"),
+            key: scratch.file("server.key"),
+            client_authority: Some(scratch.file("authority.crt")),
+        };
+        (tls, self.authority.clone())
     }
 }
 

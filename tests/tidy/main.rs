@@ -1,6 +1,7 @@
 //! The rules of the house, as far as a program can see them.
 
 mod callback_rules;
+mod conformance;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

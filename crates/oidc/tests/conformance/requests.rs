@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use lychgate_oidc::{
-    Algorithm, AuthorizationUrl, Beginning, ClientAuth, Dpop, KeySet, KnownError, LoginEntropy,
-    LoginError, LoginRequest, PendingLogin, Pushed, Pushing, RequestObject, RequestObjectSigner,
-    Secret, SecretMethod, TemplateValue, login,
+    Algorithm, AuthorizationUrl, Beginning, ClientAuth, ContentEncryption, Dpop, KeyManagement,
+    KeySet, KnownError, LoginEntropy, LoginError, LoginRequest, PendingLogin, Pushed, Pushing,
+    RequestObject, RequestObjectEncryption, RequestObjectSigner, Secret, SecretMethod,
+    TemplateValue, login,
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -523,5 +524,20 @@ fn nothing_that_is_printed_of_a_request_shows_what_is_in_it() {
 
     for secret in ["canary", "eyJ", "client_secret=", "a+secret", CLIENT_SECRET, "request_uri:a"] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
+
+/// `BR-01`: where the provider publishes nothing to encrypt to, nothing is sent; not even pushed.
+#[test]
+fn a_login_does_not_begin_without_the_key_that_its_request_is_for() {
+    for mut stage in [stage(), pushing()] {
+        let mut object = signed_by(&KEYS.p256);
+        object.encryption = Some(RequestObjectEncryption {
+            key_management: KeyManagement::RsaOaep,
+            content: ContentEncryption::A256GCM,
+        });
+        stage.provider.authorization.request_object = Some(object);
+        let error = begin(&stage, &LoginRequest::default()).err();
+        assert_eq!(error, Some(LoginError::EncryptionKeyMissing));
     }
 }
