@@ -115,10 +115,6 @@ impl Admission {
 
 /// What we answer ourselves.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one for each visit that goes no further, and it is moved a few times"
-)]
 pub enum Answer {
     /// Somewhere else.
     Redirect(Redirect),
