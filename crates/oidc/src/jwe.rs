@@ -1,7 +1,7 @@
 //! Encrypted tokens in compact form: opened with keys of ours, made for keys of a provider.
 //!
 //! Encryption hides and proves nothing: anybody who has the public key can encrypt. So what comes out of
-//! [`decrypt`] has to be verified like anything else. Keys that a header brings along or points to (`jwk`,
+//! `decrypt` has to be verified like anything else. Keys that a header brings along or points to (`jwk`,
 //! `jku`, `x5c`, `x5u`) are not even looked at. Why a token does not open is one error, whatever the reason,
 //! so that nobody learns about a key by asking (RFC 7516 §11.5). There is no RSA1_5, no password and no
 //! compression, each of which has been an attack of its own.
