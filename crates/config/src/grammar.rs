@@ -34,9 +34,11 @@ pub(crate) static TOP: Kind = Kind {
         "admin",
         "telemetry",
         "limits",
+        "tests",
     ],
     synonyms: &[
         ("listener", "listeners"),
+        ("test", "tests"),
         ("session", "sessions"),
         ("provider", "providers"),
         ("policy", "policies"),
@@ -285,6 +287,30 @@ pub(crate) static LIMITS: Kind = Kind {
 /// A secret that is kept elsewhere.
 pub(crate) static SECRET: Kind = kind("a secret", &["file", "env", "credential"]);
 
+pub(crate) static TEST: Kind = Kind {
+    name: "tests",
+    keys: &["name", "as", "request", "expect"],
+    synonyms: &[("title", "name"), ("who", "as"), ("person", "as"), ("expected", "expect")],
+};
+
+pub(crate) static TEST_PERSON: Kind = Kind {
+    name: "tests.as",
+    keys: &["user", "name", "email", "email_verified", "groups", "claims", "provider"],
+    synonyms: &[("group", "groups"), ("roles", "groups"), ("username", "user")],
+};
+
+pub(crate) static TEST_REQUEST: Kind = Kind {
+    name: "tests.request",
+    keys: &["line", "headers", "client"],
+    synonyms: &[("url", "line"), ("from", "client"), ("address", "client")],
+};
+
+pub(crate) static TEST_EXPECT: Kind = Kind {
+    name: "tests.expect",
+    keys: &["decision", "rule", "status", "reason", "provider", "upstream_headers"],
+    synonyms: &[("headers", "upstream_headers"), ("code", "reason")],
+};
+
 /// Every kind of table. The first that knows a key is the one that its readers most likely meant.
 pub(crate) static KINDS: &[&Kind] = &[
     &TOP,
@@ -311,6 +337,10 @@ pub(crate) static KINDS: &[&Kind] = &[
     &AUDIT_LOG,
     &LIMITS,
     &SECRET,
+    &TEST,
+    &TEST_PERSON,
+    &TEST_REQUEST,
+    &TEST_EXPECT,
 ];
 
 /// What to say about an entry whose key is not known in `kind`.
@@ -365,7 +395,11 @@ fn home(entry: &Entry) -> Option<&'static Kind> {
 /// The head of a table as operators write it: `[routes.NAME]`.
 fn header(name: &str) -> String {
     let name = name.replace('*', "NAME");
-    if name == "routes.NAME.rules" { format!("[[{name}]]") } else { format!("[{name}]") }
+    if matches!(&*name, "routes.NAME.rules" | "tests") {
+        format!("[[{name}]]")
+    } else {
+        format!("[{name}]")
+    }
 }
 
 /// The known name that is most like `given`, if any is like it at all.

@@ -43,9 +43,11 @@ mod file;
 mod grammar;
 mod include;
 mod load;
+mod origin;
 mod print;
 mod problem;
 mod reader;
+pub mod rehearsal;
 mod secret;
 mod tree;
 mod unit;
@@ -55,6 +57,7 @@ pub use config::Config;
 pub use file::Position;
 pub use load::{
     Checked, Environment, Loaded, ProcessEnvironment, RedirectUri, Source, Summary, check, load,
-    print, redirect_uris,
+    print, redirect_uris, rehearse,
 };
 pub use problem::{Format, Problem, Report};
+pub use rehearsal::Rehearsal;

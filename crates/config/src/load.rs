@@ -1,5 +1,6 @@
 //! From files to a configuration.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -10,10 +11,12 @@ use url::Url;
 use crate::check::configuration;
 use crate::config::Config;
 use crate::context::Context;
-use crate::file::Files;
+use crate::file::{Files, Position};
 use crate::include::{self, Document};
+use crate::origin::origins;
 use crate::print::masked;
 use crate::problem::{Problems, Report};
+use crate::rehearsal::Rehearsal;
 use crate::secret::SecretUse;
 use crate::tree::{Table, Value};
 
@@ -122,7 +125,7 @@ pub struct RedirectUri {
 /// # Errors
 /// Everything that is wrong with it, warnings included, in the order of files and lines.
 pub fn load(sources: &[Source], environment: &dyn Environment) -> Result<Loaded, Report> {
-    let (config, warnings, summary) = read(sources, environment, SecretUse::Fetch)?;
+    let Read { config, warnings, summary, .. } = read(sources, environment, SecretUse::Fetch)?;
     Ok(Loaded { config, warnings, summary })
 }
 
@@ -132,8 +135,17 @@ pub fn load(sources: &[Source], environment: &dyn Environment) -> Result<Loaded,
 /// # Errors
 /// As [`load`].
 pub fn check(sources: &[Source], environment: &dyn Environment) -> Result<Checked, Report> {
-    let (config, warnings, summary) = read(sources, environment, SecretUse::Leave)?;
+    let Read { config, warnings, summary, .. } = read(sources, environment, SecretUse::Leave)?;
     Ok(Checked { warnings, summary, redirect_uris: redirect_uris(&config) })
+}
+
+/// Reads and checks a configuration without looking at any secret that is kept elsewhere, to ask it what it would do.
+///
+/// # Errors
+/// As [`load`].
+pub fn rehearse(sources: &[Source], environment: &dyn Environment) -> Result<Rehearsal, Report> {
+    let Read { config, warnings, summary, origins } = read(sources, environment, SecretUse::Leave)?;
+    Rehearsal::new(config, warnings, summary, origins).ok_or_else(Report::default)
 }
 
 /// The configuration as written, all files in one, with every secret masked (C-23, C-40).
@@ -151,11 +163,19 @@ pub fn print(sources: &[Source], environment: &dyn Environment) -> Result<String
     Ok(masked(&document.table))
 }
 
+/// A right configuration, and what is known about it.
+struct Read {
+    config: Config,
+    warnings: Report,
+    summary: Summary,
+    origins: BTreeMap<String, Position>,
+}
+
 fn read(
     sources: &[Source],
     environment: &dyn Environment,
     secrets: SecretUse,
-) -> Result<(Config, Report, Summary), Report> {
+) -> Result<Read, Report> {
     let problems = Problems::default();
     let Document { files, table } = include::read(sources, environment, &problems);
     let context = Context {
@@ -170,7 +190,8 @@ fn read(
         return Err(problems.into_report(files));
     }
     let summary = Summary::new(&files, &config);
-    Ok((config, problems.into_report(files), summary))
+    let origins = origins(&table, &files);
+    Ok(Read { config, warnings: problems.into_report(files), summary, origins })
 }
 
 /// Whether every route is on this machine: a demonstration, or a test.

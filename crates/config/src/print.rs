@@ -58,8 +58,7 @@ fn is_section(entry: &Entry, path: &[&str]) -> bool {
     match &entry.node.value {
         Value::Table(_) => path.is_empty() || (path.len() == 1 && is_named(path)),
         Value::List(items) => {
-            entry.key == "rules"
-                && path.len() == 2
+            ((entry.key == "rules" && path.len() == 2) || (entry.key == "tests" && path.is_empty()))
                 && !items.is_empty()
                 && items.iter().all(|item| matches!(item.value, Value::Table(_)))
         }

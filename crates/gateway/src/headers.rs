@@ -270,6 +270,11 @@ impl HeaderEdits {
         }
         Self { remove, set }
     }
+
+    /// Whether a client's own header reaches the upstream.
+    pub fn passes_on(&self, name: &HeaderName, stripped: &Stripped) -> bool {
+        !self.remove.contains(name) && !stripped.contains(name.as_str())
+    }
 }
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

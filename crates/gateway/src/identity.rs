@@ -8,6 +8,7 @@ use lychgate_oidc::{SignedIn, VerifiedClaims};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::SignInProvider;
+use crate::visit::explain::Persona;
 
 /// A person, as one provider described them at sign-in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +133,25 @@ impl Identity {
     /// The provider's name in the configuration.
     pub fn provider(&self) -> &str {
         &self.provider
+    }
+
+    /// Somebody who is supposed to have signed in at `provider`, for an explanation. What no rule and no header
+    /// reads is not kept, as in a session.
+    pub(crate) fn imagined(persona: &Persona, provider: &SignInProvider) -> Self {
+        let verified = persona.email_verified || provider.claims.assume_email_verified;
+        let is_kept = |name: &str| provider.kept_claims.iter().any(|kept| kept == name);
+        let claims = persona.claims.iter().filter(|(name, _)| is_kept(name));
+        Self {
+            provider: provider.registration.name.clone(),
+            issuer: provider.registration.issuer.clone(),
+            subject: persona.user.clone(),
+            user: persona.user.clone(),
+            name: persona.name.clone(),
+            email: persona.email.clone(),
+            email_verified: if verified { EmailVerified::Yes } else { EmailVerified::No },
+            groups: persona.groups.iter().filter(|group| !group.is_empty()).cloned().collect(),
+            claims: claims.map(|(name, values)| (name.clone(), values.clone())).collect(),
+        }
     }
 
     /// The issuer's identifier.

@@ -36,4 +36,4 @@ pub mod visit;
 pub mod world;
 
 pub use settings::Settings;
-pub use visit::Gateway;
+pub use visit::{Gateway, explain};

@@ -4,6 +4,7 @@
 //! Signing in and out have chapters of their own.
 
 mod callback;
+pub mod explain;
 mod failure;
 mod refresh;
 mod sign_in;

@@ -156,7 +156,8 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
         Arc::clone(&readiness),
         Arc::clone(&metrics),
     )
-    .map_err(|source| StartError::Admin { address: config.admin.address, source })?;
+    .map_err(|source| StartError::Admin { address: config.admin.address, source })?
+    .with_files(loaded.summary.files);
 
     let providers = Providers::start(&config.providers, &fetcher, &metrics, &readiness);
     let live = Arc::new(Live {

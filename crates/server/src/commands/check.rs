@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use lychgate_config::ProcessEnvironment;
 use lychgate_config::config::{Config, Upstream, UpstreamAddress};
+use lychgate_config::{ProcessEnvironment, Source, rehearse};
 
-use super::Files;
+use super::{Files, test};
 use crate::console::{NO, OK, UNREACHABLE, complain, say};
 use crate::fetch::Fetcher;
 use crate::telemetry::metrics::Metrics;
@@ -59,6 +59,9 @@ pub(super) fn run(options: &Options) -> u8 {
     if config.as_ref().is_some_and(|config| !certificates_are_good(config)) {
         return NO;
     }
+    if !tests_pass(&sources) {
+        return NO;
+    }
     for redirect in &redirect_uris {
         say(&format!("{}: redirect URI to register → {}\n", redirect.provider, redirect.url));
     }
@@ -88,6 +91,19 @@ pub(super) fn run(options: &Options) -> u8 {
 fn refuse(report: &lychgate_config::Report) -> u8 {
     complain(&format!("{report}\n"));
     NO
+}
+
+/// Whether what the operator wrote under `[[tests]]` is so (W-23). Says what is not.
+fn tests_pass(sources: &[Source]) -> bool {
+    // What is wrong with the configuration was said already.
+    let Ok(rehearsal) = rehearse(sources, &ProcessEnvironment) else { return false };
+    match test::failures(&rehearsal) {
+        Some(failures) if !failures.is_empty() => {
+            complain(&format!("error: tests fail; `lychgate test` explains them\n{failures}"));
+            false
+        }
+        Some(_) | None => true,
+    }
 }
 
 /// Whether every listener has a certificate and a key that `run` could serve with. Says which have not.

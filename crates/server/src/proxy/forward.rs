@@ -56,9 +56,7 @@ impl Rules<'_> {
         for (name, value) in &upstream.headers {
             let cookie_as_sent =
                 *name != header::COOKIE || matches!(cookie, None | Some(ForUpstream::AsSent));
-            let passed_on = !ends_here(name, &named)
-                && !edits.remove.contains(name)
-                && !self.stripped.contains(name.as_str());
+            let passed_on = !ends_here(name, &named) && edits.passes_on(name, self.stripped);
             if cookie_as_sent && passed_on {
                 headers.append(name.clone(), value.clone());
             }
