@@ -513,7 +513,7 @@ mod tests {
         let with_every_key: Vec<&str> = example
             .lines()
             .map(|line| match line.strip_prefix('#') {
-                Some(key) if !key.starts_with(' ') || key.starts_with("    ") => key,
+                Some(key) if !key.starts_with([' ', ':']) || key.starts_with("    ") => key,
                 _ => line,
             })
             .collect();

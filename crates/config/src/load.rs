@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use lychgate_gateway::endpoint::callback_path;
 use lychgate_gateway::origin::PublicOrigin;
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::check::configuration;
@@ -14,9 +15,10 @@ use crate::context::Context;
 use crate::file::{Files, Position};
 use crate::include::{self, Document};
 use crate::origin::origins;
-use crate::print::masked;
+use crate::print::{Manner, masked};
 use crate::problem::{Problems, Report};
 use crate::rehearsal::Rehearsal;
+use crate::resolve::resolved;
 use crate::secret::SecretUse;
 use crate::tree::{Table, Value};
 
@@ -154,13 +156,70 @@ pub fn rehearse(sources: &[Source], environment: &dyn Environment) -> Result<Reh
 ///
 /// # Errors
 /// When a file cannot be read, is not TOML or contradicts another.
-pub fn print(sources: &[Source], environment: &dyn Environment) -> Result<String, Report> {
+pub fn print(
+    sources: &[Source],
+    environment: &dyn Environment,
+    origins: Origins,
+) -> Result<String, Report> {
     let problems = Problems::default();
     let document = include::read(sources, environment, &problems);
     if problems.has_errors() {
         return Err(problems.into_report(document.files));
     }
-    Ok(masked(&document.table))
+    let origins = (origins == Origins::Shown).then_some(&document.files);
+    Ok(masked(&document.table, Manner { readable: false, origins }))
+}
+
+/// Whether the place of each value is said after it (C-32).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// It is not.
+    Hidden,
+    /// As a comment: `# conf.d/20-kibana.toml:7`, or `# default`.
+    Shown,
+}
+
+/// A configuration in which everything is said, and which of all configurations it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The document. Whoever reads it gets the same configuration.
+    pub text: String,
+    /// Eight digits of a hash of it, the same for every way to write it.
+    pub config_hash: String,
+}
+
+/// The configuration with defaults, variables, absolute paths and sets of headers spelled out, secrets masked or, if
+/// they are kept elsewhere, named by their place (C-40, C-41).
+///
+/// # Errors
+/// As [`check`].
+pub fn resolve(
+    sources: &[Source],
+    environment: &dyn Environment,
+    origins: Origins,
+) -> Result<Resolved, Report> {
+    let problems = Problems::default();
+    let Document { files, table } = include::read(sources, environment, &problems);
+    let context = Context {
+        files: &files,
+        environment,
+        problems: &problems,
+        secrets: SecretUse::Leave,
+        loopback_only: serves_loopback_only(&table),
+    };
+    configuration(&context, &table);
+    if problems.has_errors() {
+        return Err(problems.into_report(files));
+    }
+    let table = resolved(&context, table);
+    let plain = masked(&table, Manner { readable: true, origins: None });
+    let hash = Sha256::digest(&plain);
+    let text = match origins {
+        Origins::Hidden => plain,
+        Origins::Shown => masked(&table, Manner { readable: true, origins: Some(&files) }),
+    };
+    let config_hash = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    Ok(Resolved { text, config_hash })
 }
 
 /// A right configuration, and what is known about it.

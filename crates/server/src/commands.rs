@@ -91,11 +91,16 @@ enum Command {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Prints the configuration as written, all files in one, secrets masked
+    /// Prints the configuration, all files in one, secrets masked
     #[command(
-        after_help = "Examples:\n  lychgate config print\n  lychgate config print -c conf.d/"
+        after_help = "Examples:\n  lychgate config print --show-origin\n  lychgate config print --resolved | lychgate check -"
     )]
-    Print(Files),
+    Print(config_print::Options),
+    /// Prints the JSON Schema of the configuration, for editors
+    #[command(
+        after_help = "Examples:\n  lychgate config schema > lychgate.schema.json\n  lychgate config schema | jq .properties.routes"
+    )]
+    Schema,
 }
 
 #[derive(Subcommand)]
@@ -145,7 +150,8 @@ impl Command {
     fn run(self) -> u8 {
         match self {
             Self::Check(options) => check::run(&options),
-            Self::Config(ConfigCommand::Print(files)) => config_print::run(&files),
+            Self::Config(ConfigCommand::Print(options)) => config_print::run(&options),
+            Self::Config(ConfigCommand::Schema) => config_print::schema(),
             #[cfg(feature = "demo")]
             Self::Demo(options) => demo::run(&options),
             Self::Explain(options) => explain::run(&options),
@@ -162,13 +168,18 @@ impl Command {
 impl Files {
     /// What was named, or what is found: `./lychgate.toml`, then `/etc/lychgate/lychgate.toml`.
     fn sources(&self) -> Vec<Source> {
-        if self.config.is_empty() {
+        self.sources_and(&[])
+    }
+
+    /// The same with `more` beside what was named.
+    fn sources_and(&self, more: &[PathBuf]) -> Vec<Source> {
+        if self.config.is_empty() && more.is_empty() {
             let here = Path::new("lychgate.toml");
             let system = Path::new("/etc/lychgate/lychgate.toml");
             let found = if here.exists() || !system.exists() { here } else { system };
             return vec![Source::Path(found.to_owned())];
         }
-        self.config.iter().map(|path| source(path)).collect()
+        self.config.iter().chain(more).map(|path| source(path)).collect()
     }
 }
 

@@ -92,11 +92,7 @@ fn persona(reader: &Reader<'_>, node: &Node, names: &Names) -> Option<Persona> {
     let mut claims = BTreeMap::new();
     for entry in table.free_table("claims") {
         let name = format!("{path}.claims.{}", entry.key);
-        let texts = match &entry.node.value {
-            Value::Text(_) => reader.context.text(&entry.node, &name).map(|text| vec![text]),
-            _ => reader.context.texts(&entry.node, &name),
-        };
-        claims.insert(entry.key.clone(), plain(texts));
+        claims.insert(entry.key.clone(), plain(reader.context.texts(&entry.node, &name)));
     }
     let provider = table.words("provider");
     if let Some(provider) = &provider

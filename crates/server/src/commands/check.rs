@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use lychgate_config::config::{Config, Upstream, UpstreamAddress};
-use lychgate_config::{ProcessEnvironment, Source, rehearse};
+use lychgate_config::{Origins, ProcessEnvironment, Source, rehearse, resolve};
 
 use super::{Files, test};
 use crate::console::{NO, OK, UNREACHABLE, complain, say};
@@ -20,6 +21,9 @@ use crate::{providers, tls};
 pub(super) struct Options {
     #[command(flatten)]
     files: Files,
+    /// A file, a directory or `-`, as with --config
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
     /// Look at no secret, and ask no provider and no upstream
     #[arg(long)]
     offline: bool,
@@ -34,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Checks, and ends with 1 when the configuration is wrong and with 69 when something that it names does
 /// not answer.
 pub(super) fn run(options: &Options) -> u8 {
-    let sources = options.files.sources();
+    let sources = options.files.sources_and(&options.paths);
     let (warnings, summary, redirect_uris, config) = if options.offline {
         match lychgate_config::check(&sources, &ProcessEnvironment) {
             Ok(checked) => (checked.warnings, checked.summary, checked.redirect_uris, None),
@@ -77,13 +81,17 @@ pub(super) fn run(options: &Options) -> u8 {
         1 => "1 warning".to_owned(),
         count => format!("{count} warnings"),
     };
+    // What was checked twice may have changed in between; then there is no hash to tell.
+    let hash = resolve(&sources, &ProcessEnvironment, Origins::Hidden)
+        .map_or_else(|_| "unknown".to_owned(), |resolved| resolved.config_hash);
+    let summary = format!("{summary}, {warnings}, config_hash {hash}");
     if silent == 0 {
-        say(&format!("{files}: ok ({summary}, {warnings})\n"));
+        say(&format!("{files}: ok ({summary})\n"));
         return OK;
     }
     let answer = if silent == 1 { "does" } else { "do" };
     say(&format!(
-        "{files}: valid ({summary}, {warnings}), but {silent} of what it names {answer} not answer\n"
+        "{files}: valid ({summary}), but {silent} of what it names {answer} not answer\n"
     ));
     UNREACHABLE
 }
