@@ -32,15 +32,9 @@ pub(crate) fn literal(default: &str) -> Option<Node> {
 
 /// The same value, with the place of a default inside too.
 fn elsewhere(value: Value) -> Value {
-    match value {
-        Value::List(items) => Value::List(
-            items
-                .into_iter()
-                .map(|item| Node { place: nowhere(), value: elsewhere(item.value) })
-                .collect(),
-        ),
-        other => other,
-    }
+    let Value::List(items) = value else { return value };
+    let items = items.into_iter();
+    Value::List(items.map(|item| Node { place: nowhere(), value: elsewhere(item.value) }).collect())
 }
 
 /// Resolves a document that was checked.
@@ -129,31 +123,21 @@ impl Resolving<'_> {
                 }
             }
             Value::List(items) => {
-                let inner = match shape {
-                    Shape::Tables(kind) => Shape::Table(kind),
-                    Shape::Secrets => Shape::Secret,
-                    other => other,
-                };
                 for item in items {
-                    self.node(item, inner, path);
+                    self.node(item, shape.inside().unwrap_or(shape), path);
                 }
             }
-            Value::Table(table) => match shape {
-                Shape::Table(kind) => self.table(table, kind, path),
-                _ => {
-                    let inner = match shape {
-                        Shape::TablesByName(kind) => Shape::Table(kind),
-                        Shape::SecretsByName => Shape::Secret,
-                        Shape::Lists | Shape::Headers | Shape::TextsByName => Shape::Text,
-                        other => other,
-                    };
-                    for entry in &mut table.0 {
-                        path.push(entry.key.clone());
-                        self.node(&mut entry.node, inner, path);
-                        path.pop();
-                    }
+            Value::Table(table) => {
+                if let Shape::Table(kind) = shape {
+                    self.table(table, kind, path);
+                    return;
                 }
-            },
+                for entry in &mut table.0 {
+                    path.push(entry.key.clone());
+                    self.node(&mut entry.node, shape.inside().unwrap_or(shape), path);
+                    path.pop();
+                }
+            }
             Value::Boolean(_) | Value::Datetime | Value::Float(_) | Value::Integer(_) => {}
         }
     }
@@ -166,11 +150,8 @@ impl Resolving<'_> {
             // It was checked, so this is a default.
             Ok(_) | Err(_) => written.to_owned(),
         };
-        let is_path = match shape {
-            Shape::Path => true,
-            Shape::Output(words) => !words.contains(&text.as_str()),
-            _ => false,
-        };
+        let is_path = shape == Shape::Path
+            || matches!(shape, Shape::Output(words) if !words.contains(&text.as_str()));
         let text = if is_path { self.absolute(place, &text) } else { text };
         text.replace('$', "$$")
     }
@@ -198,10 +179,7 @@ fn filled(key: &str, value: Value) -> Entry {
 /// The table at a key.
 fn inside<'a>(table: &'a mut Table, key: &str) -> Option<&'a mut Table> {
     table.0.iter_mut().find(|entry| entry.key == key).and_then(|entry| {
-        match &mut entry.node.value {
-            Value::Table(table) => Some(table),
-            _ => None,
-        }
+        if let Value::Table(table) = &mut entry.node.value { Some(table) } else { None }
     })
 }
 
@@ -211,10 +189,8 @@ fn each<'a>(
     key: &str,
 ) -> impl Iterator<Item = (String, &'a mut Table)> + use<'a> {
     inside(table, key).into_iter().flat_map(|tables| &mut tables.0).filter_map(|entry| {
-        match &mut entry.node.value {
-            Value::Table(table) => Some((entry.key.clone(), table)),
-            _ => None,
-        }
+        let Value::Table(table) = &mut entry.node.value else { return None };
+        Some((entry.key.clone(), table))
     })
 }
 

@@ -11,6 +11,12 @@ use crate::grammar::{
     UPSTREAM_TIMEOUTS, UPSTREAM_TLS,
 };
 
+use Shape::{
+    Boolean, Duration, Entries, Headers, Integer, Lists, Output, Path, Preset, Secret, Secrets,
+    SecretsByName, Size, SizeWithin, Table, Tables, TablesByName, Text, TextOrTable, Texts,
+    TextsByName, TextsOrText, Url, Word,
+};
+
 /// What may stand at a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
@@ -60,6 +66,34 @@ pub(crate) enum Shape {
     Word(&'static [&'static str]),
 }
 
+impl Shape {
+    /// What stands inside: the items of a list, or what is under names of the operator's choice.
+    pub(crate) const fn inside(self) -> Option<Self> {
+        match self {
+            Self::Headers | Self::Lists | Self::TextsByName => Some(Self::Text),
+            Self::Secrets | Self::SecretsByName => Some(Self::Secret),
+            Self::Tables(kind) | Self::TablesByName(kind) => Some(Self::Table(kind)),
+            Self::Boolean
+            | Self::Duration(..)
+            | Self::Entries
+            | Self::Integer(..)
+            | Self::Output(_)
+            | Self::Path
+            | Self::Preset
+            | Self::Secret
+            | Self::Size
+            | Self::SizeWithin(..)
+            | Self::Table(_)
+            | Self::Text
+            | Self::TextOrTable(_)
+            | Self::Texts
+            | Self::TextsOrText
+            | Self::Url
+            | Self::Word(_) => None,
+        }
+    }
+}
+
 /// A key.
 #[derive(Debug)]
 pub(crate) struct Key {
@@ -78,12 +112,6 @@ const fn key(name: &'static str, shape: Shape) -> Key {
 const fn with(name: &'static str, shape: Shape, default: &'static str) -> Key {
     Key { name, shape, default: Some(default) }
 }
-
-use Shape::{
-    Boolean, Duration, Entries, Headers, Integer, Lists, Output, Path, Preset, Secret, Secrets,
-    SecretsByName, Size, SizeWithin, Table, Tables, TablesByName, Text, TextOrTable, Texts,
-    TextsByName, TextsOrText, Url, Word,
-};
 
 static TOP_KEYS: &[Key] = &[
     with("version", Integer(1, 1), "1"),

@@ -146,7 +146,8 @@ fn request(reader: &Reader<'_>, node: &Node) -> Option<Hypothesis> {
 }
 
 fn line(reader: &Reader<'_>, text: &Text) -> Option<Hypothesis> {
-    let (method, url) = text.value.trim().split_once(' ').unwrap_or(("GET", text.value.trim()));
+    let written = text.value.trim();
+    let (method, url) = written.split_once(' ').unwrap_or(("GET", written));
     match Hypothesis::of_url(method, url.trim()) {
         Ok(hypothesis) => Some(hypothesis),
         Err(error) => {
@@ -231,7 +232,12 @@ fn upstream_headers(table: &Reader<'_>) -> Vec<(HeaderName, Option<String>)> {
                 let text = table.context.text(&entry.node, &path);
                 headers.extend(text.map(|text| (name, Some(text.value))));
             }
-            _ => {
+            Value::Boolean(true)
+            | Value::Datetime
+            | Value::Float(_)
+            | Value::Integer(_)
+            | Value::List(_)
+            | Value::Table(_) => {
                 let expected = "a text, or `false` where the header must not arrive";
                 table.context.add(table.context.wrong_type(&entry.node, &path, expected));
             }

@@ -371,9 +371,10 @@ impl Gateway {
             }
             Verdict::Answer(answer) => {
                 let (status, location) = status(answer);
-                let words = match &**answer {
-                    Answer::Refusal(refusal) => refusal.words.explain.clone(),
-                    _ => None,
+                let words = if let Answer::Refusal(refusal) = &**answer {
+                    refusal.words.explain.clone()
+                } else {
+                    None
                 };
                 (Some(status), location, words, None)
             }

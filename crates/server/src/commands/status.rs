@@ -109,10 +109,7 @@ async fn ask(
 /// A line for each thing that is said. The texts are the gateway's own and the operator's.
 fn in_words(document: &Value) -> String {
     let mut text = String::new();
-    let shown = |value: &Value| match value {
-        Value::String(value) => value.clone(),
-        other => other.to_string(),
-    };
+    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     for key in ["version", "config_hash", "started_at", "ready"] {
         text.push_str(&format!("{key:<12} {}\n", shown(&document[key])));
     }
