@@ -122,7 +122,7 @@ async fn exchange(address: SocketAddr, request: &str) -> String {
 
 #[tokio::test]
 async fn the_port_answers_until_it_is_stopped() {
-    let Pages { metrics, readiness, token } = pages(None);
+    let Pages { metrics, readiness, token, files } = pages(None);
     let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), token, readiness, metrics).unwrap();
     let address = admin.address().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
