@@ -144,12 +144,11 @@ fn the_schema_knows_every_key_and_no_other() {
                 assert!(shows || holds_others, "{at}.{name} has neither default nor example");
             }
         }
-        match schema {
-            Value::Object(members) => {
-                members.iter().for_each(|(name, inner)| walk(inner, &format!("{at}.{name}")));
-            }
-            Value::Array(items) => items.iter().for_each(|inner| walk(inner, at)),
-            _ => {}
+        for (name, inner) in schema.as_object().into_iter().flatten() {
+            walk(inner, &format!("{at}.{name}"));
+        }
+        for inner in schema.as_array().into_iter().flatten() {
+            walk(inner, at);
         }
     }
     let document = document();

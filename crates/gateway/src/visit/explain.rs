@@ -6,16 +6,16 @@
 //!
 //! Sources: requirements W-10 to W-13, W-21.
 
+mod nowhere;
+
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use lychgate_oidc::{KeySet, Metadata, Timestamp};
+use lychgate_oidc::Timestamp;
 
+use self::nowhere::{Nowhere, at_once};
 use super::{Gateway, Site};
 use crate::cookie::ForUpstream;
 use crate::forwarded::{Peer, TrustedProxies};
@@ -28,7 +28,6 @@ use crate::request::{Malformed, Received, Request, Transport};
 use crate::route::{Access, Found, Route};
 use crate::session::{Session, SessionId};
 use crate::settings::SignInProvider;
-use crate::world::{GrantId, Known, Refreshed, Spent, Unreachable, World};
 
 /// A request that nobody sent.
 #[derive(Clone, Debug)]
@@ -596,93 +595,6 @@ impl ConditionTrace {
             text,
             holds: person.map(|person| condition.holds(person, client)),
             has: has.unwrap_or_default(),
-        }
-    }
-}
-
-/// A world without a network, in which every provider has told its endpoints and nothing was ever revoked.
-///
-/// It has no randomness either: what is sealed in it is opened in it and thrown away.
-#[derive(Clone, Debug)]
-struct Nowhere {
-    providers: Arc<BTreeMap<String, Known>>,
-}
-
-impl Nowhere {
-    fn of(gateway: &Gateway) -> Self {
-        let known = |provider: &SignInProvider| {
-            let client = &provider.registration;
-            let at = |path: &str| format!("{}/{path}", client.issuer.trim_end_matches('/'));
-            let document = serde_json::json!({
-                "issuer": client.issuer,
-                "authorization_endpoint": at("authorize"),
-                "token_endpoint": at("token"),
-            });
-            let metadata = Metadata::parse(document.to_string().as_bytes(), &client.issuer).ok()?;
-            let keys = KeySet::parse(br#"{"keys":[]}"#).ok()?;
-            Some((
-                client.name.clone(),
-                Known { metadata: Arc::new(metadata), keys: Arc::new(keys) },
-            ))
-        };
-        let providers = gateway.settings.providers.iter().filter_map(known).collect();
-        Self { providers: Arc::new(providers) }
-    }
-}
-
-impl World for Nowhere {
-    fn fill_random(&self, bytes: &mut [u8]) {
-        bytes.fill(0);
-    }
-
-    fn provider(&self, name: &str) -> Option<Known> {
-        self.providers.get(name).cloned()
-    }
-
-    async fn newer_keys(&self, provider: &str) -> Arc<KeySet> {
-        self.providers.get(provider).map(|known| Arc::clone(&known.keys)).unwrap_or_default()
-    }
-
-    async fn fetch(
-        &self,
-        _: &str,
-        _: http::Request<Vec<u8>>,
-    ) -> Result<http::Response<Vec<u8>>, Unreachable> {
-        Err(Unreachable("nobody is asked for an explanation".to_owned()))
-    }
-
-    async fn refresh_once(
-        &self,
-        _: GrantId,
-        refresh: impl Future<Output = Refreshed> + Send + 'static,
-    ) -> Refreshed {
-        refresh.await
-    }
-
-    fn send(&self, _: &str, _: http::Request<Vec<u8>>) {}
-
-    fn spend(&self, _: LoginId, _: &str) -> Spent {
-        Spent::Now
-    }
-
-    fn spent(&self, _: LoginId) -> Option<String> {
-        None
-    }
-
-    fn revoke(&self, _: SessionId) {}
-
-    fn is_revoked(&self, _: SessionId) -> bool {
-        false
-    }
-}
-
-/// The outcome of a visit in [`Nowhere`], where nothing is ever waited for.
-fn at_once(visit: impl Future<Output = Outcome>) -> Outcome {
-    let mut visit = pin!(visit);
-    let mut context = Context::from_waker(Waker::noop());
-    loop {
-        if let Poll::Ready(outcome) = visit.as_mut().poll(&mut context) {
-            return outcome;
         }
     }
 }

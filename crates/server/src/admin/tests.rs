@@ -124,6 +124,7 @@ async fn exchange(address: SocketAddr, request: &str) -> String {
 async fn the_port_answers_until_it_is_stopped() {
     let Pages { metrics, readiness, token, files } = pages(None);
     let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), token, readiness, metrics).unwrap();
+    let admin = admin.with_files(files);
     let address = admin.address().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(admin.serve(async { stopped.await.unwrap() }));
