@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use http::{HeaderName, HeaderValue};
 use lychgate_config::rehearsal::{decision, full_name};
 use lychgate_config::{Environment, Rehearsal, Source, rehearse};
-use lychgate_gateway::explain::{AccessTrace, Explanation, Hypothesis, Persona, Unimaginable};
+use lychgate_gateway::explain::{
+    AccessTrace, EntryTrace, Explanation, Hypothesis, Persona, Unimaginable,
+};
 use lychgate_gateway::outcome::DecisionWord;
 use lychgate_oidc::Timestamp;
 
@@ -285,4 +287,66 @@ fn rules_and_entries_have_places() {
     }
     assert_eq!(full_name("kibana"), "routes.kibana");
     assert_eq!(full_name("routes.kibana.rules[1]"), "routes.kibana.rules[1]");
+}
+
+/// W-11: over all policies of four entries and all people with three attributes, the conditions that are shown are
+/// those that decide: some entry of `allow` holds, and none of `deny`.
+#[test]
+fn the_conditions_that_are_shown_are_those_that_decide() {
+    type Holds = fn(&Persona) -> bool;
+    fn is_in(person: &Persona, group: &str) -> bool {
+        person.groups.iter().any(|held| held == group)
+    }
+    let entries: [(&str, Holds); 4] = [
+        ("\"group:a\"", |person| is_in(person, "a")),
+        ("\"user:x\"", |person| person.user == "x"),
+        ("{ groups = [\"a\", \"b\"], users = [\"x\"] }", |person| {
+            person.user == "x" && (is_in(person, "a") || is_in(person, "b"))
+        }),
+        ("{ groups = [\"b\"] }", |person| is_in(person, "b")),
+    ];
+    let chosen = |set: u8| entries.iter().enumerate().filter(move |(at, _)| set & 1 << at != 0);
+    let list = |set: u8| chosen(set).map(|(_, (text, _))| *text).collect::<Vec<_>>().join(", ");
+    for (allow, deny) in (1_u8..16).flat_map(|allow| (0_u8..16).map(move |deny| (allow, deny))) {
+        let denial = if deny == 0 { String::new() } else { format!("deny = [{}]\n", list(deny)) };
+        let rehearsal = rehearsal(&format!(
+            "[providers.corp]\nissuer = \"https://id.example.com\"\nclient_id = \"x\"\n\
+             [routes.app]\nurl = \"https://app.example.com\"\nupstream = \"http://127.0.0.1:1\"\n\
+             allow = [{}]\n{denial}",
+            list(allow)
+        ));
+        for who in 0_u8..8 {
+            let groups = [(1, "a"), (2, "b")].into_iter().filter(|(bit, _)| who & bit != 0);
+            let groups: Vec<&str> = groups.map(|(_, group)| group).collect();
+            let user = if who & 4 == 0 { "y" } else { "x" };
+            let person = Persona { user: user.to_owned(), ..bob(&groups) };
+            let hold = |set: u8| chosen(set).map(|(_, (_, holds))| holds(&person));
+            let shown = |set: u8| hold(set).map(Some).collect::<Vec<_>>();
+            let expected = if hold(deny).any(|holds| holds) {
+                (DecisionWord::Deny, Some("access_denied"))
+            } else if hold(allow).any(|holds| holds) {
+                (DecisionWord::Allow, None)
+            } else {
+                (DecisionWord::Deny, Some("access_not_granted"))
+            };
+
+            let hypothesis = asked("https://app.example.com/", Some(person.clone()));
+            let told = rehearsal.explain(&hypothesis, Timestamp::new(0)).unwrap();
+
+            assert_eq!((told.decision, told.reason.map(|reason| reason.code())), expected);
+            let AccessTrace::SignedIn { allow: allowing, deny: denying, .. } =
+                &told.looked_at[0].access
+            else {
+                panic!("{told:?}");
+            };
+            let holds = |entries: &[EntryTrace]| {
+                entries.iter().map(|entry| entry.holds).collect::<Vec<_>>()
+            };
+            assert_eq!(
+                (holds(allowing), holds(denying)),
+                (shown(allow), shown(deny)),
+                "{person:?}"
+            );
+        }
+    }
 }
