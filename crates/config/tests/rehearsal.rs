@@ -189,6 +189,20 @@ fn odd_spellings_are_explained_as_refused() {
     }
 }
 
+/// B2: a path that two routes could claim is nobody's, and it is said why.
+#[test]
+fn a_path_that_two_routes_could_claim_is_explained() {
+    let inner = "[routes.inner]\nurl = \"https://wiki.example.com/inner\"\n\
+                 upstream = \"http://127.0.0.1:8001\"\npublic = true\n";
+    let rehearsal = rehearsal(&format!("{CONFIGURATION}{inner}"));
+
+    let hypothesis = asked("https://wiki.example.com/inner%23/x", Some(bob(&[])));
+    let explanation = rehearsal.explain(&hypothesis, Timestamp::new(0)).unwrap();
+
+    assert_eq!(explanation.reason.map(|reason| reason.code()), Some("request_malformed"));
+    assert!(explanation.cause.is_some_and(|cause| cause.contains("another route's")));
+}
+
 #[test]
 fn nobody_is_imagined_who_could_not_sign_in() {
     let rehearsal = rehearsal(CONFIGURATION);

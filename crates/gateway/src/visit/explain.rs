@@ -296,7 +296,12 @@ impl Gateway {
             Err(malformed) => return Ok(Explanation::refused(malformed)),
         };
         let outcome = at_once(self.visit(&world, &request, now));
-        Ok(self.told(&request, outcome, person, site.map(AsRef::as_ref)))
+        let mut told = self.told(&request, outcome, person, site.map(AsRef::as_ref));
+        if matches!(route, Found::Ambiguous) && told.reason == Some(Reason::RequestMalformed) {
+            let cause = "an application might cut the path at an encoded delimiter, and then it is another route's";
+            told.cause.get_or_insert_with(|| cause.to_owned());
+        }
+        Ok(told)
     }
 
     fn provider_of(

@@ -59,8 +59,10 @@ pub(in crate::commands) fn lines(
         let _ = writeln!(text, " {label:<9}{rest}");
     };
     line("result", &result(explanation));
-    if let Some(cause) = &explanation.cause {
-        line("because", cause);
+    match (&explanation.cause, explanation.reason) {
+        (Some(cause), _) => line("because", cause),
+        (None, Some(reason)) => line("because", reason.meaning()),
+        (None, None) => {}
     }
     match &*explanation.sign_in {
         [] => {}
