@@ -7,5 +7,7 @@ mod applications;
 mod browser;
 mod certified_provider;
 mod page_rules;
+mod refreshing;
+mod strict_provider;
 mod town;
 mod zitadel_provider;

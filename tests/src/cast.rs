@@ -14,10 +14,14 @@ pub mod browser;
 pub mod certified_provider;
 pub mod gate;
 pub mod house;
+pub mod kind_fixture;
 mod line_protocol;
 pub mod raw;
 pub mod scratch;
+pub mod simulator;
+pub mod strict_provider;
 pub mod upstream;
+pub mod vendor;
 pub mod visitor;
 pub mod zitadel_provider;
 

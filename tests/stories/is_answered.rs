@@ -201,7 +201,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
     let house = House::open().await;
     let nobody = house.visitor();
     for (method, path, allow) in [
-        (Method::POST, "/.lychgate/login", "GET, HEAD"),
+        (Method::PUT, "/.lychgate/login", "GET, HEAD, POST"),
         (Method::DELETE, "/.lychgate/", "GET, HEAD"),
         (Method::PUT, "/.lychgate/logout", "GET, POST"),
         (Method::POST, "/.lychgate/callback", "GET"),

@@ -113,6 +113,34 @@ async fn a_request_is_one_line_of_json() {
     assert_eq!(of_request.count(), 1);
 }
 
+/// What no filter is asked about is seen all the same: a request that is no HTTP, one that is too long, and one that
+/// never ends.
+#[tokio::test]
+async fn what_cannot_be_read_is_written_down_and_counted() {
+    let house = House::with("limits.header_timeout = \"1s\"").await;
+    let long =
+        format!("GET / HTTP/1.1\r\nHost: {}\r\nX: {}\r\n\r\n", house.host(), "x".repeat(60_000));
+    for (sent, status, reason) in [
+        ("nonsense\r\n\r\n", 400, "request_malformed"),
+        (long.as_str(), 431, "headers_too_large"),
+        ("GET / HTTP/1.1\r\nHost:", 408, "request_timeout"),
+    ] {
+        let exchange = raw::send(house.gate.address(), sent).await;
+
+        assert_eq!(exchange.statuses(), [status], "{reason}");
+        let line = house.gate.line(reason, |line| line["reason"] == reason).await;
+        assert_eq!(line["status"], status, "{line}");
+        assert_eq!(line["peer_ip"], "127.0.0.1", "{line}");
+        assert_eq!((&line["listener"], &line["scheme"]), (&"main".into(), &"http".into()));
+        assert!(line["time"].is_string(), "{line}");
+        let counted = format!(
+            "lychgate_connections_refused_total{{listener=\"main\",reason=\"{reason}\"}} 1"
+        );
+        let metrics = house.gate.metrics().await;
+        assert!(metrics.contains(&counted), "{counted} in\n{metrics}");
+    }
+}
+
 /// T-14: page, logs and application know a request under one id; a stranger cannot choose it.
 #[tokio::test]
 async fn a_request_has_one_id_everywhere() {

@@ -5,8 +5,11 @@
 mod explains_itself;
 mod holds_sessions;
 mod is_answered;
+mod is_lied_to;
 mod is_refused;
 mod is_seen;
+mod lets_in;
+mod posts_answers;
 mod raw_bytes;
 mod raw_framing;
 mod reaches_applications;

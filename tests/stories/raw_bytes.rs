@@ -526,3 +526,17 @@ async fn h2_a_session_of_one_host_is_none_on_another() {
     assert_eq!(exchange.statuses(), [401]);
     assert_eq!(upstream.received(), [] as [&str; 0]);
 }
+
+/// I: an application that clears everything that it can leaves our session, and whatever else it wants cleared is.
+#[tokio::test]
+async fn what_an_application_clears_is_not_our_session() {
+    let answer = b"HTTP/1.1 200 OK\r\nclear-site-data: \"cache\", \"cookies\"\r\n\
+                   Clear-Site-Data: \"storage\"\r\ncontent-length: 2\r\n\r\nok";
+    let (house, _upstream) = with_upstream(Script::Answer(answer)).await;
+
+    let message = "GET /public/a HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n";
+    let exchange = send(&house, message).await;
+
+    assert_eq!(exchange.statuses(), [200]);
+    assert_eq!(exchange.responses[0].header("clear-site-data"), Some("\"cache\", \"storage\""));
+}

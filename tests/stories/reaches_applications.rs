@@ -394,33 +394,6 @@ async fn a_reset_is_no_end_of_an_answer() {
     }
 }
 
-/// K4: whoever comes when the house is full waits outside, and is served when somebody leaves.
-#[tokio::test]
-async fn a_ninth_connection_waits_until_one_of_eight_leaves() {
-    let upstream = Upstream::start(Script::Answer(OK)).await;
-    let gate = before(&upstream, "limits.connections = 8").await;
-    let mut guests = Vec::new();
-    for number in 0..8 {
-        let mut line = Line::to(gate.address()).await;
-        line.says(get(&gate, &format!("/guest/{number}"))).await;
-        assert_eq!(line.hears().await.status, 200);
-        guests.push(line);
-    }
-    gate.line("it is full", |line| line["message"] == "as many connections as are allowed").await;
-    let mut ninth = Line::to(gate.address()).await;
-    ninth.says(get(&gate, "/ninth")).await;
-
-    for guest in &mut guests {
-        guest.says(get(&gate, "/again")).await;
-        assert_eq!(guest.hears().await.status, 200, "those who are in are served");
-    }
-    assert_eq!(upstream.count("/ninth"), 0);
-    guests.pop();
-
-    assert_eq!(ninth.hears().await.status, 200);
-    assert_eq!(upstream.count("/ninth"), 1);
-}
-
 /// K3: a header that drips is cut off in time, and those who come meanwhile do not notice.
 #[tokio::test]
 async fn headers_that_drip_are_cut_off_and_harm_nobody() {
@@ -609,12 +582,12 @@ async fn those_who_come_without_tls_are_sent_to_the_same_place_with_it() {
 }
 
 /// A gate that lets everybody through to `upstream`, the body of a table. In `more`, ORIGIN is its own.
-async fn open(scratch: Scratch, upstream: &str, more: &str) -> Gate {
+pub(crate) async fn open(scratch: Scratch, upstream: &str, more: &str) -> Gate {
     Gate::start_in(scratch, &configuration(upstream, more)).await
 }
 
 /// The same, before an application that is reached in plain text.
-async fn before(upstream: &Upstream, more: &str) -> Gate {
+pub(crate) async fn before(upstream: &Upstream, more: &str) -> Gate {
     open(Scratch::new(), &format!("addresses = [\"http://{}\"]", upstream.address()), more).await
 }
 
@@ -633,7 +606,7 @@ fn configuration(upstream: &str, more: &str) -> String {
     .replace("ORIGIN", &origin)
 }
 
-fn secure_listener(port: u16, more: &str) -> String {
+pub(crate) fn secure_listener(port: u16, more: &str) -> String {
     format!(
         "[listeners.secure{port}]\naddress = \"127.0.0.1:{port}\"\n\
          tls.certificate = \"tls.crt\"\ntls.key = \"tls.key\"\n{more}\n"
@@ -644,7 +617,7 @@ fn https(host: &str, upstream: &Upstream) -> String {
     format!("addresses = [\"https://{host}:{}\"]", upstream.address().port())
 }
 
-async fn echo() -> Echo {
+pub(crate) async fn echo() -> Echo {
     Echo::start(([127, 0, 0, 1], 0).into()).await.expect("the application starts")
 }
 
@@ -652,11 +625,11 @@ fn visitor(gate: &Gate) -> Visitor {
     Visitor::of(gate.url(), &[])
 }
 
-fn host(gate: &Gate) -> &str {
+pub(crate) fn host(gate: &Gate) -> &str {
     gate.url().trim_start_matches("http://")
 }
 
-fn get(gate: &Gate, target: &str) -> String {
+pub(crate) fn get(gate: &Gate, target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", host(gate))
 }
 

@@ -15,7 +15,7 @@ use lychgate_tests::cast::upstream::{Script, Upstream};
 use lychgate_tests::cast::visitor::{Answer, Visitor};
 use serde_json::json;
 
-/// F7, the deep link: path and query come back as they were, and the application learns who came.
+/// CB-33, CB-38, F7, the deep link: path and query come back as they were, and the application learns who came.
 #[tokio::test]
 async fn a_person_comes_back_to_the_very_page_that_they_wanted() {
     let house = House::open().await;
@@ -43,7 +43,7 @@ async fn a_person_comes_back_to_the_very_page_that_they_wanted() {
     }
 }
 
-/// F4, F7, L7: nothing that must stay secret goes through the browser, and the provider is asked once.
+/// CB-33, CB-49, F4, F7, L7: nothing that must stay secret goes through the browser, and the provider is asked once.
 #[tokio::test]
 async fn the_provider_is_asked_once_and_told_no_more_than_it_needs() {
     let house = House::open().await;
@@ -275,7 +275,7 @@ async fn a_provider_that_is_down_when_the_code_comes_back_is_named_as_the_troubl
     assert_eq!(house.provider.count("/token"), 1, "a code is sent once");
 }
 
-/// L3: thirty seconds are more than anybody waits for.
+/// CB-34, L3: thirty seconds are more than anybody waits for.
 #[tokio::test]
 async fn a_token_endpoint_that_takes_too_long_is_given_up_on() {
     let house = House::open().await;
@@ -433,7 +433,7 @@ async fn whatever_a_token_endpoint_says_instead_of_tokens_nobody_is_signed_in() 
     assert_eq!(page.status, 200, "and afterwards all is well");
 }
 
-/// L3: what comes a byte at a time does not come in time.
+/// CB-34, L3: what comes a byte at a time does not come in time.
 #[tokio::test]
 async fn a_token_endpoint_that_answers_late_is_not_waited_for() {
     let house = House::open().await;

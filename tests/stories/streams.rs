@@ -75,6 +75,41 @@ async fn a_web_socket_without_a_session_is_refused_before_the_application_hears_
     assert_eq!(upstream.received(), [] as [&str; 0]);
 }
 
+/// E8, ASVS 4.4.2: a page of another site that is open in a signed-in browser gets no WebSocket in that person's name, and
+/// the application hears nothing of it. The application's own pages, those that the route lists and programs do.
+#[tokio::test]
+async fn a_page_of_another_site_opens_no_web_socket_with_somebodys_session() {
+    let house =
+        House::with("[routes.app]\nwebsocket_origins = [\"https://portal.example.com\"]").await;
+    let session = house.session_of("bob").await;
+    let own = format!("http://{}", house.host());
+
+    for origin in ["https://evil.test", "null", "http://app.localhost", &format!("{own}.evil.test")]
+    {
+        let refused = web_socket(&house, &[("cookie", &session), ("origin", origin)]).await;
+        match refused {
+            Err(tungstenite::Error::Http(response)) => {
+                assert_eq!(response.status(), 403, "{origin}");
+                let body = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default());
+                assert!(body.contains("websocket_origin_refused"), "{origin}: {body}");
+            }
+            other => panic!("{origin}: {:?}", other.map(|_| "a handshake")),
+        }
+    }
+    assert!(house.application.requests().iter().all(|request| request.path != "/ws"));
+
+    for headers in [
+        &[("cookie", session.as_str())][..],
+        &[("cookie", &session), ("origin", &own)],
+        &[("cookie", &session), ("origin", "https://portal.example.com")],
+    ] {
+        let mut socket = web_socket(&house, headers).await.expect("a handshake");
+        socket.send(Message::text("hello")).await.expect("it is sent");
+        let returned = socket.next().await.expect("an answer").expect("a message");
+        assert_eq!(returned, Message::text("hello"), "{headers:?}");
+    }
+}
+
 /// A handshake that is answered at once never loses the first message behind it, however often it is done.
 #[tokio::test]
 async fn two_hundred_quick_handshakes_lose_no_tunnel() {

@@ -60,6 +60,7 @@ pub(crate) fn configuration(context: &Context<'_>, table: &Table) -> Config {
     let tests = tests::read(&top, &names, &routes.routes);
     auth::check_hosts(context, &auth, &routes.hosts);
     sessions::check_hosts(context, &sessions, &routes.hosts);
+    providers.check_answers(context, &auth, &routes.hosts);
     // Beside errors this would only distract.
     if !top.has("routes") && !context.problems.has_errors() {
         let problem =

@@ -19,7 +19,8 @@ use lychgate_gateway::path::PathPattern;
 use lychgate_gateway::route::Routes;
 use lychgate_gateway::seal::{Key, KeyRing};
 use lychgate_gateway::settings::{SessionLimits, SignInProvider};
-use lychgate_oidc::{Metadata, Secret};
+use lychgate_oidc::kind::Kind;
+use lychgate_oidc::{Metadata, Secret, Timestamp};
 use url::Url;
 
 use crate::file::Position;
@@ -154,6 +155,17 @@ pub struct Listener {
     pub redirect_to_https: bool,
     /// Whose word about the client's address is believed.
     pub trusted_proxies: TrustedProxies,
+    /// How those say it at the beginning of every connection; nobody else may connect then.
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// A binary header.
+    V2,
 }
 
 /// A socket to listen on.
@@ -193,10 +205,38 @@ pub enum TlsVersion {
 /// A provider, and how to find what it offers.
 #[derive(Clone, Debug)]
 pub struct ProviderConfig {
+    /// The vendor, or the protocol.
+    pub kind: Kind,
     /// The provider as people meet it, with our registration.
     pub sign_in: SignInProvider,
     /// Where its endpoints are.
     pub endpoints: ProviderEndpoints,
+    /// How it is reached.
+    pub transport: ProviderTransport,
+    /// Where somebody else puts the assertion that authenticates us, and replaces it from time to time.
+    pub client_assertion: Option<PathBuf>,
+}
+
+/// How a provider is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProviderTransport {
+    /// The certificate that we show in every handshake with it.
+    pub client_certificate: Option<ClientCertificate>,
+    /// The authorities to believe instead of the system's, PEM.
+    pub ca: Option<String>,
+    /// The proxy that requests go through: a URL, perhaps with a user and a password.
+    pub proxy: Option<Secret>,
+}
+
+/// A certificate of ours, with its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The chain, PEM, our own certificate first.
+    pub chain: String,
+    /// The private key of the first one, PKCS #8 in PEM.
+    pub key: Secret,
+    /// The last moment at which it is good.
+    pub expires_at: Timestamp,
 }
 
 /// Where a provider's endpoints are.
@@ -363,6 +403,8 @@ pub struct Limits {
     pub body_bytes: Option<u64>,
     /// Connections at one time, over all listeners.
     pub connections: u32,
+    /// Those of one client among them; `None` when there is no limit. Listed proxies have none.
+    pub connections_per_client: Option<u32>,
     /// From the first byte of a request to the end of its header block.
     pub header_timeout: Duration,
     /// From the end of a response to the next request on the connection.

@@ -1,6 +1,12 @@
 //! Every key there is, once. The readers refuse what is not in here, and the shipped example is
 //! tested against it.
 
+mod provider;
+
+pub(crate) use self::provider::{
+    LOOKUP, LOOKUP_PAGING, LOOKUP_READ, PROVIDER, PROVIDER_ASSERTION, PROVIDER_CERTIFICATE,
+    PROVIDER_CLAIMS, PROVIDER_ERRORS, PROVIDER_GROUPS, PROVIDER_TLS,
+};
 use crate::tree::{Entry, Value};
 
 /// A kind of table: what may stand in it.
@@ -55,8 +61,17 @@ pub(crate) static TOP: Kind = Kind {
 
 pub(crate) static LISTENER: Kind = Kind {
     name: "listeners.*",
-    keys: &["address", "mode", "tls", "http2", "redirect_to_https", "trusted_proxies"],
+    keys: &[
+        "address",
+        "mode",
+        "tls",
+        "http2",
+        "redirect_to_https",
+        "trusted_proxies",
+        "proxy_protocol",
+    ],
     synonyms: &[
+        ("accept_proxy", "proxy_protocol"),
         ("bind", "address"),
         ("listen", "address"),
         ("http_address", "address"),
@@ -114,65 +129,6 @@ pub(crate) static SESSIONS: Kind = Kind {
 
 pub(crate) static SESSION_COOKIE: Kind = kind("sessions.cookie", &["name", "same_site"]);
 
-pub(crate) static PROVIDER: Kind = Kind {
-    name: "providers.*",
-    keys: &[
-        "kind",
-        "issuer",
-        "client_id",
-        "client_secret",
-        "scopes",
-        "label",
-        "redirect_uri",
-        "token_endpoint_auth_method",
-        "id_token_signed_response_alg",
-        "authorization_endpoint",
-        "token_endpoint",
-        "userinfo_endpoint",
-        "jwks_uri",
-        "end_session_endpoint",
-        "claims",
-        "danger_assume_email_verified",
-        "userinfo",
-        "clock_tolerance",
-    ],
-    synonyms: &[
-        ("oidc_issuer_url", "issuer"),
-        ("issuer_url", "issuer"),
-        ("idp_provider_url", "issuer"),
-        ("discovery_url", "issuer"),
-        ("authority", "issuer"),
-        ("app_id", "client_id"),
-        ("idp_client_id", "client_id"),
-        ("client_secret_file", "client_secret"),
-        ("scope", "scopes"),
-        ("oidc_extra_scopes", "scopes"),
-        ("redirect_url", "redirect_uri"),
-        ("callback_url", "redirect_uri"),
-        ("reply_url", "redirect_uri"),
-        ("login_url", "authorization_endpoint"),
-        ("redeem_url", "token_endpoint"),
-        ("profile_url", "userinfo_endpoint"),
-        ("jwks_url", "jwks_uri"),
-        ("oidc_jwks_url", "jwks_uri"),
-        ("backend_logout_url", "end_session_endpoint"),
-        ("user_id_claim", "claims"),
-        ("oidc_groups_claim", "claims"),
-        ("oidc_email_claim", "claims"),
-        ("email_attribute", "claims"),
-        ("insecure_oidc_allow_unverified_email", "danger_assume_email_verified"),
-        ("provider", "kind"),
-        ("type", "kind"),
-        ("display_name", "label"),
-    ],
-};
-
-pub(crate) static PROVIDER_CLAIMS: Kind = Kind {
-    name: "providers.*.claims",
-    keys: &["user", "name", "email", "groups"],
-    synonyms: &[("username", "user"), ("roles", "groups")],
-};
-
 pub(crate) static POLICY: Kind = kind("policies.*", &["allow", "deny", "explain", "help"]);
 
 /// One entry of `allow` or `deny`, written as a table.
@@ -228,6 +184,7 @@ pub(crate) static ROUTE: Kind = Kind {
         "headers",
         "secrets",
         "limits",
+        "websocket_origins",
     ],
     synonyms: &[
         ("from", "url"),
@@ -280,6 +237,7 @@ pub(crate) static LIMITS: Kind = Kind {
         "header_timeout",
         "idle_timeout",
         "connections",
+        "connections_per_client",
     ],
     synonyms: &[("body_bytes", "body"), ("grace_period", "shutdown_timeout")],
 };
@@ -319,8 +277,6 @@ pub(crate) static KINDS: &[&Kind] = &[
     &AUTH,
     &SESSIONS,
     &SESSION_COOKIE,
-    &PROVIDER,
-    &PROVIDER_CLAIMS,
     &ROUTE,
     &RULE,
     &ROUTE_HEADERS,
@@ -330,12 +286,22 @@ pub(crate) static KINDS: &[&Kind] = &[
     &UPSTREAM,
     &UPSTREAM_TLS,
     &UPSTREAM_TIMEOUTS,
+    &PROVIDER,
+    &PROVIDER_CLAIMS,
+    &PROVIDER_ERRORS,
+    &PROVIDER_TLS,
+    &PROVIDER_ASSERTION,
+    &PROVIDER_CERTIFICATE,
     &ADMIN,
     &TELEMETRY,
     &LOG,
     &ACCESS_LOG,
     &AUDIT_LOG,
     &LIMITS,
+    &PROVIDER_GROUPS,
+    &LOOKUP,
+    &LOOKUP_PAGING,
+    &LOOKUP_READ,
     &SECRET,
     &TEST,
     &TEST_PERSON,

@@ -95,8 +95,17 @@ impl Reading<'_> {
 
     fn inside(&mut self, node: &Node, shape: Shape, sentence: &str) {
         match (shape, &node.value) {
-            (Shape::Table(kind) | Shape::TextOrTable(kind), Value::Table(table)) => {
-                self.table(table, kind, sentence);
+            (
+                Shape::Table(kind)
+                | Shape::TextOrTable(kind)
+                | Shape::TextsOrTable(kind)
+                | Shape::WordOrTable(_, kind),
+                Value::Table(table),
+            ) => self.table(table, kind, sentence),
+            (Shape::TextOrTablesByName(kind), Value::Table(table)) => {
+                for entry in &table.0 {
+                    self.inside(&entry.node, Shape::TextOrTable(kind), sentence);
+                }
             }
             (Shape::TablesByName(kind), Value::Table(table)) => {
                 for entry in &table.0 {
@@ -108,7 +117,9 @@ impl Reading<'_> {
             (Shape::Tables(kind), Value::List(items)) => self.tables(items, kind, sentence),
             (Shape::Entries, Value::List(items)) => self.tables(items, &ENTRY, sentence),
             (Shape::Secrets, Value::List(items)) => self.tables(items, &SECRET, sentence),
-            (Shape::Secret, Value::Table(table)) => self.table(table, &SECRET, sentence),
+            (Shape::Secret | Shape::TextOrSecret, Value::Table(table)) => {
+                self.table(table, &SECRET, sentence)
+            }
             (Shape::SecretsByName, Value::Table(table)) => {
                 for entry in &table.0 {
                     self.inside(&entry.node, Shape::Secret, sentence);

@@ -61,8 +61,8 @@ pub use config::Config;
 pub use file::Position;
 pub use guide::defaults;
 pub use load::{
-    Checked, Environment, Loaded, Origins, ProcessEnvironment, RedirectUri, Resolved, Source,
-    Summary, check, load, print, redirect_uris, rehearse, resolve,
+    Checked, Environment, Loaded, Origins, ProcessEnvironment, RedirectUri, Resolved, Scopes,
+    Source, Summary, check, load, print, redirect_uris, rehearse, resolve, scopes,
 };
 pub use problem::{Format, Problem, Report};
 pub use rehearsal::Rehearsal;

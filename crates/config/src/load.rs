@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use lychgate_gateway::endpoint::callback_path;
 use lychgate_gateway::origin::PublicOrigin;
+use lychgate_oidc::kind::Kind;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
@@ -73,6 +74,8 @@ pub struct Checked {
     pub summary: Summary,
     /// What has to be registered with the providers (C-61).
     pub redirect_uris: Vec<RedirectUri>,
+    /// What is asked for, where the kind of a provider decides it.
+    pub scopes: Vec<Scopes>,
 }
 
 /// How much was configured. Printed: `2 routes, 1 provider, 1 listener`.
@@ -122,6 +125,15 @@ pub struct RedirectUri {
     pub url: Url,
 }
 
+/// What is asked for at a provider whose kind decides it: what its registration has to be granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scopes {
+    /// The provider's name.
+    pub provider: String,
+    /// The scopes, in order.
+    pub scopes: Vec<String>,
+}
+
 /// Reads and checks a configuration and fetches its secrets.
 ///
 /// # Errors
@@ -138,7 +150,8 @@ pub fn load(sources: &[Source], environment: &dyn Environment) -> Result<Loaded,
 /// As [`load`].
 pub fn check(sources: &[Source], environment: &dyn Environment) -> Result<Checked, Report> {
     let Read { config, warnings, summary, .. } = read(sources, environment, SecretUse::Leave)?;
-    Ok(Checked { warnings, summary, redirect_uris: redirect_uris(&config) })
+    let (redirect_uris, scopes) = (redirect_uris(&config), scopes(&config));
+    Ok(Checked { warnings, summary, redirect_uris, scopes })
 }
 
 /// Reads and checks a configuration without looking at any secret that is kept elsewhere, to ask it what it would do.
@@ -275,6 +288,19 @@ fn serves_loopback_only(table: &Table) -> bool {
             | Value::List(_)
             | Value::Text(_) => false,
         })
+}
+
+/// What is asked for at providers that are not merely `oidc`, by provider.
+#[must_use]
+pub fn scopes(config: &Config) -> Vec<Scopes> {
+    let vendors = config.providers.iter().filter(|provider| provider.kind != Kind::Oidc);
+    vendors
+        .map(|provider| {
+            let registration = &provider.sign_in.registration;
+            Scopes { provider: registration.name.clone(), scopes: registration.scopes.clone() }
+        })
+        .filter(|scopes| !scopes.scopes.is_empty())
+        .collect()
 }
 
 /// The redirect URIs that have to be registered, by provider (C-61).

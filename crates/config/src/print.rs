@@ -135,7 +135,7 @@ fn is_named(path: &[&str]) -> bool {
 }
 
 fn value<'a>(node: &'a Node, path: &mut Vec<&'a str>, readable: bool) -> String {
-    if is_secret(path) {
+    if is_secret(path) && !is_plain_proxy(node, path) {
         return match &node.value {
             Value::List(items) => {
                 let items: Vec<String> = items.iter().map(|item| mask(item, readable)).collect();
@@ -179,6 +179,11 @@ fn value<'a>(node: &'a Node, path: &mut Vec<&'a str>, readable: bool) -> String 
         }
         Value::Text(text) => quoted(text),
     }
+}
+
+/// Whether this is the address of a proxy without a password in it.
+fn is_plain_proxy(node: &Node, path: &[&str]) -> bool {
+    matches!((path, &node.value), (["providers", _, "proxy"], Value::Text(text)) if !text.contains('@'))
 }
 
 /// Where a secret is kept, and never what it is.

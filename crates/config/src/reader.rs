@@ -364,7 +364,7 @@ impl<'a> Reader<'a> {
     /// One of a few words.
     pub(crate) fn word<T: Copy>(&self, key: &str, default: T, words: &[(&str, T)]) -> T {
         self.agrees(key, |shape| {
-            matches!(shape, Shape::Word(known)
+            matches!(shape, Shape::Word(known) | Shape::WordOrTable(known, _)
                 if known.iter().copied().eq(words.iter().map(|(word, _)| *word)))
         });
         let Some(text) = self.text(key) else { return default };

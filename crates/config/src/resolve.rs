@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use lychgate_gateway::headers::PRESETS;
+use lychgate_oidc::Algorithm;
 
 use crate::context::Context;
 use crate::expand::expand;
@@ -52,8 +53,22 @@ fn arrange(table: &mut Table, kind: &'static Kind) {
     for entry in &mut table.0 {
         let shape = shape::find(kind, &entry.key).map(|key| key.shape);
         match (shape, &mut entry.node.value) {
-            (Some(Shape::Table(kind) | Shape::TextOrTable(kind)), Value::Table(inner)) => {
-                arrange(inner, kind)
+            (
+                Some(
+                    Shape::Table(kind)
+                    | Shape::TextOrTable(kind)
+                    | Shape::TextsOrTable(kind)
+                    | Shape::WordOrTable(_, kind),
+                ),
+                Value::Table(inner),
+            ) => arrange(inner, kind),
+            // Their order is that in which claims are read.
+            (Some(Shape::TextOrTablesByName(kind)), Value::Table(named)) => {
+                for entry in &mut named.0 {
+                    if let Value::Table(inner) = &mut entry.node.value {
+                        arrange(inner, kind);
+                    }
+                }
             }
             (Some(Shape::TablesByName(kind)), Value::Table(named)) => {
                 named.0.sort_by(|one, other| one.key.cmp(&other.key));
@@ -110,8 +125,11 @@ impl Resolving<'_> {
     fn node(&self, node: &mut Node, shape: Shape, path: &mut Vec<String>) {
         let place = node.place.clone();
         let shape = match (shape, &node.value) {
-            (Shape::Secret, Value::Table(_)) => Shape::Table(&SECRET),
-            (Shape::TextOrTable(kind), Value::Table(_)) => Shape::Table(kind),
+            (Shape::Secret | Shape::TextOrSecret, Value::Table(_)) => Shape::Table(&SECRET),
+            (
+                Shape::TextOrTable(kind) | Shape::TextsOrTable(kind) | Shape::WordOrTable(_, kind),
+                Value::Table(_),
+            ) => Shape::Table(kind),
             (Shape::Entries, Value::Table(_)) => Shape::Table(&ENTRY),
             (shape, _) => shape,
         };
@@ -248,6 +266,7 @@ fn defaults_that_depend_on_others(document: &mut Table) {
         if speaks_oidc(provider, &["providers".to_owned(), name.clone()]) {
             fill(provider, "label", Some(text(&name)));
             fill(provider, "clock_tolerance", tolerance.clone());
+            defaults_of_answers(provider);
         }
         providers.push(name);
     }
@@ -262,6 +281,24 @@ fn defaults_that_depend_on_others(document: &mut Table) {
             fill(limits, "body", body.clone());
         }
         spell_out_identity(route);
+    }
+}
+
+/// What is expected of the answers of a provider that speaks OpenID Connect, where nothing else is written.
+fn defaults_of_answers(provider: &mut Table) {
+    let says = |provider: &Table, key: &str, word: &str| matches!(value(provider, key), Some(Value::Text(text)) if text == word);
+    if !says(provider, "id_token", "never") {
+        let algorithms = Algorithm::DEFAULT.iter();
+        let names =
+            algorithms.map(|algorithm| Node { place: nowhere(), value: text(algorithm.as_str()) });
+        fill(provider, "id_token_signed_response_alg", Some(Value::List(names.collect())));
+    }
+    let names_people = says(provider, "subject", "claim");
+    if let Some(claims) = inside(provider, "claims") {
+        fill(claims, "groups", Some(text("groups")));
+        if names_people {
+            fill(claims, "subject", Some(text("sub")));
+        }
     }
 }
 

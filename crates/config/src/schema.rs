@@ -1,7 +1,7 @@
 //! The JSON Schema of the configuration language, for editors: draft-07, which is what they read.
 //!
 //! Made of the same tables as the readers use. Nothing is required of a table that may be spread over several files,
-//! and every text may hold a variable.
+//! and every text may hold a variable. Which keys belong to which kind of provider is left to the readers.
 //!
 //! Sources: JSON Schema draft-07 (draft-handrews-json-schema-01, validation-01); requirements C-45 to C-47.
 
@@ -98,15 +98,19 @@ fn of_shape(shape: Shape, guide: &Guide) -> Value {
         Shape::Entries => {
             json!({ "type": "array", "minItems": 1, "items": { "anyOf": [table(&ENTRY, guide), text()] } })
         }
+        Shape::Free => json!({}),
+        Shape::FreeTable => json!({ "type": "object" }),
+        Shape::FreeTables => json!({ "type": "array", "items": { "type": "object" } }),
         Shape::Headers => by_name(json!({ "anyOf": [text(), { "enum": [false] }] })),
         Shape::Integer(least, most) => {
             json!({ "type": "integer", "minimum": least, "maximum": most })
         }
         Shape::Lists => by_name(texts()),
+        Shape::Numbers(numbers) => json!({ "type": "array", "items": { "enum": numbers } }),
         Shape::Output(words) => word(words, "/|"),
         Shape::Path | Shape::Text => text(),
         Shape::Preset => word(&PRESETS.iter().map(|preset| preset.name).collect::<Vec<_>>(), ""),
-        Shape::Secret => secret(),
+        Shape::Secret | Shape::TextOrSecret => secret(),
         Shape::Secrets => json!({ "type": "array", "minItems": 1, "items": secret() }),
         Shape::SecretsByName => by_name(secret()),
         Shape::Size => quantity("B|KiB|MiB|GiB|KB|kB|MB|GB", "^none$|"),
@@ -115,12 +119,19 @@ fn of_shape(shape: Shape, guide: &Guide) -> Value {
         Shape::Tables(kind) => json!({ "type": "array", "items": table(kind, guide) }),
         Shape::TablesByName(kind) => by_name(table(kind, guide)),
         Shape::TextOrTable(kind) => json!({ "anyOf": [text(), table(kind, guide)] }),
+        Shape::TextOrTablesByName(kind) => {
+            by_name(json!({ "anyOf": [text(), table(kind, guide)] }))
+        }
         Shape::Texts => texts(),
+        Shape::TextsOrTable(kind) => json!({ "anyOf": [texts(), table(kind, guide)] }),
         Shape::TextsOrText => json!({ "anyOf": [texts(), text()] }),
         Shape::TextsByName => by_name(text()),
         Shape::Url => {
             json!({ "type": "string", "pattern": format!(r"^[hH][tT][tT][pP][sS]?://|{VARIABLE}") })
         }
         Shape::Word(words) => word(words, ""),
+        Shape::WordOrTable(words, kind) => {
+            json!({ "anyOf": [word(words, ""), table(kind, guide)] })
+        }
     }
 }

@@ -212,13 +212,14 @@ impl Context<'_> {
     }
 }
 
-struct Content {
-    secret: String,
-    readable_by_others: bool,
+/// What a file holds that may be a secret.
+pub(crate) struct Content {
+    pub(crate) secret: String,
+    pub(crate) readable_by_others: bool,
 }
 
 /// Reads a secret file without the line end that editors leave behind.
-fn read(path: &Path) -> Result<Content, String> {
+pub(crate) fn read(path: &Path) -> Result<Content, String> {
     let file = File::open(path).map_err(|error| in_words(&error))?;
     let metadata = file.metadata().map_err(|error| in_words(&error))?;
     let mut bytes = Vec::new();
@@ -272,6 +273,11 @@ pub(crate) fn is_secret(path: &[&str]) -> bool {
     match path {
         ["admin", "token"] | ["sessions", "keys"] | ["routes", _, "secrets", _] => true,
         ["routes", _, "secrets"] => false,
+        [
+            "providers",
+            _,
+            "client_assertion" | "decryption_keys" | "dpop_signing_key" | "proxy" | "signing_key",
+        ] => true,
         // The second part is the operator's own name.
         [first, _, rest @ ..] if is_named(first) => rest.iter().any(|key| sounds_secret(key)),
         keys => keys.iter().any(|key| sounds_secret(key)),
@@ -284,7 +290,13 @@ fn is_named(table: &str) -> bool {
 
 fn sounds_secret(key: &str) -> bool {
     let key = key.to_lowercase();
-    ["secret", "passw", "passphrase", "private", "credential"].iter().any(|part| key.contains(part))
+    // What is dangerous is said with `true`.
+    if key.starts_with("danger_") {
+        return false;
+    }
+    ["secret", "passw", "passphrase", "private", "credential", "service_account"]
+        .iter()
+        .any(|part| key.contains(part))
         || grammar::nearest(&key, ["client_secret"]).is_some()
 }
 
@@ -360,6 +372,9 @@ mod tests {
             (&["providers", "corp", "client_secret"][..], true),
             (&["providers", "corp", "client_secert"], true),
             (&["providers", "corp", "clientSecret"], true),
+            (&["providers", "corp", "signing_key"], true),
+            (&["providers", "corp", "signing_key_id"], false),
+            (&["providers", "corp", "danger_secret_in_query"], false),
             (&["providers", "corp", "client_id"], false),
             (&["providers", "secret-santa", "issuer"], false),
             (&["sessions", "keys"], true),

@@ -5,16 +5,18 @@
 //! readers compare their own limits and words with these.
 
 use crate::grammar::{
-    ACCESS_LOG, ADMIN, AUDIT_LOG, AUTH, ENTRY, Kind, LIMITS, LISTENER, LISTENER_TLS, LOG, POLICY,
-    PROVIDER, PROVIDER_CLAIMS, ROUTE, ROUTE_HEADERS, ROUTE_LIMITS, RULE, SECRET, SESSION_COOKIE,
-    SESSIONS, TELEMETRY, TEST, TEST_EXPECT, TEST_PERSON, TEST_REQUEST, TOP, UPSTREAM,
-    UPSTREAM_TIMEOUTS, UPSTREAM_TLS,
+    ACCESS_LOG, ADMIN, AUDIT_LOG, AUTH, ENTRY, Kind, LIMITS, LISTENER, LISTENER_TLS, LOG, LOOKUP,
+    LOOKUP_PAGING, LOOKUP_READ, POLICY, PROVIDER, PROVIDER_ASSERTION, PROVIDER_CERTIFICATE,
+    PROVIDER_CLAIMS, PROVIDER_ERRORS, PROVIDER_GROUPS, PROVIDER_TLS, ROUTE, ROUTE_HEADERS,
+    ROUTE_LIMITS, RULE, SECRET, SESSION_COOKIE, SESSIONS, TELEMETRY, TEST, TEST_EXPECT,
+    TEST_PERSON, TEST_REQUEST, TOP, UPSTREAM, UPSTREAM_TIMEOUTS, UPSTREAM_TLS,
 };
 
 use Shape::{
-    Boolean, Duration, Entries, Headers, Integer, Lists, Output, Path, Preset, Secret, Secrets,
-    SecretsByName, Size, SizeWithin, Table, Tables, TablesByName, Text, TextOrTable, Texts,
-    TextsByName, TextsOrText, Url, Word,
+    Boolean, Duration, Entries, FreeTable, FreeTables, Headers, Integer, Lists, Numbers, Output,
+    Path, Preset, Secret, Secrets, SecretsByName, Size, SizeWithin, Table, Tables, TablesByName,
+    Text, TextOrSecret, TextOrTable, TextOrTablesByName, Texts, TextsByName, TextsOrTable,
+    TextsOrText, Url, Word, WordOrTable,
 };
 
 /// What may stand at a key.
@@ -25,12 +27,20 @@ pub(crate) enum Shape {
     Duration(&'static str, &'static str),
     /// `allow` and `deny`: texts and tables.
     Entries,
+    /// A value of any type.
+    Free,
+    /// Names of the operator's choice, each with a value of any type.
+    FreeTable,
+    /// A list of such tables.
+    FreeTables,
     /// Headers of the operator's choice: a text, or `false` to remove one.
     Headers,
     /// A whole number within limits.
     Integer(u32, u32),
     /// Names of the operator's choice, each with a list of texts.
     Lists,
+    /// A list of some of a few numbers.
+    Numbers(&'static [u16]),
     /// A word, or a path with a slash in it, relative to the file.
     Output(&'static [&'static str]),
     /// A path, relative to the file.
@@ -53,9 +63,15 @@ pub(crate) enum Shape {
     /// Such tables under names of the operator's choice.
     TablesByName(&'static Kind),
     Text,
+    /// A text, or a secret if it holds one.
+    TextOrSecret,
     /// A text, or a table of keys that we know.
     TextOrTable(&'static Kind),
+    /// Names of the operator's choice, each with a text or such a table.
+    TextOrTablesByName(&'static Kind),
     Texts,
+    /// A list of texts, or a table of keys that we know.
+    TextsOrTable(&'static Kind),
     /// A list, or one text alone.
     TextsOrText,
     /// Names of the operator's choice, each with a text.
@@ -64,6 +80,8 @@ pub(crate) enum Shape {
     Url,
     /// One of a few words.
     Word(&'static [&'static str]),
+    /// One of a few words, or a table of keys that we know.
+    WordOrTable(&'static [&'static str], &'static Kind),
 }
 
 impl Shape {
@@ -72,11 +90,16 @@ impl Shape {
         match self {
             Self::Headers | Self::Lists | Self::TextsByName => Some(Self::Text),
             Self::Secrets | Self::SecretsByName => Some(Self::Secret),
+            Self::FreeTable => Some(Self::Free),
+            Self::FreeTables => Some(Self::FreeTable),
             Self::Tables(kind) | Self::TablesByName(kind) => Some(Self::Table(kind)),
+            Self::TextOrTablesByName(kind) => Some(Self::TextOrTable(kind)),
             Self::Boolean
             | Self::Duration(..)
             | Self::Entries
+            | Self::Free
             | Self::Integer(..)
+            | Self::Numbers(_)
             | Self::Output(_)
             | Self::Path
             | Self::Preset
@@ -85,11 +108,14 @@ impl Shape {
             | Self::SizeWithin(..)
             | Self::Table(_)
             | Self::Text
+            | Self::TextOrSecret
             | Self::TextOrTable(_)
             | Self::Texts
+            | Self::TextsOrTable(_)
             | Self::TextsOrText
             | Self::Url
-            | Self::Word(_) => None,
+            | Self::Word(_)
+            | Self::WordOrTable(..) => None,
         }
     }
 }
@@ -137,6 +163,7 @@ static LISTENER_KEYS: &[Key] = &[
     key("http2", Boolean),
     with("redirect_to_https", Boolean, "false"),
     with("trusted_proxies", Texts, "[]"),
+    key("proxy_protocol", Word(&["v1", "v2"])),
 ];
 
 static LISTENER_TLS_KEYS: &[Key] = &[
@@ -171,20 +198,48 @@ static SESSION_COOKIE_KEYS: &[Key] = &[
     with("same_site", Word(&["lax", "strict", "none"]), "\"lax\""),
 ];
 
+/// The kinds of providers.
+const PROVIDER_KINDS: &[&str] = &[
+    "adfs",
+    "apple",
+    "auth0",
+    "bitbucket",
+    "cidaas",
+    "cognito",
+    "digitalocean",
+    "discord",
+    "entra",
+    "facebook",
+    "forgejo",
+    "gitea",
+    "github",
+    "gitlab",
+    "google",
+    "keycloak",
+    "linkedin",
+    "login_gov",
+    "nextcloud",
+    "oauth2",
+    "oidc",
+    "okta",
+    "slack",
+    "sourcehut",
+];
+
+/// How answers come back.
+const RESPONSE_MODES: &[&str] = &["form_post", "form_post.jwt", "jwt", "query", "query.jwt"];
+
+// The defaults are those of kind "oidc". A key beside which another one would be refused has none.
 static PROVIDER_KEYS: &[Key] = &[
-    with("kind", Word(&["oidc"]), "\"oidc\""),
-    key("issuer", Url),
+    with("kind", Word(PROVIDER_KINDS), "\"oidc\""),
+    key("issuer", Text),
     key("client_id", Text),
     key("client_secret", Secret),
     key("scopes", Texts),
     key("label", Text),
     key("redirect_uri", Url),
     key("token_endpoint_auth_method", Text),
-    with(
-        "id_token_signed_response_alg",
-        TextsOrText,
-        "[\"RS256\", \"PS256\", \"ES256\", \"ES384\", \"EdDSA\"]",
-    ),
+    key("id_token_signed_response_alg", TextsOrText),
     key("authorization_endpoint", Url),
     key("token_endpoint", Url),
     key("userinfo_endpoint", Url),
@@ -194,13 +249,124 @@ static PROVIDER_KEYS: &[Key] = &[
     with("danger_assume_email_verified", Boolean, "false"),
     with("userinfo", Word(&["when-missing", "always", "never"]), "\"when-missing\""),
     key("clock_tolerance", Duration("0s", "5m")),
+    key("token_endpoint_auth_signing_alg", Text),
+    with("danger_secret_in_query", Boolean, "false"),
+    key("client_assertion", Table(&PROVIDER_ASSERTION)),
+    key("client_assertion_audience", Text),
+    key("client_assertion_lifetime", Duration("10s", "5m")),
+    key("signing_key", Secret),
+    key("signing_key_id", Text),
+    key("signing_certificate", Table(&PROVIDER_CERTIFICATE)),
+    key("tls", Table(&PROVIDER_TLS)),
+    with("mtls_endpoint_aliases", Word(&["auto", "always", "never"]), "\"auto\""),
+    with("tls_client_certificate_bound_access_tokens", Boolean, "false"),
+    key("proxy", TextOrSecret),
+    with("dpop_bound_access_tokens", Boolean, "false"),
+    key("dpop_signing_alg", Text),
+    key("dpop_signing_key", Secret),
+    key("dpop_jkt", Boolean),
+    key("token_request_omits", Texts),
+    with("pushed_authorization_requests", Word(&["auto", "required", "never"]), "\"auto\""),
+    key("pushed_authorization_request_endpoint", Url),
+    key("request_object_signing_alg", Text),
+    key("request_object_audience", Text),
+    key("request_object_lifetime", Duration("30s", "1h")),
+    key("request_object_typ", Word(&["oauth-authz-req+jwt", "JWT", "none"])),
+    key("authorization_request_repeats", Texts),
+    with("code_challenge_method", Word(&["S256", "none"]), "\"S256\""),
+    with("nonce", Boolean, "true"),
+    key("prompt", Text),
+    key("max_age", Duration("0s", "365d")),
+    key("acr_values", Texts),
+    key("ui_locales", Text),
+    key("claims_request", FreeTable),
+    key("authorization_params", TextsByName),
+    key("authorization_params_from_login", Texts),
+    key("resource", Texts),
+    key("authorization_details", FreeTables),
+    with("response_mode", Word(RESPONSE_MODES), "\"query\""),
+    key("authorization_response_iss_parameter", Word(&["required", "if-present"])),
+    key("authorization_signed_response_alg", TextsOrText),
+    key("authorization_encrypted_response_alg", TextsOrText),
+    key("authorization_encrypted_response_enc", TextsOrText),
+    with("id_token", Word(&["required", "never"]), "\"required\""),
+    key("id_token_encrypted_response_alg", TextsOrText),
+    key("id_token_encrypted_response_enc", TextsOrText),
+    key("required_acr_values", Texts),
+    key("userinfo_signed_response_alg", TextsOrText),
+    key("userinfo_encrypted_response_alg", TextsOrText),
+    key("userinfo_encrypted_response_enc", TextsOrText),
+    key("decryption_keys", Secrets),
+    with("subject", Word(&["claim", "pseudonymous"]), "\"claim\""),
+    key("consent_statuses", Texts),
+    key("login_timeout", Duration("1m", "1h")),
+    with("silent_login", Boolean, "false"),
+    key("email_domains", Texts),
+    with("errors", Table(&PROVIDER_ERRORS), "{}"),
+    key("base_url", Url),
+    key("tenant", Text),
+    key("tenants", Texts),
+    key("groups_from", Word(&["auto", "graph", "token"])),
+    key("group_names", Word(&["ids", "names", "on_premises"])),
+    key("hosted_domain", TextsOrText),
+    key("groups", TextsOrTable(&PROVIDER_GROUPS)),
+    key("organizations", Texts),
+    key("teams", Texts),
+    key("repositories", Texts),
+    key("users", Texts),
+    key("projects", Texts),
+    key("workspaces", Texts),
+    key("workspace", TextsOrText),
+    key("guilds", Texts),
+    key("team_id", Text),
+    key("lookups", Tables(&LOOKUP)),
+    key("memberships", Lists),
 ];
+
+static PROVIDER_TLS_KEYS: &[Key] = &[key("certificate", Path), key("key", Path), key("ca", Path)];
+
+static PROVIDER_FILE_KEYS: &[Key] = &[key("file", Path)];
 
 static PROVIDER_CLAIMS_KEYS: &[Key] = &[
     key("user", Text),
     with("name", Text, "\"name\""),
     with("email", Text, "\"email\""),
-    with("groups", Text, "\"groups\""),
+    key("groups", Text),
+    key("subject", Text),
+];
+
+static PROVIDER_ERRORS_KEYS: &[Key] = &[
+    key("retryable", Texts),
+    key("uri_hosts", Texts),
+    with("without_state", Word(&["generic", "show"]), "\"generic\""),
+];
+
+static PROVIDER_GROUPS_KEYS: &[Key] =
+    &[key("service_account", Secret), key("admin", Text), key("members_of", Texts)];
+
+static LOOKUP_KEYS: &[Key] = &[
+    key("name", Text),
+    key("url", Url),
+    key("method", Word(&["GET", "POST"])),
+    key("headers", TextsByName),
+    key("body", Text),
+    with("token_scheme", Text, "\"Bearer\""),
+    key("danger_token_in_query", Text),
+    with("paging", WordOrTable(&["none", "link"], &LOOKUP_PAGING), "\"none\""),
+    key("reads", TextOrTablesByName(&LOOKUP_READ)),
+    with("when", Text, "\"always\""),
+    key("expect_status", Numbers(&[400, 403, 404, 410])),
+    with("required", Boolean, "true"),
+];
+
+static LOOKUP_PAGING_KEYS: &[Key] =
+    &[key("next_url", Text), key("token", Text), key("parameter", Text), key("page", Text)];
+
+static LOOKUP_READ_KEYS: &[Key] = &[
+    key("each", Text),
+    key("value", Text),
+    key("only", FreeTable),
+    with("first", Boolean, "false"),
 ];
 
 static POLICY_KEYS: &[Key] =
@@ -244,6 +410,7 @@ static ROUTE_KEYS: &[Key] = &[
     key("headers", Table(&ROUTE_HEADERS)),
     key("secrets", SecretsByName),
     with("limits", Table(&ROUTE_LIMITS), "{}"),
+    with("websocket_origins", Texts, "[]"),
 ];
 
 static RULE_KEYS: &[Key] = &[
@@ -293,6 +460,7 @@ static LIMITS_KEYS: &[Key] = &[
     with("header_timeout", Duration("1s", "1h"), "\"10s\""),
     with("idle_timeout", Duration("1s", "1h"), "\"75s\""),
     with("connections", Integer(1, 1_000_000), "10000"),
+    key("connections_per_client", Integer(1, 1_000_000)),
 ];
 
 static SECRET_KEYS: &[Key] = &[key("file", Path), key("env", Text), key("credential", Text)];
@@ -328,7 +496,7 @@ static TEST_EXPECT_KEYS: &[Key] = &[
 
 /// The keys of a kind, in the grammar's order; empty for a kind that is not listed.
 pub(crate) fn keys(kind: &Kind) -> &'static [Key] {
-    let all: [(&Kind, &'static [Key]); 28] = [
+    let all: [(&Kind, &'static [Key]); 36] = [
         (&TOP, TOP_KEYS),
         (&LISTENER, LISTENER_KEYS),
         (&LISTENER_TLS, LISTENER_TLS_KEYS),
@@ -336,7 +504,15 @@ pub(crate) fn keys(kind: &Kind) -> &'static [Key] {
         (&SESSIONS, SESSIONS_KEYS),
         (&SESSION_COOKIE, SESSION_COOKIE_KEYS),
         (&PROVIDER, PROVIDER_KEYS),
+        (&PROVIDER_TLS, PROVIDER_TLS_KEYS),
+        (&PROVIDER_ASSERTION, PROVIDER_FILE_KEYS),
+        (&PROVIDER_CERTIFICATE, PROVIDER_FILE_KEYS),
         (&PROVIDER_CLAIMS, PROVIDER_CLAIMS_KEYS),
+        (&PROVIDER_ERRORS, PROVIDER_ERRORS_KEYS),
+        (&PROVIDER_GROUPS, PROVIDER_GROUPS_KEYS),
+        (&LOOKUP, LOOKUP_KEYS),
+        (&LOOKUP_PAGING, LOOKUP_PAGING_KEYS),
+        (&LOOKUP_READ, LOOKUP_READ_KEYS),
         (&POLICY, POLICY_KEYS),
         (&ENTRY, ENTRY_KEYS),
         (&UPSTREAM, UPSTREAM_KEYS),
@@ -370,6 +546,14 @@ pub(crate) fn find(kind: &Kind, name: &str) -> Option<&'static Key> {
 mod tests {
     use super::*;
     use crate::grammar::KINDS;
+
+    /// C-47.
+    #[test]
+    fn every_kind_of_provider_is_a_word() {
+        let kinds: Vec<&str> =
+            lychgate_oidc::kind::Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(PROVIDER_KINDS, kinds);
+    }
 
     /// C-47: no key of the grammar is without a shape, and none has a shape that the grammar does not know.
     #[test]

@@ -120,4 +120,19 @@ mod tests {
             assert_eq!(size(text).map(size_in_words).as_deref(), Ok(text));
         }
     }
+    proptest::proptest! {
+        /// C-05: what is written is what was meant, in any unit, and nothing overflows on the way.
+        #[test]
+        fn any_quantity_is_read_back_as_it_was_written(millis: u64, bytes: u64, text in "[0-9]{0,25} ?\\PC{0,3}") {
+            let time = Duration::from_millis(millis);
+            proptest::prop_assert_eq!(duration(&duration_in_words(time)), Ok(time));
+            proptest::prop_assert_eq!(size(&size_in_words(bytes)), Ok(bytes));
+            if let Ok(time) = duration(&text) {
+                proptest::prop_assert_eq!(duration(&duration_in_words(time)), Ok(time));
+            }
+            if let Ok(bytes) = size(&text) {
+                proptest::prop_assert_eq!(size(&size_in_words(bytes)), Ok(bytes));
+            }
+        }
+    }
 }

@@ -169,7 +169,10 @@ allow = ["group:sre"]
 url       = "https://ci.example.com"
 upstream  = "http://jenkins.ci:8080"
 providers = ["corp", "partners"]
-allow     = ["group:engineering", "group:acme-partners/build"]
+allow     = [
+    { groups = ["engineering"], providers = ["corp"] },
+    { groups = ["acme-partners/build"], providers = ["partners"] },
+]
 identity  = "jenkins"
 
 [[routes.jenkins.rules]]
@@ -558,4 +561,30 @@ cookie.name = "x"
     let masked =
         printed.replace("‹file /run/secrets/oidc›", "‹literal›").replace("‹env KEY›", "‹literal›");
     assert_eq!(again, masked, "what is printed is TOML of the same shape");
+}
+
+/// C-61: what a registration has to be granted is said, too, where the kind decides it.
+#[test]
+fn a_check_says_which_scopes_a_kind_asks_for() {
+    let text = r#"
+[providers.hub]
+kind = "github"
+client_id = "lychgate"
+organizations = ["works"]
+
+[providers.corp]
+issuer = "https://id.example.com"
+client_id = "lychgate"
+
+[routes.app]
+url = "https://app.example.com"
+upstream = "http://127.0.0.1:3000"
+allow = ["authenticated"]
+"#;
+    let source = Source::Text { name: "lychgate.toml".to_owned(), text: text.to_owned() };
+    let checked = check(&[source], &Variables(Vec::new())).unwrap();
+
+    let asked: Vec<(&str, String)> =
+        checked.scopes.iter().map(|asked| (&*asked.provider, asked.scopes.join(" "))).collect();
+    assert_eq!(asked, [("hub", "read:user user:email read:org".to_owned())]);
 }

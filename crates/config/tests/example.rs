@@ -73,7 +73,26 @@ fn the_example_is_right_with_every_commented_key_in_force() {
     let text = everything();
     let checked = check(&source(&text), &NoVariables).unwrap_or_else(|report| panic!("{report}"));
     assert!(checked.warnings.is_empty(), "{}", checked.warnings);
-    assert_eq!(checked.summary.to_string(), "3 routes, 1 provider, 2 listeners");
+    assert_eq!(checked.summary.to_string(), "3 routes, 16 providers, 2 listeners");
+}
+
+/// What the guide to strict providers shows can be written as it stands.
+#[test]
+fn the_guide_shows_providers_that_are_right() {
+    let guide = include_str!("../../../docs/providers/strict.md");
+    let blocks = guide.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut shown = 0;
+    for block in blocks {
+        let is_whole = block.starts_with("[providers.");
+        let provider = "[providers.corp]\nissuer = \"https://id.example\"\nclient_id = \"c\"\n";
+        // A fragment is beside a key that it may need.
+        let key = "signing_key = { file = \"k.pem\" }\n";
+        let text = if is_whole { block.to_owned() } else { format!("{provider}{key}{block}") };
+        let checked = check(&source(&text), &NoVariables);
+        assert!(checked.is_ok(), "{}", checked.unwrap_err());
+        shown += 1;
+    }
+    assert!(shown >= 6, "{shown}");
 }
 
 /// The README's file with one letter missing, and what the README says that is said about it.

@@ -364,3 +364,33 @@ fn the_conditions_that_are_shown_are_those_that_decide() {
         }
     }
 }
+
+/// W-10: the way to a provider is told without its keys, without asking it, and whatever kind it is of.
+#[test]
+fn a_sign_in_is_explained_at_every_kind_of_provider() {
+    let key =
+        "signing_key = { file = \"/no/such/key\" }\npushed_authorization_requests = \"required\"\n";
+    for keys in [
+        format!("{key}issuer = \"https://id.example\"\n"),
+        format!(
+            "{key}issuer = \"https://id.example\"\nrequest_object_signing_alg = \"PS256\"\ntoken_endpoint_auth_signing_alg = \"PS256\"\n"
+        ),
+        "issuer = \"https://id.example\"\nclient_assertion = { file = \"/no/such/token\" }\npushed_authorization_requests = \"required\"\n".to_owned(),
+        "issuer = \"https://id.example\"\ndpop_bound_access_tokens = true\ndpop_signing_key = { file = \"/no/such/key\" }\ndpop_signing_alg = \"EdDSA\"\npushed_authorization_requests = \"required\"\n".to_owned(),
+        "issuer = \"word\"\nauthorization_endpoint = \"https://id.example/a\"\ntoken_endpoint = \"https://id.example/t\"\njwks_uri = \"https://id.example/k\"\n".to_owned(),
+        "kind = \"oauth2\"\nauthorization_endpoint = \"https://id.example/a\"\ntoken_endpoint = \"https://id.example/t\"\nuserinfo_endpoint = \"https://id.example/u\"\n".to_owned(),
+        "kind = \"github\"\norganizations = [\"octo-org\"]\n".to_owned(),
+        "kind = \"entra\"\ntenant = \"organizations\"\ntenants = [\"11111111-2222-3333-4444-555555555555\"]\n".to_owned(),
+        "kind = \"apple\"\nteam_id = \"TEAM\"\nsigning_key = { file = \"/no/such/key\" }\nsigning_key_id = \"KEY\"\n".to_owned(),
+    ] {
+        let text = format!(
+            "[providers.corp]\nclient_id = \"lychgate\"\n{keys}[routes.app]\nurl = \"https://app.example.com\"\nupstream = \"http://127.0.0.1:1\"\nallow = [\"group:staff\"]\n"
+        );
+        let page = "https://app.example.com/.lychgate/login?return_to=/&provider=corp";
+        let explanation = rehearsal(&text).explain(&asked(page, None), Timestamp::new(2_000_000_000));
+
+        let explanation = explanation.unwrap();
+        let status = explanation.status.map(|status| status.as_u16());
+        assert_eq!(status, Some(302), "{keys}: {:?}", explanation.cause);
+    }
+}

@@ -17,6 +17,50 @@ identity = "grafana"
 headers.request = { "X-WebAuth-Name" = "$$ {name}", "X-Team" = "{claims.team}" }
 "#;
 
+/// Providers beside whose keys not every default may stand.
+const PECULIAR: &str = r#"
+[providers.bank]
+issuer = "https://bank.example"
+client_id = "lychgate"
+response_mode = "jwt"
+authorization_signed_response_alg = "PS256"
+proxy = "http://proxy.${DOMAIN}:3128"
+claims_request = { id_token = { acr = { essential = true } } }
+authorization_details = [{ type = "accounts", consent = "{uuid}", price = "$$1" }]
+[providers.plain]
+issuer = "https://plain.example"
+client_id = "lychgate"
+id_token = "never"
+subject = "pseudonymous"
+[providers.code]
+kind = "gitlab"
+client_id = "lychgate"
+groups = ["works/platform"]
+claims = { name = "nickname" }
+[providers.other]
+kind = "oauth2"
+client_id = "lychgate"
+authorization_endpoint = "https://other.example/authorize"
+token_endpoint = "https://other.example/token"
+memberships = { groups = ["works"] }
+[[providers.other.lookups]]
+url = "https://api.${DOMAIN}/me"
+reads = { sub = "id", groups = { each = "teams", only = { active = true } } }
+paging = { page = "page" }
+expect_status = [404]
+[[providers.other.lookups]]
+url = "https://api.${DOMAIN}/query"
+method = "POST"
+body = '{"query": "{ me }"}'
+danger_token_in_query = "token"
+reads.email = "mail"
+[routes.app]
+url = "https://app.${DOMAIN}"
+upstream = "http://127.0.0.1:3000"
+allow = [{ groups = ["engineering"], providers = ["code"] }]
+websocket_origins = ["https://portal.${DOMAIN}"]
+"#;
+
 struct Variables;
 
 impl Environment for Variables {
@@ -72,7 +116,7 @@ fn everything() -> String {
 /// configuration.
 #[test]
 fn the_resolved_configuration_is_the_same_configuration() {
-    for text in [SHORT, EXAMPLE] {
+    for text in [SHORT, EXAMPLE, PECULIAR] {
         let resolved = resolved(text).text;
 
         assert_eq!(in_words(&loaded(&resolved)), in_words(&loaded(text)), "{resolved}");
@@ -95,7 +139,7 @@ fn the_resolved_configuration_is_the_same_configuration() {
 /// C-41: whoever reads what was printed gets the same hash, whatever is in it.
 #[test]
 fn to_resolve_twice_is_to_resolve_once() {
-    for text in [SHORT.to_owned(), EXAMPLE.to_owned(), everything()] {
+    for text in [SHORT.to_owned(), EXAMPLE.to_owned(), PECULIAR.to_owned(), everything()] {
         let once = resolved(&text);
         let twice = resolved(&once.text);
 
@@ -132,6 +176,24 @@ fn a_masked_secret_is_printed_and_never_served_with() {
     check(&source(&printed), &Variables).unwrap_or_else(|report| panic!("{report}"));
     let report = load(&source(&printed), &Variables).unwrap_err().to_string();
     assert!(report.contains("error[E0303]: `providers.corp.client_secret` was masked"), "{report}");
+}
+
+/// C-23, C-41: the address of a proxy is no secret until it has a password in it.
+#[test]
+fn a_proxy_is_masked_where_it_has_a_password() {
+    let with = |proxy: &str| {
+        let proxy = format!("proxy = \"{proxy}\"\nclient_id");
+        resolved(&SHORT.replace("client_id", &proxy))
+    };
+    let plain = with("http://proxy.example:3128");
+    let secret = with("http://me:hunter2@proxy.example:3128");
+
+    assert!(plain.text.contains("proxy = \"http://proxy.example:3128\""), "{}", plain.text);
+    assert_ne!(plain.config_hash, with("http://other.example:3128").config_hash);
+    assert!(secret.text.contains("proxy = \"‹literal›\""), "{}", secret.text);
+    check(&source(&secret.text), &Variables).unwrap_or_else(|report| panic!("{report}"));
+    let report = load(&source(&secret.text), &Variables).unwrap_err().to_string();
+    assert!(report.contains("`providers.corp.proxy` was masked"), "{report}");
 }
 
 /// C-32: after each value its place.

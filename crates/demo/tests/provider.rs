@@ -175,7 +175,7 @@ async fn a_wrong_request_is_sent_back_with_its_error_state_and_issuer() {
         (ParameterEdit::append("scope", "openid"), "invalid_request"),
         (ParameterEdit::set("prompt", "none login"), "invalid_request"),
         (ParameterEdit::set("max_age", "soon"), "invalid_request"),
-        (ParameterEdit::set("response_mode", "form_post"), "invalid_request"),
+        (ParameterEdit::set("response_mode", "fragment"), "invalid_request"),
         (ParameterEdit::set("request", "a.b.c"), "request_not_supported"),
         (ParameterEdit::set("request_uri", "urn:x"), "request_uri_not_supported"),
         (ParameterEdit::set("declined", "yes"), "access_denied"),

@@ -9,6 +9,7 @@
 //!
 //! Sources: RFC 6265bis §4.1, §5.6; the classes H and I of published advisories.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use cookie::{Cookie, SameSite};
@@ -22,6 +23,9 @@ const COOKIE_BYTES_MAX: usize = 4096;
 const PARTS_MAX: usize = 3;
 /// Browsers clamp `Max-Age` to 400 days; so do we, and no number overflows on the way.
 const MAX_AGE_MAX: Duration = Duration::from_secs(400 * 24 * 3600);
+
+/// How long it is remembered where somebody signed in.
+const CHOICE_REMEMBERED: Duration = Duration::from_secs(180 * 24 * 3600);
 
 /// How the operator wants cookies to be named and scoped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +61,7 @@ pub struct Cookies {
     session: String,
     login_prefix: String,
     logout: String,
+    choice: String,
     base: String,
     place: String,
     domain: Option<String>,
@@ -66,11 +71,11 @@ pub struct Cookies {
 
 /// What a request brought under one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum Found<'a> {
     /// Nothing.
     Nothing,
-    /// One value, joined if it had been split.
-    Value(String),
+    /// One value, joined if it had been split. Only what has to be joined is copied.
+    Value(Cow<'a, [u8]>),
     /// Two cookies of one name, or parts that do not fit together. Which one to believe cannot be known.
     Confused,
 }
@@ -97,6 +102,7 @@ impl Cookies {
             session: format!("{prefix}{base}"),
             login_prefix: format!("{host}{base}-login-"),
             logout: format!("{prefix}{base}-logout"),
+            choice: format!("{host}{base}-provider"),
             base: base.clone(),
             place: names.domain.clone().unwrap_or_else(|| origin.as_str().to_owned()),
             domain: names.domain.clone(),
@@ -130,38 +136,70 @@ impl Cookies {
     }
 
     /// The session's sealed value.
-    pub fn session(&self, headers: &HeaderMap) -> Found {
-        if !mentions(headers, &self.base) {
-            return Found::Nothing;
-        }
-        let first = match find(headers, &self.session) {
-            Found::Value(first) => first,
-            other @ (Found::Nothing | Found::Confused) => return other,
-        };
-        let Some((count, part)) = first.split_once('.') else { return Found::Value(first) };
-        let Some(count) =
-            count.parse::<usize>().ok().filter(|count| (2..=PARTS_MAX).contains(count))
-        else {
-            return Found::Confused;
-        };
-        let mut joined = part.to_owned();
-        for part in 2..=count {
-            match find(headers, &self.part_name(part)) {
-                Found::Value(more) => joined.push_str(&more),
-                Found::Nothing | Found::Confused => return Found::Confused,
+    pub fn session<'a>(&self, headers: &'a HeaderMap) -> Found<'a> {
+        self.read(headers).session
+    }
+
+    /// Reads all cookies, once: some kilobytes at every signed-in request.
+    pub fn read<'a>(&self, headers: &'a HeaderMap) -> Brought<'a> {
+        let (mut lines, mut any_of_ours) = (0, false);
+        let mut parts = [const { Found::Nothing }; PARTS_MAX];
+        let mut kept: Vec<u8> = Vec::new();
+        for line in headers.get_all(header::COOKIE) {
+            lines += 1;
+            for piece in pieces(line.as_bytes()) {
+                let (name, value) = name_and_value(piece);
+                if self.is_ours(name) {
+                    any_of_ours = true;
+                    if let (Some(value), Some(part)) = (value, self.part(name, &mut parts)) {
+                        *part = match part {
+                            Found::Nothing => Found::Value(Cow::Borrowed(value.trim_ascii())),
+                            Found::Value(_) | Found::Confused => Found::Confused,
+                        };
+                    }
+                } else if !piece.trim_ascii().is_empty() {
+                    if kept.is_empty() {
+                        kept.extend_from_slice(piece.trim_ascii_start());
+                    } else {
+                        kept.extend_from_slice(if piece.starts_with(b" ") { b";" } else { b"; " });
+                        kept.extend_from_slice(piece);
+                    }
+                }
             }
         }
-        Found::Value(joined)
+        let for_upstream = if lines < 2 && !any_of_ours {
+            ForUpstream::AsSent
+        } else {
+            match HeaderValue::try_from(kept) {
+                Ok(value) if !value.is_empty() => ForUpstream::Only(value),
+                _ => ForUpstream::Nothing,
+            }
+        };
+        Brought { session: join(parts), for_upstream }
+    }
+
+    /// The part of the session that a cookie of this name is, if it is one.
+    fn part<'p, T>(&self, name: &[u8], parts: &'p mut [T; PARTS_MAX]) -> Option<&'p mut T> {
+        match name.trim_ascii().strip_prefix(self.session.as_bytes())? {
+            b"" => parts.first_mut(),
+            [b'-', digit @ b'2'..=b'9'] => parts.get_mut(usize::from(digit - b'1')),
+            _ => None,
+        }
     }
 
     /// One login's sealed value.
-    pub fn login(&self, headers: &HeaderMap, id: &str) -> Found {
+    pub fn login<'a>(&self, headers: &'a HeaderMap, id: &str) -> Found<'a> {
         find(headers, &self.login_name(id))
     }
 
     /// The sealed value of a sign-out under way.
-    pub fn logout(&self, headers: &HeaderMap) -> Found {
+    pub fn logout<'a>(&self, headers: &'a HeaderMap) -> Found<'a> {
         find(headers, &self.logout)
+    }
+
+    /// Where this browser signed in last, as [`set_choice`](Self::set_choice) wrote it. Anybody can write it.
+    pub fn choice<'a>(&self, headers: &'a HeaderMap) -> Found<'a> {
+        find(headers, &self.choice)
     }
 
     /// The logins that the browser has under way: ids and sealed values, in the order sent.
@@ -225,9 +263,27 @@ impl Cookies {
             .filter_map(|name| self.line(name, String::new(), None, Scope::Session))
     }
 
-    /// The `Set-Cookie` line of one login under way.
-    pub fn set_login(&self, id: &str, sealed: String, max_age: Duration) -> Option<HeaderValue> {
-        self.line(self.login_name(id), sealed, Some(max_age), Scope::Login)
+    /// The `Set-Cookie` line of one login under way. With `posted`, it comes back with a form that the
+    /// provider's site posts.
+    pub fn set_login(
+        &self,
+        id: &str,
+        sealed: String,
+        max_age: Duration,
+        posted: bool,
+    ) -> Option<HeaderValue> {
+        let scope = if posted { Scope::PostedLogin } else { Scope::Login };
+        self.line(self.login_name(id), sealed, Some(max_age), scope)
+    }
+
+    /// The `Set-Cookie` line that remembers where this browser signed in last.
+    pub fn set_choice(&self, choice: String) -> Option<HeaderValue> {
+        self.line(self.choice.clone(), choice, Some(CHOICE_REMEMBERED), Scope::Login)
+    }
+
+    /// Whether browsers keep a login with this sealed value.
+    pub fn fits_login(&self, id: &str, sealed: &str) -> bool {
+        self.login_name(id).len() + "=".len() + sealed.len() <= COOKIE_BYTES_MAX
     }
 
     /// The `Set-Cookie` line that forgets one login.
@@ -266,6 +322,8 @@ impl Cookies {
         cookie = match scope {
             // A login and a sign-out return by a link from the provider's site, which `Strict` would not survive.
             Scope::Login | Scope::Logout => cookie.same_site(SameSite::Lax),
+            // A form that another site posts carries nothing else; browsers take it on https alone.
+            Scope::PostedLogin => cookie.same_site(SameSite::None),
             Scope::Session => cookie.same_site(self.same_site),
         };
         if let (Scope::Logout | Scope::Session, Some(domain)) = (scope, &self.domain) {
@@ -279,43 +337,14 @@ impl Cookies {
     /// Whether a cookie of this name is ours, in any spelling of the prefix.
     pub fn is_ours(&self, name: &[u8]) -> bool {
         let name = name.trim_ascii();
-        let bare = strip_prefix_ignoring_case(name, b"__host-")
-            .or_else(|| strip_prefix_ignoring_case(name, b"__secure-"))
-            .unwrap_or(name);
+        let bare = match name {
+            [b'_', ..] => strip_prefix_ignoring_case(name, b"__host-")
+                .or_else(|| strip_prefix_ignoring_case(name, b"__secure-"))
+                .unwrap_or(name),
+            _ => name,
+        };
         strip_prefix_ignoring_case(bare, self.base.as_bytes())
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"-"))
-    }
-
-    /// The `Cookie` header for the upstream: what the browser sent, byte for byte and in order, without ours.
-    ///
-    /// `None`: there is nothing left to send. Several `Cookie` lines (HTTP/2 crumbs) are joined (RFC 9113
-    /// §8.2.3).
-    pub fn for_upstream(&self, headers: &HeaderMap) -> ForUpstream {
-        let mut lines = headers.get_all(header::COOKIE).iter();
-        match (lines.next(), lines.next()) {
-            (None, _) => return ForUpstream::AsSent,
-            (Some(_), None) if !mentions(headers, &self.base) => return ForUpstream::AsSent,
-            _ => {}
-        }
-        let mut kept: Vec<u8> = Vec::new();
-        for line in headers.get_all(header::COOKIE) {
-            for piece in pieces(line.as_bytes()) {
-                let name = piece.split(|byte| *byte == b'=').next().unwrap_or(piece);
-                if self.is_ours(name) || piece.trim_ascii().is_empty() {
-                    continue;
-                }
-                if kept.is_empty() {
-                    kept.extend_from_slice(piece.trim_ascii_start());
-                } else {
-                    kept.extend_from_slice(if piece.starts_with(b" ") { b";" } else { b"; " });
-                    kept.extend_from_slice(piece);
-                }
-            }
-        }
-        match HeaderValue::from_bytes(&kept) {
-            Ok(value) if !kept.is_empty() => ForUpstream::Only(value),
-            _ => ForUpstream::Nothing,
-        }
     }
 
     /// Whether a `Set-Cookie` line from an upstream names one of our cookies; such a line is dropped.
@@ -328,7 +357,18 @@ impl Cookies {
     }
 }
 
-/// The `Cookie` header that an upstream gets.
+/// What a request's `Cookie` lines hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brought<'a> {
+    /// The session's sealed value.
+    pub session: Found<'a>,
+    /// The rest.
+    pub for_upstream: ForUpstream,
+}
+
+/// The `Cookie` header that an upstream gets: what the browser sent, byte for byte and in order, without ours.
+///
+/// Several `Cookie` lines (HTTP/2 crumbs) are joined (RFC 9113 §8.2.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForUpstream {
     /// The one that the browser sent.
@@ -343,27 +383,11 @@ pub enum ForUpstream {
 enum Scope {
     /// At the host where people sign in, only.
     Login,
+    /// The same, for a provider that posts its answer.
+    PostedLogin,
     /// As wide as the session.
     Logout,
     Session,
-}
-
-/// Whether any `Cookie` line contains the base of our names: one fast search that most requests to
-/// public routes end with.
-fn mentions(headers: &HeaderMap, base: &str) -> bool {
-    // Prefixes are compared without regard to case in `is_ours`; the base is what operators and browsers
-    // keep as it is, and a foreign spelling of it is looked for separately.
-    headers.get_all(header::COOKIE).iter().any(|line| {
-        memchr::memmem::find(line.as_bytes(), base.as_bytes()).is_some()
-            || contains_ignoring_case(line.as_bytes(), base.as_bytes())
-    })
-}
-
-fn contains_ignoring_case(line: &[u8], base: &[u8]) -> bool {
-    let Some(first) = base.first() else { return false };
-    memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), line).any(|at| {
-        line.get(at..).is_some_and(|rest| strip_prefix_ignoring_case(rest, base).is_some())
-    })
 }
 
 fn strip_prefix_ignoring_case<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
@@ -375,11 +399,39 @@ fn strip_prefix_ignoring_case<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(header::COOKIE).iter().flat_map(|line| pieces(line.as_bytes())).filter_map(
         |piece| {
-            let equals = memchr::memchr(b'=', piece)?;
-            let (name, value) = piece.split_at_checked(equals)?;
-            Some((name.trim_ascii(), value.get(1..)?.trim_ascii()))
+            let (name, value) = name_and_value(piece);
+            Some((name.trim_ascii(), value?.trim_ascii()))
         },
     )
+}
+
+/// A cookie's name and, after the first `=`, its value.
+fn name_and_value(piece: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let equals = memchr::memchr(b'=', piece);
+    match equals.and_then(|equals| piece.split_at_checked(equals)) {
+        Some((name, value)) => (name, value.get(1..)),
+        None => (piece, None),
+    }
+}
+
+/// The session's value of its parts, of which the first says how many there are.
+fn join(parts: [Found<'_>; PARTS_MAX]) -> Found<'_> {
+    let [first, rest @ ..] = parts;
+    let Found::Value(first) = first else { return first };
+    // No sealed text has a dot in it, and no number of parts is long. What has a dot further on does not open.
+    let beginning = first.get(..first.len().min(32)).unwrap_or_default();
+    let Some(dot) = memchr::memchr(b'.', beginning) else { return Found::Value(first) };
+    let (count, part) = first.split_at(dot);
+    let count = std::str::from_utf8(count).ok().and_then(|count| count.parse::<usize>().ok());
+    let Some(count) = count.filter(|count| (2..=PARTS_MAX).contains(count)) else {
+        return Found::Confused;
+    };
+    let mut joined = part.get(1..).unwrap_or_default().to_vec();
+    for part in rest.into_iter().take(count - 1) {
+        let Found::Value(more) = part else { return Found::Confused };
+        joined.extend_from_slice(&more);
+    }
+    Found::Value(Cow::Owned(joined))
 }
 
 fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -396,15 +448,12 @@ fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The one cookie of this exact name.
-fn find(headers: &HeaderMap, name: &str) -> Found {
+fn find<'a>(headers: &'a HeaderMap, name: &str) -> Found<'a> {
     let mut values =
         pairs(headers).filter(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value);
     match (values.next(), values.next()) {
         (None, _) => Found::Nothing,
-        (Some(value), None) => match std::str::from_utf8(value) {
-            Ok(value) => Found::Value(value.to_owned()),
-            Err(_) => Found::Confused,
-        },
+        (Some(value), None) => Found::Value(Cow::Borrowed(value)),
         (Some(_), Some(_)) => Found::Confused,
     }
 }
@@ -446,7 +495,8 @@ mod tests {
         let lines = cookies.set_session("abc", Duration::from_secs(60), &HeaderMap::new()).unwrap();
         let expected = "__Secure-lychgate=abc; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.com; Max-Age=60";
         assert_eq!(lines, [expected]);
-        let login = cookies.set_login("id", "abc".to_owned(), Duration::from_secs(60)).unwrap();
+        let login =
+            cookies.set_login("id", "abc".to_owned(), Duration::from_secs(60), false).unwrap();
         assert_eq!(
             login,
             "__Host-lychgate-login-id=abc; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=60"
@@ -477,7 +527,7 @@ mod tests {
             for order in [pairs, reversed] {
                 assert_eq!(
                     cookies.session(&sent(&[&order.join("; ")])),
-                    Found::Value(value.clone()),
+                    Found::Value(value.as_bytes().into()),
                     "{length}"
                 );
             }
@@ -503,8 +553,8 @@ mod tests {
         for (line, expected) in [
             ("", Found::Nothing),
             ("app=1", Found::Nothing),
-            ("__Host-lychgate=a", Found::Value("a".to_owned())),
-            (" x=y ;__Host-lychgate=a ; z", Found::Value("a".to_owned())),
+            ("__Host-lychgate=a", Found::Value(b"a"[..].into())),
+            (" x=y ;__Host-lychgate=a ; z", Found::Value(b"a"[..].into())),
             ("__host-lychgate=a", Found::Nothing),
             ("x__Host-lychgate=a", Found::Nothing),
             ("__Host-lychgate=a; __Host-lychgate=b", Found::Confused),
@@ -542,13 +592,10 @@ mod tests {
                 &["a=1", "__HOST-LychGate=x", "b=2"],
                 ForUpstream::Only(HeaderValue::from_static("a=1; b=2")),
             ),
-            (
-                &["lychgates=1; alychgate=2"],
-                ForUpstream::Only(HeaderValue::from_static("lychgates=1; alychgate=2")),
-            ),
+            (&["lychgates=1; alychgate=2"], ForUpstream::AsSent),
             (&[";;;; ; =; ==;lychgate;"], ForUpstream::Only(HeaderValue::from_static("=; =="))),
         ] {
-            assert_eq!(ours().for_upstream(&sent(lines)), expected, "{lines:?}");
+            assert_eq!(ours().read(&sent(lines)).for_upstream, expected, "{lines:?}");
         }
     }
 
@@ -583,14 +630,15 @@ mod tests {
             let lines = ours().set_session(&value, Duration::from_secs(1), &HeaderMap::new()).unwrap();
             let pairs: Vec<_> =
                 lines.iter().map(|line| line.to_str().unwrap().split(';').next().unwrap()).collect();
-            proptest::prop_assert_eq!(ours().session(&sent(&[&pairs.join("; ")])), Found::Value(value));
+            let sent = sent(&[&pairs.join("; ")]);
+            proptest::prop_assert_eq!(ours().session(&sent), Found::Value(value.as_bytes().into()));
         }
 
         #[test]
         fn no_cookie_header_panics_or_leaks_ours(line in "[ -~]{0,200}") {
             let headers = sent(&[&line]);
             let _ = ours().session(&headers);
-            if let ForUpstream::Only(kept) = ours().for_upstream(&headers) {
+            if let ForUpstream::Only(kept) = ours().read(&headers).for_upstream {
                 for piece in kept.as_bytes().split(|byte| *byte == b';') {
                     let name = piece.split(|byte| *byte == b'=').next().unwrap();
                     proptest::prop_assert!(!ours().is_ours(name));

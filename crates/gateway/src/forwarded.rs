@@ -16,6 +16,8 @@ pub enum Peer {
     Address(IpAddr),
     /// A Unix socket: it has no address (D-06).
     Unix,
+    /// Somebody behind a proxy that could not name them: without an address, and believed by nobody.
+    Unnamed,
 }
 
 /// Peers whose forwarding headers are believed. The default trusts nobody (D1).
@@ -28,6 +30,11 @@ pub struct TrustedProxies {
 }
 
 impl TrustedProxies {
+    /// Whether there is anybody to trust.
+    pub fn trusts_anybody(&self) -> bool {
+        self.unix || !self.networks.is_empty()
+    }
+
     /// Whether what `peer` says is believed.
     pub fn trusts(&self, peer: Peer) -> bool {
         match peer {
@@ -35,6 +42,7 @@ impl TrustedProxies {
                 self.networks.iter().any(|network| network.contains(&address.to_canonical()))
             }
             Peer::Unix => self.unix,
+            Peer::Unnamed => false,
         }
     }
 }
@@ -50,13 +58,9 @@ pub struct Origin {
 
 /// Finds the client of a request that came from `peer`.
 pub fn client(peer: Peer, trusted: &TrustedProxies, headers: &HeaderMap) -> Origin {
-    let mut path = Vec::new();
-    let mut current = match peer {
-        Peer::Address(address) => {
-            path.push(address.to_canonical());
-            Some(address.to_canonical())
-        }
-        Peer::Unix => None,
+    let (mut path, mut current) = match peer {
+        Peer::Address(address) => (vec![address.to_canonical()], Some(address.to_canonical())),
+        Peer::Unix | Peer::Unnamed => (Vec::new(), None),
     };
     if !trusted.trusts(peer) {
         return Origin { client: current, path };
@@ -107,7 +111,11 @@ mod tests {
                 )
             })
             .collect();
-        let peer = if peer == "unix" { Peer::Unix } else { Peer::Address(peer.parse().unwrap()) };
+        let peer = match peer {
+            "unix" => Peer::Unix,
+            "unnamed" => Peer::Unnamed,
+            address => Peer::Address(address.parse().unwrap()),
+        };
         client(peer, &trusted, &headers).client.map(|address| address.to_string())
     }
 
@@ -126,6 +134,8 @@ mod tests {
             ("::ffff:10.0.0.5", &["::ffff:192.0.2.1"], Some("192.0.2.1")),
             ("unix", &["192.0.2.1"], Some("192.0.2.1")),
             ("unix", &[], None),
+            // Whom a proxy cannot name is not the proxy, and says nothing about themselves.
+            ("unnamed", &["192.0.2.1"], None),
             // D5: a trusted peer that says nothing readable leaves the client unknown, which no network rule matches.
             ("10.0.0.5", &["192.0.2.1, unknown"], None),
             ("10.0.0.5", &[""], None),

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use lychgate_oidc::{SignedIn, VerifiedClaims};
+use lychgate_oidc::{SignedIn, SubjectRule, SubjectType, VerifiedClaims};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::SignInProvider;
@@ -16,6 +16,7 @@ pub struct Identity {
     provider: String,
     issuer: String,
     subject: String,
+    subject_type: SubjectType,
     user: String,
     name: Option<String>,
     email: Option<String>,
@@ -64,9 +65,13 @@ impl Identity {
             Some(_) => EmailVerified::No,
         };
         let verified = |email: &String| email_verified == EmailVerified::Yes && !email.is_empty();
+        // The standard's address is one whatever the operator calls by that name, and has the standard's word.
+        let said = claims.value("email_verified") == Some(&serde_json::Value::Bool(true));
+        let standard_verified = names.assume_email_verified || said;
         // Applications know people by this name, so an address is one only if it was verified.
         let user = match &names.user {
             Some(claim) if *claim == names.email => email.clone().filter(verified),
+            Some(claim) if claim == "email" => text(claim).filter(|_| standard_verified),
             Some(claim) => text(claim),
             None => text("preferred_username")
                 .or_else(|| email.clone().filter(verified))
@@ -84,6 +89,7 @@ impl Identity {
             provider: provider.registration.name.clone(),
             issuer: claims.issuer().to_owned(),
             subject: claims.subject().to_owned(),
+            subject_type: claims.subject_type(),
             user,
             name: text(&names.name),
             email,
@@ -139,12 +145,18 @@ impl Identity {
     /// reads is not kept, as in a session.
     pub(crate) fn imagined(persona: &Persona, provider: &SignInProvider) -> Self {
         let verified = persona.email_verified || provider.claims.assume_email_verified;
+        let registration = &provider.registration;
         let is_kept = |name: &str| provider.kept_claims.iter().any(|kept| kept == name);
         let claims = persona.claims.iter().filter(|(name, _)| is_kept(name));
         Self {
             provider: provider.registration.name.clone(),
             issuer: provider.registration.issuer.clone(),
             subject: persona.user.clone(),
+            subject_type: match (&registration.answers.subject, registration.id_token.required) {
+                (SubjectRule::Pseudonymous, _) => SubjectType::Pseudonymous,
+                (SubjectRule::Claim(_), true) => SubjectType::Claim,
+                (SubjectRule::Claim(_), false) => SubjectType::Lookup,
+            },
             user: persona.user.clone(),
             name: persona.name.clone(),
             email: persona.email.clone(),
@@ -162,6 +174,11 @@ impl Identity {
     /// The subject: unique and never reassigned within the issuer.
     pub fn subject(&self) -> &str {
         &self.subject
+    }
+
+    /// What the subject rests on: a pseudonym is somebody else in every session.
+    pub fn subject_type(&self) -> SubjectType {
+        self.subject_type
     }
 
     /// The user name that the application is told.
@@ -215,6 +232,7 @@ pub(crate) mod tests {
             provider: "corp".to_owned(),
             issuer: "https://id.test".to_owned(),
             subject: format!("sub-{user}"),
+            subject_type: SubjectType::Claim,
             user: user.to_owned(),
             name: Some(format!("{user} example")),
             email: Some(format!("{user}@example.com")),

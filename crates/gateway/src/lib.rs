@@ -19,6 +19,7 @@ pub mod cookie;
 pub mod endpoint;
 pub mod forwarded;
 pub mod headers;
+pub mod hexadecimal;
 pub mod identity;
 pub mod login_state;
 pub mod origin;
@@ -33,6 +34,7 @@ pub mod session;
 pub mod settings;
 pub mod template;
 pub mod visit;
+mod websocket;
 pub mod world;
 
 pub use settings::Settings;

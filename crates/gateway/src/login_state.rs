@@ -18,6 +18,15 @@ pub struct LoginState {
     pub pending: PendingLogin,
     /// Where the person wanted to go: an absolute URL, checked again on return.
     pub return_to: String,
+    /// Whether the provider was asked to show nothing. If it cannot, the person is asked once (CB-45).
+    pub silent: bool,
+}
+
+impl LoginState {
+    /// The login's id.
+    pub fn id(&self) -> LoginId {
+        LoginId::of(self.pending.state())
+    }
 }
 
 /// A login's name: a hash of its `state`, so that the cookie's name gives nothing away.

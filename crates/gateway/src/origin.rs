@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use http::HeaderValue;
 use url::Url;
 
 use crate::endpoint::Endpoint;
@@ -23,6 +24,8 @@ pub struct PublicOrigin {
     text: String,
     home: Url,
     scheme: Scheme,
+    /// The authority, as every request to an upstream has it.
+    authority: HeaderValue,
 }
 
 /// The scheme that the browser uses.
@@ -58,7 +61,9 @@ impl PublicOrigin {
         url.host_str()?;
         let text = url.origin().ascii_serialization();
         let home = Url::parse(&text).ok()?;
-        Some(Self { text, home, scheme })
+        let (_, authority) = text.split_once("://")?;
+        let authority = HeaderValue::from_str(authority).ok()?;
+        Some(Self { text, home, scheme, authority })
     }
 
     /// As in an `Origin` header: `https://app.example.com:8443`.
@@ -84,6 +89,11 @@ impl PublicOrigin {
     /// Host, and port where it is not the default: what a `Host` header names.
     pub fn authority(&self) -> &str {
         self.text.split_once("://").map_or("", |(_, authority)| authority)
+    }
+
+    /// The [authority](Self::authority), as the value of a header.
+    pub fn authority_header(&self) -> &HeaderValue {
+        &self.authority
     }
 
     /// Every spelling of the authority by which this origin is asked for: with and without its default port.
@@ -284,16 +294,24 @@ mod tests {
         let corpus = include_str!("../../../tests/fixtures/hostile/return_to.txt");
         let mut count = 0;
         for line in corpus.lines().filter(|line| !line.starts_with("# ")) {
-            let hostile = line
-                .replace("<TAB>", "\t")
-                .replace("<LF>", "\n")
-                .replace("<CR>", "\r")
-                .replace("<VT>", "\u{b}");
+            let mut hostile = line.to_owned();
+            for (name, character) in [
+                ("<CR>", "\r"),
+                ("<DEL>", "\u{7f}"),
+                ("<ESC>", "\u{1b}"),
+                ("<LF>", "\n"),
+                ("<NUL>", "\0"),
+                ("<SP>", " "),
+                ("<TAB>", "\t"),
+                ("<VT>", "\u{b}"),
+            ] {
+                hostile = hostile.replace(name, character);
+            }
             let target = ReturnTo::parse(&hostile, &page, &allowed, "/.lychgate");
             assert_eq!(target.as_str(), "https://app.test/", "{line:?}");
             count += 1;
         }
-        assert!(count > 50, "the corpus is not empty: {count}");
+        assert!(count > 500, "the corpus is not empty: {count}");
         let long = format!("/{}", "a".repeat(RETURN_TO_BYTES_MAX));
         assert_eq!(
             ReturnTo::parse(&long, &page, &allowed, "/.lychgate").as_str(),

@@ -12,6 +12,7 @@ use lychgate_oidc::{AuthorizationUrl, EndSessionUrl, Timestamp};
 use url::Url;
 
 use crate::client::Client;
+use crate::cookie::ForUpstream;
 use crate::headers::HeaderEdits;
 use crate::identity::Identity;
 use crate::origin::ReturnTo;
@@ -76,12 +77,18 @@ pub struct Admission {
     permit: Permit,
     target: String,
     edits: HeaderEdits,
+    cookie: ForUpstream,
 }
 
 impl Admission {
     /// The one way to an admission.
-    pub(crate) fn new(permit: Permit, target: String, edits: HeaderEdits) -> Self {
-        Self { permit, target, edits }
+    pub(crate) fn new(
+        permit: Permit,
+        target: String,
+        edits: HeaderEdits,
+        cookie: ForUpstream,
+    ) -> Self {
+        Self { permit, target, edits, cookie }
     }
 
     /// The route.
@@ -93,6 +100,11 @@ impl Admission {
     /// received.
     pub fn target(&self) -> &str {
         &self.target
+    }
+
+    /// The `Cookie` header.
+    pub fn cookie(&self) -> &ForUpstream {
+        &self.cookie
     }
 
     /// The request header edits.
@@ -281,10 +293,14 @@ pub struct Words {
     pub explain: Option<String>,
     /// The policy's `help`.
     pub help: Option<Url>,
-    /// The provider's error code, when it is a known one.
+    /// The provider's error code: any where it answers a login, else only a known one.
     pub provider_code: Option<String>,
     /// The provider's description: foreign text, to be shown as such.
     pub provider_text: Option<String>,
+    /// Where the provider says more, if it is a place that the operator listed.
+    pub provider_link: Option<Box<Url>>,
+    /// Whether trying again can help, where the provider's error tells (CB-43).
+    pub retryable: Option<bool>,
 }
 
 impl Refusal {
@@ -315,7 +331,7 @@ pub struct Record {
     pub decision: DecisionWord,
     /// Why, when it was not `allow` or `public`.
     pub reason: Option<Reason>,
-    /// The provider that the visit was about.
+    /// The provider that the visit was about, unless the session says so.
     pub provider: Option<String>,
     /// Who is signed in.
     pub session: Option<Arc<Session>>,
@@ -323,6 +339,14 @@ pub struct Record {
     pub event: Option<Event>,
     /// The chain of causes, for the log only.
     pub cause: Option<String>,
+}
+
+impl Record {
+    /// The provider that the visit was about, which may be that of the session.
+    pub fn provider(&self) -> Option<&str> {
+        let of_session = || Some(self.session.as_deref()?.identity().provider());
+        self.provider.as_deref().or_else(of_session)
+    }
 }
 
 /// The decision, in one word.

@@ -6,8 +6,9 @@
 //! segments, `;` parameters, NUL and other control bytes, invalid UTF-8, and anything that would mean
 //! something else if it were decoded once more.
 //!
-//! An encoded `#` or `?` is legal, yet some applications cut the path there. Such a path carries a second
-//! [reading](CanonicalPath::readings), and only what every reading permits is permitted.
+//! An encoded `#` or `?` is legal, yet some applications cut the path there. An encoded `@` is legal and another
+//! path than a plain one, yet most applications decode it. Such a path carries further
+//! [readings](CanonicalPath::readings), and only what every reading permits is permitted.
 //!
 //! Sources: RFC 3986 §6.2.2; requirement C-72; the classes B1 to B9 of published advisories.
 
@@ -18,8 +19,8 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CanonicalPath {
     text: String,
-    /// Where an encoded `#` or `?` begins, if there is one.
-    cut: Option<usize>,
+    /// What else it may be read as.
+    others: Vec<String>,
 }
 
 /// Why a path has no single reading. The request is answered 400 before routing.
@@ -31,7 +32,7 @@ pub enum AmbiguousPath {
     /// `.` or `..` as a segment, raw or encoded.
     #[error("the path contains a dot segment")]
     DotSegment,
-    /// `%25` followed by two hexadecimal digits.
+    /// `%25` followed by two hexadecimal digits, which may be encoded themselves.
     #[error("the path is encoded twice")]
     DoubleEncoding,
     /// `//`.
@@ -46,6 +47,9 @@ pub enum AmbiguousPath {
     /// `;` or `%3B`: some servers cut a segment there, others do not.
     #[error("the path contains `;` parameters")]
     Parameters,
+    /// A raw `?`, where a query begins.
+    #[error("the path contains a query")]
+    Query,
     /// `%2F`, `%5C` or a raw backslash.
     #[error("the path contains an encoded or foreign separator")]
     Separator,
@@ -68,7 +72,7 @@ impl CanonicalPath {
         let mut text = String::with_capacity(raw.len());
         // Only filled when something is encoded: the decoded bytes have to be UTF-8.
         let mut decoded: Option<Vec<u8>> = None;
-        let mut cut = None;
+        let (mut cut, mut is_decoded_further) = (None, false);
         let mut rest = raw.as_bytes();
         while let [byte, tail @ ..] = rest {
             rest = tail;
@@ -82,20 +86,21 @@ impl CanonicalPath {
                     0x00..=0x1F | 0x7F => return Err(AmbiguousPath::Byte),
                     b'/' | b'\\' => return Err(AmbiguousPath::Separator),
                     b';' => return Err(AmbiguousPath::Parameters),
-                    b'%' if matches!(rest, [a, b, ..] if hex(*a).zip(hex(*b)).is_some()) => {
-                        return Err(AmbiguousPath::DoubleEncoding);
-                    }
                     b'#' | b'?' => {
                         cut.get_or_insert(text.len());
                         push_encoded(&mut text, value);
                     }
                     value if is_unreserved(value) => text.push(char::from(value)),
-                    value => push_encoded(&mut text, value),
+                    value => {
+                        is_decoded_further |= may_stand_plain(value);
+                        push_encoded(&mut text, value);
+                    }
                 }
                 continue;
             }
             match byte {
                 b'#' => return Err(AmbiguousPath::Fragment),
+                b'?' => return Err(AmbiguousPath::Query),
                 b'\\' => return Err(AmbiguousPath::Separator),
                 b';' => return Err(AmbiguousPath::Parameters),
                 0x21..=0x7E => text.push(char::from(*byte)),
@@ -105,14 +110,28 @@ impl CanonicalPath {
                 decoded.push(*byte);
             }
         }
-        if decoded.is_some_and(|bytes| std::str::from_utf8(&bytes).is_err()) {
-            return Err(AmbiguousPath::Encoding);
+        if let Some(bytes) = decoded {
+            if std::str::from_utf8(&bytes).is_err() {
+                return Err(AmbiguousPath::Encoding);
+            }
+            // Only now, because the digits may have been encoded too.
+            let encodes = |rest: &str| rest.bytes().take(2).filter_map(hex).count() == 2;
+            if text.split("%25").skip(1).any(encodes) {
+                return Err(AmbiguousPath::DoubleEncoding);
+            }
         }
         check_segments(&text)?;
+        let mut others = Vec::new();
         if let Some(cut) = cut {
-            check_segments(text.get(..cut).unwrap_or_default())?;
+            let cut = text.get(..cut).unwrap_or_default();
+            check_segments(cut)?;
+            others.push(cut.to_owned());
         }
-        Ok(Self { text, cut })
+        if is_decoded_further {
+            let decoded: Vec<_> = others.iter().chain([&text]).map(|path| decode(path)).collect();
+            others.extend(decoded);
+        }
+        Ok(Self { text, others })
     }
 
     /// The path as it is judged, logged and sent upstream.
@@ -122,8 +141,7 @@ impl CanonicalPath {
 
     /// Every way in which an application might read this path; the first is the path itself.
     pub fn readings(&self) -> impl Iterator<Item = &str> {
-        let cut = self.cut.and_then(|cut| self.text.get(..cut));
-        std::iter::once(self.text.as_str()).chain(cut)
+        std::iter::once(&self.text).chain(&self.others).map(String::as_str)
     }
 }
 
@@ -133,17 +151,33 @@ impl fmt::Display for CanonicalPath {
     }
 }
 
-/// Refuses empty and dot segments. A single trailing slash is not an empty segment.
+/// Refuses empty and dot segments. A single trailing slash is not an empty segment. Spaces around dots do not hide
+/// them: some file systems drop them.
 fn check_segments(path: &str) -> Result<(), AmbiguousPath> {
-    let mut segments = path.split('/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
-        match segment {
-            "" if segments.peek().is_some() => return Err(AmbiguousPath::EmptySegment),
-            "." | ".." => return Err(AmbiguousPath::DotSegment),
-            _ => {}
+    let mut rest = path.as_bytes().strip_prefix(b"/").unwrap_or_default();
+    loop {
+        let end = memchr::memchr(b'/', rest);
+        let segment = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+        if segment.is_empty() && end.is_some() {
+            return Err(AmbiguousPath::EmptySegment);
         }
+        if matches!(unspaced(segment), b"." | b"..") {
+            return Err(AmbiguousPath::DotSegment);
+        }
+        let Some(end) = end else { return Ok(()) };
+        rest = rest.get(end + 1..).unwrap_or_default();
     }
-    Ok(())
+}
+
+/// A segment without the encoded spaces at its ends.
+fn unspaced(mut segment: &[u8]) -> &[u8] {
+    while let Some(rest) = segment.strip_prefix(b"%20") {
+        segment = rest;
+    }
+    while let Some(rest) = segment.strip_suffix(b"%20") {
+        segment = rest;
+    }
+    segment
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -157,6 +191,34 @@ fn hex(digit: u8) -> Option<u8> {
 
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// Whether a path may also hold this byte as it is. RFC 3986 §2.2 makes two paths of these spellings.
+fn may_stand_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"#%/;?\\".contains(&byte)
+}
+
+/// A canonical path as an application reads it that decodes whatever may stand plain.
+fn decode(path: &str) -> String {
+    let mut pieces = path.split('%');
+    let mut decoded = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let value = match piece.as_bytes() {
+            [high, low, ..] => hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low),
+            _ => None,
+        };
+        match value.filter(|value| may_stand_plain(*value)).zip(piece.get(2..)) {
+            Some((value, rest)) => {
+                decoded.push(char::from(value));
+                decoded.push_str(rest);
+            }
+            None => {
+                decoded.push('%');
+                decoded.push_str(piece);
+            }
+        }
+    }
+    decoded
 }
 
 fn push_encoded(text: &mut String, byte: u8) {
@@ -303,6 +365,9 @@ mod tests {
             ("admin", AmbiguousPath::Start),
             ("", AmbiguousPath::Start),
             ("/a#b", AmbiguousPath::Fragment),
+            ("/a?b", AmbiguousPath::Query),
+            ("/public/..%20/admin", AmbiguousPath::DotSegment),
+            ("/public/%20../admin", AmbiguousPath::DotSegment),
             ("/public/../admin", AmbiguousPath::DotSegment),
             ("/./admin", AmbiguousPath::DotSegment),
             ("/admin/.", AmbiguousPath::DotSegment),
@@ -323,6 +388,9 @@ mod tests {
             ("/a%zz", AmbiguousPath::Encoding),
             ("/a%2", AmbiguousPath::Encoding),
             ("/%252e%252e/admin", AmbiguousPath::DoubleEncoding),
+            ("/%25%36%31dmin", AmbiguousPath::DoubleEncoding),
+            ("/%254%31dmin", AmbiguousPath::DoubleEncoding),
+            ("/%25%41%41", AmbiguousPath::DoubleEncoding),
             ("/public/..%23/", AmbiguousPath::DotSegment),
         ] {
             assert_eq!(CanonicalPath::parse(raw), Err(expected), "{raw}");
@@ -340,6 +408,7 @@ mod tests {
             ("/a%20b/", "/a%20b/"),
             ("/100%25", "/100%25"),
             ("/a%2bb+c", "/a%2Bb+c"),
+            ("/%20/...", "/%20/..."),
             ("/[x]|y", "/[x]|y"),
         ] {
             let path = CanonicalPath::parse(raw).unwrap();
@@ -354,8 +423,22 @@ mod tests {
         let path = CanonicalPath::parse("/foo/secret%23/bar").unwrap();
         assert_eq!(path.readings().collect::<Vec<_>>(), ["/foo/secret%23/bar", "/foo/secret"]);
 
-        let path = CanonicalPath::parse("/plain").unwrap();
-        assert_eq!(path.readings().collect::<Vec<_>>(), ["/plain"]);
+        let path = CanonicalPath::parse("/plain/%C3%A9%20%25").unwrap();
+        assert_eq!(path.readings().collect::<Vec<_>>(), ["/plain/%C3%A9%20%25"]);
+    }
+
+    /// B3 (CVE-2025-66490): most applications decode what RFC 3986 lets stand either way, so a rule about the
+    /// plain spelling is met by the encoded one.
+    #[test]
+    fn an_encoded_character_that_may_stand_plain_adds_a_reading() {
+        for (raw, expected) in [
+            ("/~a%40b", &["/~a%40b", "/~a@b"][..]),
+            ("/%5bx%5D/%25%2B%20", &["/%5Bx%5D/%25%2B%20", "/[x]/%25+%20"]),
+            ("/a%40%3fb", &["/a%40%3Fb", "/a%40", "/a@", "/a@%3Fb"]),
+        ] {
+            let path = CanonicalPath::parse(raw).unwrap();
+            assert_eq!(path.readings().collect::<Vec<_>>(), expected, "{raw}");
+        }
     }
 
     #[test]
@@ -417,12 +500,37 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// What was accepted keeps its decision after one more decoding, in any text.
+        /// What was accepted is accepted again and stays as it is, in any text and in any that is all encodings.
         #[test]
-        fn normalising_is_idempotent(raw in "/[ -~]{0,40}") {
+        fn normalising_is_idempotent(
+            raw in "/[ -~]{0,40}|(/|%25|%[2-7][0-9A-Fa-f]|[0-9A-Za-z.]|\\PC){1,12}",
+        ) {
             if let Ok(path) = CanonicalPath::parse(&raw) {
                 proptest::prop_assert_eq!(CanonicalPath::parse(path.as_str()), Ok(path.clone()));
+                for reading in path.readings() {
+                    proptest::prop_assert!(check_segments(reading).is_ok(), "{}", reading);
+                }
             }
+        }
+
+        /// Another spelling of the same characters is the same path, so no rule can tell them apart.
+        #[test]
+        fn equivalent_spellings_of_any_path_have_one_form(
+            path in "(/[a-zA-Z0-9_~-]{1,6}){1,4}",
+            encoded: [bool; 32],
+            lower: bool,
+        ) {
+            let spelled: String = path
+                .bytes()
+                .zip(encoded.into_iter().cycle())
+                .map(|(byte, encoded)| match (encoded && byte != b'/', lower) {
+                    (false, _) => char::from(byte).to_string(),
+                    (true, true) => format!("%{byte:02x}"),
+                    (true, false) => format!("%{byte:02X}"),
+                })
+                .collect();
+            let found = CanonicalPath::parse(&spelled);
+            proptest::prop_assert_eq!(found, CanonicalPath::parse(&path), "{}", spelled);
         }
     }
 }

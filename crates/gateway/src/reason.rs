@@ -72,12 +72,18 @@ reasons! {
     AccessNotGranted, "access_not_granted", FORBIDDEN, AnotherAccount, "You do not have access", "Your account has not been given access to this page.";
     /// A claim that the configuration names as the user is missing.
     ClaimMissing, "claim_missing", FORBIDDEN, Operator, "Sign-in failed", "The identity provider did not say something about you that is needed here.";
+    /// The ID token does not say that the person proved who they are in one of the required ways.
+    AuthenticationWeak, "authentication_weak", FORBIDDEN, SignIn, "A stronger sign-in is needed", "The identity provider did not check who you are in the way that is needed here.";
     /// The provider's clock and ours are too far apart, or a token was not fresh.
     ClockSkew, "clock_skew", BAD_GATEWAY, Operator, "Sign-in failed", "The identity provider's answer was not valid at this time. The clocks may differ.";
     /// A token is for somebody else.
     AudienceMismatch, "audience_mismatch", BAD_GATEWAY, Operator, "Sign-in failed", "The identity provider's answer was not meant for this site.";
     /// The request body is larger than the route takes.
     BodyTooLarge, "body_too_large", PAYLOAD_TOO_LARGE, OtherAddress, "Too large", "What was sent is larger than this application accepts.";
+    /// The provider granted another consent than was asked for, or a wider one.
+    ConsentMismatch, "consent_mismatch", BAD_GATEWAY, Operator, "Sign-in failed", "The identity provider granted something else than was asked for.";
+    /// The consent does not count yet: others have to approve it.
+    ConsentPending, "consent_pending", FORBIDDEN, SignIn, "Others have to approve first", "Your consent was recorded, and others have to approve it before you can come in. Sign in again once they have.";
     /// The request headers are larger than the gateway takes.
     HeadersTooLarge, "headers_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, TryAgain, "Too many cookies or headers", "Your browser sent more cookies or headers than this site accepts. Clearing the cookies of this site helps.";
     /// The issuer of a response or of a token is not the one at which the login began.
@@ -90,6 +96,12 @@ reasons! {
     LoginNotOurs, "login_not_ours", BAD_REQUEST, SignIn, "Sign-in failed", "This sign-in was started in another browser, or has expired. Please start again.";
     /// The callback is not a response to an authorization request.
     LoginMalformed, "login_malformed", BAD_REQUEST, SignIn, "Sign-in failed", "The answer of the identity provider could not be read. Please start again.";
+    /// Another site began a sign-in at an issuer that is not configured, or that several providers share.
+    LoginIssuerUnknown, "login_issuer_unknown", BAD_REQUEST, SignIn, "Sign-in failed", "The link that led here names an identity provider that is not known here. Please start again.";
+    /// A question to the provider's own API, asked at sign-in, had no usable answer.
+    LookupFailed, "lookup_failed", BAD_GATEWAY, TryAgain, "Sign-in failed", "The identity provider signed you in, and then did not say what this site needs to know. Nothing was decided about your access.";
+    /// The person has an account at the provider, and is in none of the organizations, groups or domains that it is configured for.
+    MembershipRequired, "membership_required", FORBIDDEN, AnotherAccount, "You are not a member", "You signed in, but your account is not in any of the organizations, groups or domains that this site is for.";
     /// The method is not one that this address takes.
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, OtherAddress, "Not possible here", "This address does not accept that kind of request.";
     /// The nonce of the ID token is not the one of this login.
@@ -100,6 +112,8 @@ reasons! {
     NoSuchSite, "no_such_site", NOT_FOUND, OtherAddress, "No such site", "There is no site at this address.";
     /// No route has this host, on a TLS connection.
     Misdirected, "misdirected", MISDIRECTED_REQUEST, OtherAddress, "No such site", "There is no site at this address.";
+    /// The provider takes no more questions for now: its rate limit is used up.
+    ProviderBusy, "provider_busy", SERVICE_UNAVAILABLE, TryAgain, "The identity provider is busy", "The identity provider has answered too many questions of this site lately. Nothing was decided about your access.";
     /// The person cancelled, or the provider did not let them in.
     ProviderDenied, "provider_denied", FORBIDDEN, SignIn, "You were not signed in", "You cancelled, or the identity provider did not let you in.";
     /// The provider answered the authorization request with an error that only its or our operator can mend.
@@ -140,6 +154,8 @@ reasons! {
     UpstreamUnreachable, "upstream_unreachable", BAD_GATEWAY, TryAgain, "The application is not answering", "Your sign-in is fine. The application behind it cannot be reached.";
     /// Userinfo is about somebody else, or could not be read.
     UserinfoInvalid, "userinfo_invalid", BAD_GATEWAY, Operator, "Sign-in failed", "The identity provider's answer could not be verified.";
+    /// A page of another site asked for a WebSocket with somebody's session.
+    WebsocketOriginRefused, "websocket_origin_refused", FORBIDDEN, Operator, "Not possible from here", "A page of another site may not open a connection to this application in your name.";
 }
 
 #[cfg(test)]

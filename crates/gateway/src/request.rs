@@ -2,14 +2,15 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::client::Client;
 use crate::forwarded::{self, Peer, TrustedProxies};
+use crate::hexadecimal;
 use crate::path::{AmbiguousPath, CanonicalPath};
 
 /// What a door hands in: a request as it was received.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Received<'a> {
     /// The method.
     pub method: &'a Method,
@@ -26,7 +27,7 @@ pub struct Received<'a> {
     /// How the request reached us.
     pub transport: Transport,
     /// An id for this request, for when the peer's own is not taken.
-    pub fresh_id: &'a str,
+    pub fresh_id: RequestId,
 }
 
 /// How a request reached us. It decides what an unknown host is told, and nothing else: what browsers see is
@@ -52,16 +53,16 @@ pub struct Request<'a> {
     pub query: Option<&'a str>,
     /// The headers.
     pub headers: &'a HeaderMap,
+    /// The body, where the door has read it: for the few pages of ours that take a form.
+    pub body: Option<&'a [u8]>,
     /// Where it comes from.
     pub client: ClientAddress,
     /// The believed addresses on the way, the client first.
     pub via: Vec<IpAddr>,
     /// How it reached us.
     pub transport: Transport,
-    /// Who will read the answer.
-    pub kind: Client,
     /// The id under which page, logs and upstream know it.
-    pub id: String,
+    pub id: RequestId,
 }
 
 /// The client's address, if it has one.
@@ -109,8 +110,7 @@ impl<'a> Request<'a> {
         {
             return Err(Malformed::Method);
         }
-        let once = [http::header::HOST, http::header::AUTHORIZATION, http::header::CONTENT_LENGTH];
-        if once.iter().any(|name| received.headers.get_all(name).iter().count() > 1) {
+        if is_repeated_where_it_may_not_be(received.headers) {
             return Err(Malformed::Repeated);
         }
         let (path, query) = match received.target.split_once('?') {
@@ -123,20 +123,25 @@ impl<'a> Request<'a> {
             return Err(Malformed::Query);
         }
         let origin = forwarded::client(received.peer, received.trusted, received.headers);
-        let id = received.headers.get("x-request-id").and_then(|id| id.to_str().ok());
-        let id = id.filter(|id| received.trusted.trusts(received.peer) && is_request_id(id));
+        let trusted = received.trusted.trusts(received.peer);
+        let id = trusted.then(|| RequestId::read(received.headers.get(X_REQUEST_ID)?)).flatten();
         Ok(Self {
             method,
             authority: canonical_authority(received.authority).ok_or(Malformed::Authority)?,
             path: CanonicalPath::parse(path)?,
             query,
             headers: received.headers,
+            body: None,
             client: ClientAddress(origin.client),
             via: origin.path,
             transport: received.transport,
-            kind: Client::of(method, received.headers),
-            id: id.unwrap_or(received.fresh_id).to_owned(),
+            id: id.unwrap_or(received.fresh_id),
         })
+    }
+
+    /// Who will read the answer. Not read with the rest, for most answers are not ours.
+    pub fn kind(&self) -> Client {
+        Client::of(self.method, self.headers)
     }
 
     /// Path and query: where the visitor wanted to go.
@@ -149,17 +154,82 @@ impl<'a> Request<'a> {
 
     /// The decoded value of a query parameter of ours. `None` when it is absent or given twice.
     pub fn parameter(&self, name: &str) -> Option<String> {
-        let mut values = url::form_urlencoded::parse(self.query.unwrap_or_default().as_bytes())
-            .filter(|(found, _)| found == name)
-            .map(|(_, value)| value.into_owned());
-        values.next().filter(|_| values.next().is_none())
+        only_value(self.query.unwrap_or_default(), name)
+    }
+
+    /// What came as a form, undecoded: text, and declared as such. Nothing in the query counts beside it.
+    pub fn form(&self) -> Option<&'a str> {
+        let declared = self.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        let media_type = declared.split(';').next().unwrap_or(declared).trim();
+        if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return None;
+        }
+        std::str::from_utf8(self.body?).ok()
+    }
+
+    /// The decoded value of a parameter of ours, from the form of a POST, from the query otherwise.
+    pub fn field(&self, name: &str) -> Option<String> {
+        if *self.method == Method::POST {
+            return only_value(self.form()?, name);
+        }
+        self.parameter(name)
     }
 }
 
-/// T-14: an id that somebody else made is taken when it cannot do harm in a log.
-fn is_request_id(id: &str) -> bool {
-    (8..=128).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+/// The decoded value of the one parameter of this name (A2).
+fn only_value(parameters: &str, name: &str) -> Option<String> {
+    let mut values = url::form_urlencoded::parse(parameters.as_bytes())
+        .filter(|(found, _)| found == name)
+        .map(|(_, value)| value.into_owned());
+    values.next().filter(|_| values.next().is_none())
+}
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The name of a request: fit for a header and for a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// An id of our own: `number` in 32 hexadecimal digits.
+    pub fn new(number: u128) -> Self {
+        let digits = hexadecimal::digits(&number.to_be_bytes());
+        // Digits are always the value of a header.
+        Self(HeaderValue::try_from(digits).unwrap_or(HeaderValue::from_static("0")))
+    }
+
+    /// T-14: an id that somebody else made is taken when it cannot do harm in a log.
+    fn read(value: &HeaderValue) -> Option<Self> {
+        let fits = (8..=128).contains(&value.len());
+        let harmless =
+            |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        (fits && value.as_bytes().iter().all(harmless)).then(|| Self(value.clone()))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(self.0.as_bytes()).unwrap_or_default()
+    }
+
+    /// As the value of a header.
+    pub fn as_header(&self) -> &HeaderValue {
+        &self.0
+    }
+}
+
+impl From<&'static str> for RequestId {
+    fn from(text: &'static str) -> Self {
+        Self(HeaderValue::from_static(text))
+    }
+}
+
+/// Whether a header that has no meaning when repeated is repeated.
+fn is_repeated_where_it_may_not_be(headers: &HeaderMap) -> bool {
+    // Nothing is, when there are as many names as lines.
+    headers.len() > headers.keys_len()
+        && [header::HOST, header::AUTHORIZATION, header::CONTENT_LENGTH]
+            .iter()
+            .any(|name| headers.get_all(name).iter().count() > 1)
 }
 
 /// Host and port in lower case, without the dot that names the root (B5).
@@ -170,19 +240,26 @@ fn canonical_authority(authority: &str) -> Option<String> {
     if authority.is_empty() || authority.len() > 255 + 6 || !authority.bytes().all(plain) {
         return None;
     }
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+    let colon = authority.bytes().rposition(|byte| byte == b':');
+    let (host, port) = match colon.and_then(|colon| authority.split_at_checked(colon)) {
+        Some((host, port)) if !port.contains(']') => (host, port.strip_prefix(':')),
         _ => (authority, None),
     };
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let host = host.strip_suffix('.').unwrap_or(host);
     let bracketed = host.starts_with('[') && host.ends_with(']');
     if host.is_empty() || (!bracketed && host.contains([':', '[', ']'])) {
         return None;
     }
-    match port {
-        None => Some(host),
-        Some(port) => Some(format!("{host}:{}", port.parse::<u16>().ok()?)),
+    let mut canonical = String::with_capacity(authority.len() + 1);
+    canonical.push_str(host);
+    canonical.make_ascii_lowercase();
+    if let Some(port) = port {
+        port.parse::<u16>().ok()?;
+        let digits = port.trim_start_matches('0');
+        canonical.push(':');
+        canonical.push_str(if digits.is_empty() { "0" } else { digits });
     }
+    Some(canonical)
 }
 
 #[cfg(test)]
@@ -205,7 +282,7 @@ mod tests {
             peer,
             trusted: &NOBODY,
             transport: Transport::Plain,
-            fresh_id: "fresh",
+            fresh_id: "fresh".into(),
         })
     }
 
@@ -252,8 +329,8 @@ mod tests {
     #[test]
     fn a_repeated_singleton_is_refused() {
         let mut headers = HeaderMap::new();
-        headers.append("authorization", http::HeaderValue::from_static("a"));
-        headers.append("authorization", http::HeaderValue::from_static("b"));
+        headers.append("authorization", HeaderValue::from_static("a"));
+        headers.append("authorization", HeaderValue::from_static("b"));
         assert_eq!(read(&Method::GET, "/", "app.test", &headers).unwrap_err(), Malformed::Repeated);
     }
 
@@ -282,15 +359,17 @@ mod tests {
     #[test]
     fn a_strangers_request_id_is_not_taken() {
         let mut headers = HeaderMap::new();
-        headers.insert("x-request-id", http::HeaderValue::from_static("0123456789"));
-        assert_eq!(read(&Method::GET, "/", "app.test", &headers).unwrap().id, "fresh");
+        headers.insert("x-request-id", HeaderValue::from_static("0123456789"));
+        let request = read(&Method::GET, "/", "app.test", &headers).unwrap();
+        assert_eq!(request.id.as_str(), "fresh");
         for (id, expected) in [
             ("0123456789", true),
             ("short", false),
             ("has space in it", false),
             ("a\"bcdefghi", false),
         ] {
-            assert_eq!(is_request_id(id), expected, "{id}");
+            let id = HeaderValue::from_static(id);
+            assert_eq!(RequestId::read(&id).is_some(), expected, "{id:?}");
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ahash::RandomState;
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::headers::IdentityHeaders;
@@ -38,6 +39,8 @@ pub struct Route {
     pub response_headers: Vec<(HeaderName, Option<HeaderValue>)>,
     /// The largest request body, in bytes.
     pub body_bytes_max: Option<u64>,
+    /// Whose pages may open WebSockets with somebody's session, beside those of [`origin`](Self::origin).
+    pub websocket_origins: Vec<PublicOrigin>,
 }
 
 /// An exception inside a route.
@@ -75,10 +78,10 @@ pub enum Access {
 /// All routes, ready to be searched.
 #[derive(Debug, Default)]
 pub struct Routes {
-    hosts: HashMap<String, HashMap<String, Arc<Route>>>,
+    hosts: HashMap<String, HashMap<String, Arc<Route>, RandomState>, RandomState>,
     origins: Vec<PublicOrigin>,
     /// Hosts on which we answer our own paths although no route is there.
-    own_hosts: HashMap<String, PublicOrigin>,
+    own_hosts: HashMap<String, PublicOrigin, RandomState>,
 }
 
 /// Two routes claim one URL, or one host by http and by https: requests do not say which of these they mean.
@@ -147,10 +150,10 @@ impl Routes {
         if readings.any(|other| other.map(|other| &other.path) != route.map(|route| &route.path)) {
             return Found::Ambiguous;
         }
-        match (route, self.own_hosts.get(authority)) {
-            (Some(route), _) => Found::Route(Arc::clone(route)),
-            (None, Some(origin)) => Found::Ours(origin.clone()),
-            (None, None) => Found::Nothing,
+        let own_host = || self.own_hosts.get(authority);
+        match route {
+            Some(route) => Found::Route(Arc::clone(route)),
+            None => own_host().map_or(Found::Nothing, |origin| Found::Ours(origin.clone())),
         }
     }
 
@@ -201,6 +204,7 @@ pub(crate) mod tests {
             identity: IdentityHeaders::default(),
             response_headers: Vec::new(),
             body_bytes_max: None,
+            websocket_origins: Vec::new(),
         }
     }
 
@@ -278,6 +282,27 @@ pub(crate) mod tests {
             let routes = vec![route("one", "https://app.test/x"), route("two", second)];
             let error = Routes::new(routes, None).unwrap_err();
             assert_eq!((error.first.as_str(), error.second.as_str()), ("one", "two"), "{second}");
+        }
+    }
+
+    /// C-70: a request does not say whether its browser came by http or by https, so one host by both would let
+    /// a route of one be asked for at the other. Another port is another host.
+    #[test]
+    fn one_host_by_http_and_https_is_refused() {
+        for (first, second, refused) in [
+            ("https://app.test", "http://app.test", true),
+            ("https://app.test", "http://app.test/path", true),
+            ("http://app.test/path", "https://app.test", true),
+            ("https://app.test:8443", "http://app.test:8443", true),
+            ("https://app.test", "http://app.test:443", true),
+            ("https://app.test", "http://app.test:8080", false),
+            ("https://app.test", "http://sub.app.test", false),
+        ] {
+            let routes = || vec![route("one", first), route("two", second)];
+            assert_eq!(Routes::new(routes(), None).is_err(), refused, "{first} {second}");
+            let sign_in = PublicOrigin::of(&Url::parse(first).unwrap()).unwrap();
+            let two = Routes::new(vec![route("two", second)], Some(&sign_in));
+            assert_eq!(two.is_err(), refused, "signing in at {first}, {second}");
         }
     }
 

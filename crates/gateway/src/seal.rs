@@ -24,6 +24,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::hexadecimal;
+
 /// The version of everything that is sealed: layout, cipher, and the encoding of what is inside.
 const VERSION: u8 = 1;
 const TAG_BYTES: usize = 4;
@@ -143,7 +145,7 @@ impl Key {
 
     /// Eight hexadecimal digits by which keys can be told apart.
     fn fingerprint(&self) -> String {
-        self.tag.iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal::digits(&self.tag)
     }
 
     /// The key and nonce of one message: XAES-256-GCM's derivation, which is NIST SP 800-108 counter mode
@@ -419,6 +421,18 @@ mod tests {
             let value = ring.seal(binding, &text, nonce);
             let (opened, ()) = ring.open(Purpose::Login, "n", "p", [(&provider, ())], &value).unwrap();
             proptest::prop_assert_eq!(opened.text, text);
+        }
+
+        /// H1: of any text, any bit; and nothing that anybody makes up.
+        #[test]
+        fn no_changed_text_opens(text: Vec<u8>, bit: proptest::sample::Index, made_up: Vec<u8>) {
+            let ring = ring(&[1]);
+            let mut bytes = URL_SAFE_NO_PAD.decode(seal(&ring, &text)).unwrap();
+            let bit = bit.index(bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            proptest::prop_assert!(open(&ring, &URL_SAFE_NO_PAD.encode(bytes)).is_err(), "bit {}", bit);
+            let made_up = [&[VERSION][..], &Key::new([1; 32]).tag, &tag("corp").short(), &made_up].concat();
+            proptest::prop_assert!(open(&ring, &URL_SAFE_NO_PAD.encode(made_up)).is_err());
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use lychgate_oidc::{Grant, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::hexadecimal;
 use crate::identity::Identity;
 use crate::login_state::LoginId;
 use crate::reason::Reason;
@@ -126,10 +127,10 @@ impl Session {
         self.grant.as_ref().map(|held| &held.grant)
     }
 
-    /// The refresh token, when it is time to use it.
-    pub fn due_for_refresh(&self, now: Timestamp) -> Option<&Secret> {
+    /// The refresh token, when it is time to use it, and when what it would renew ends.
+    pub fn due_for_refresh(&self, now: Timestamp) -> Option<(&Secret, Timestamp)> {
         let held = self.grant.as_ref().filter(|held| now >= held.renew_at)?;
-        held.grant.refresh_token()
+        Some((held.grant.refresh_token()?, held.grant.expires_at()))
     }
 
     /// Whether the session is good at `now` although the provider could not be asked.
@@ -216,7 +217,8 @@ impl SessionId {
 
     /// Eight hexadecimal digits for logs: enough to follow a session, too few to be mistaken for one.
     pub fn fingerprint(&self) -> String {
-        self.0.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+        let [a, b, c, d, ..] = self.0;
+        hexadecimal::digits(&[a, b, c, d])
     }
 }
 

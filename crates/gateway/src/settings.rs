@@ -20,7 +20,7 @@ pub struct Settings {
     pub public_url: Option<PublicOrigin>,
     /// The cookies' names and scope.
     pub cookies: CookieNames,
-    /// How long a sign-in may take.
+    /// How long what is on its way out of here and back may take, where no provider has its own time.
     pub login_timeout: Duration,
     /// How many sign-ins one browser may have under way.
     pub max_pending_logins: usize,
@@ -73,6 +73,32 @@ pub struct SignInProvider {
     pub groups_scope_if_offered: bool,
     /// The redirect URI, where the operator set one; otherwise it follows from the sign-in origin.
     pub redirect_uri: Option<Url>,
+    /// How people sign in there, beyond the protocol.
+    pub sign_in: SignInRules,
+}
+
+/// How people sign in at one provider, beyond the protocol.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SignInRules {
+    /// How long a sign-in there may take, if not as long as everywhere.
+    pub login_timeout: Option<Duration>,
+    /// First ask the provider whether the person is still signed in there, without showing them anything.
+    pub silent_login: bool,
+    /// The domains of the e-mail addresses of its people: a `login_hint` at one of them leads there.
+    pub email_domains: Vec<String>,
+    /// What people are told of its errors.
+    pub errors: ErrorRules,
+}
+
+/// What people are told of a provider's errors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErrorRules {
+    /// The error codes after which trying again can help. `None`: those whose specification says so.
+    pub retryable: Option<Vec<String>>,
+    /// The hosts that an `error_uri` may lead to, in lower case (CB-42).
+    pub uri_hosts: Vec<String>,
+    /// Show the words of an error that comes without `state`, to a browser that has a login there (CB-13).
+    pub show_without_state: bool,
 }
 
 /// Where a person's attributes stand in the claims: a member's name, or a dotted path.

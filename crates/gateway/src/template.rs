@@ -41,6 +41,7 @@ enum Attribute {
     Name,
     Provider,
     Subject,
+    SubjectType,
     User,
 }
 
@@ -60,7 +61,7 @@ pub struct TemplateError {
     pub problem: String,
 }
 
-const ATTRIBUTES: &str = "`user`, `email`, `name`, `groups`, `subject`, `issuer`, `provider`, `access_token`, `claims.NAME` or `secret.NAME`";
+const ATTRIBUTES: &str = "`user`, `email`, `name`, `groups`, `subject`, `subject_type`, `issuer`, `provider`, `access_token`, `claims.NAME` or `secret.NAME`";
 
 /// Somebody who is signed in, as headers may speak of them.
 #[derive(Clone, Copy, Debug)]
@@ -184,6 +185,7 @@ impl Part {
             "name" => Attribute::Name,
             "provider" => Attribute::Provider,
             "subject" => Attribute::Subject,
+            "subject_type" => Attribute::SubjectType,
             "user" => Attribute::User,
             other => {
                 if let Some(claim) = other.strip_prefix("claims.").filter(|claim| !claim.is_empty())
@@ -275,6 +277,10 @@ impl Hole {
                 one = [identity.subject().to_owned()];
                 &one
             }
+            Attribute::SubjectType => {
+                one = [identity.subject_type().as_str().to_owned()];
+                &one
+            }
             Attribute::User => {
                 one = [identity.user().to_owned()];
                 &one
@@ -348,6 +354,7 @@ mod tests {
             ("{user | base64}", "YWRh"),
             ("{claims.amr}", "pwd"),
             ("{claims.missing}", ""),
+            ("{subject_type}", "claim"),
             ("{{literal}}", "{literal}"),
             ("{provider} {issuer} {subject} {name}", "corp https://id.test sub-ada ada example"),
         ] {
@@ -396,6 +403,42 @@ mod tests {
             let error = Template::parse(template, no_secret).unwrap_err();
             assert_eq!(error.at, at, "{template}");
             assert!(error.problem.contains(part), "{template}: {error}");
+        }
+    }
+    proptest::proptest! {
+        /// C6: nothing that a provider says of anybody adds a line, a control byte or an element of a list.
+        #[test]
+        fn no_attribute_changes_the_shape_of_a_value(
+            user in "\\PC{1,10}|[\\x00-\\x7f]{1,10}",
+            groups in proptest::collection::vec("[\\x00-\\x7f]{1,6}|[a,|; %]{1,4}", 0..5),
+        ) {
+            let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+            let person = person(&user, &groups);
+            let kept = person.groups().len();
+            for (template, separator) in [
+                ("{user}", None),
+                ("a {user} b", None),
+                ("{groups}", Some(",")),
+                ("{groups | join('|')}", Some("|")),
+                ("{groups | join(' ')}", Some(" ")),
+            ] {
+                let value = fill(template, &person);
+                let value = std::str::from_utf8(value.as_bytes()).unwrap();
+                proptest::prop_assert!(!value.chars().any(|c| c.is_ascii_control()), "{:?}", value);
+                if let Some(separator) = separator {
+                    let elements = if kept == 0 { 0 } else { value.split(separator).count() };
+                    proptest::prop_assert_eq!(elements, kept, "{:?} with {:?}", value, separator);
+                }
+            }
+        }
+
+        /// Reading any template ends, and where one is wrong it says a place in it.
+        #[test]
+        fn any_template_is_read_or_refused_at_a_place(text in "([{}|'()., a-z]|\\PC|user|groups|claims|join){0,12}") {
+            match Template::parse(&text, |_| None) {
+                Ok(template) => proptest::prop_assert!(template.fill(None).as_bytes().len() <= text.len()),
+                Err(error) => proptest::prop_assert!(text.is_char_boundary(error.at), "{}", error.at),
+            }
         }
     }
 }

@@ -4,23 +4,28 @@
 //! Signing in and out have chapters of their own.
 
 mod callback;
+mod conversation;
 pub mod explain;
 mod failure;
 mod refresh;
 mod sign_in;
 mod sign_out;
+mod target;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use lychgate_oidc::{Moment, Timestamp};
+use ahash::RandomState;
+use http::{HeaderMap, HeaderValue, Method};
+use lychgate_oidc::{CALLBACK_BYTES_MAX, SIGNED_CALLBACK_BYTES_MAX, Timestamp};
 
+use self::target::upstream_target;
 use crate::client::Client;
-use crate::cookie::{Cookies, Found as FoundCookie};
+use crate::cookie::{Brought, Cookies, ForUpstream, Found as FoundCookie};
 use crate::endpoint::Endpoint;
-use crate::headers::{Forwarding, HeaderEdits, Stripped};
+use crate::headers::{Forwarding, HeaderEdits, Introduction, Stripped};
+use crate::login_state::LoginId;
 use crate::origin::PublicOrigin;
 use crate::outcome::{
     Admission, Answer, Asset, DecisionWord, Event, Outcome, Page, Record, Refusal, Verdict, Words,
@@ -32,15 +37,21 @@ use crate::route::{Access, Found, Route};
 use crate::seal::{Binding, ProviderTag, Purpose, SEAL_ENTROPY_BYTES};
 use crate::session::{NoSession, Session};
 use crate::settings::{Settings, SignInProvider};
+use crate::websocket;
 use crate::world::World;
+
+/// How long a browser keeps a session that is over, to ask the provider about it without asking the person.
+const REMEMBERED_WHEN_OVER: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Everything that decides about visits. Built once; asked by every door.
 #[derive(Debug)]
 pub struct Gateway {
     settings: Settings,
-    sites: HashMap<String, Arc<Site>>,
+    sites: HashMap<String, Arc<Site>, RandomState>,
     providers: Vec<Provider>,
     stripped: Stripped,
+    /// What upstreams are told about nobody, by the routes' names.
+    nobody: HashMap<String, Arc<Introduction>, RandomState>,
 }
 
 /// A public origin and its cookies.
@@ -54,6 +65,13 @@ struct Site {
 struct Provider {
     settings: SignInProvider,
     tag: ProviderTag,
+}
+
+impl Provider {
+    /// What a browser remembers it by: nobody else learns from it where somebody has an account.
+    fn mark(&self) -> String {
+        LoginId::of(&self.settings.registration.name).text()
+    }
 }
 
 /// A session that counts, and what the browser has to be told about it.
@@ -74,8 +92,8 @@ pub struct OpenSession {
     with_old_key: bool,
     cookie: String,
     place: String,
-    /// The identity headers of the route that was asked for first, by the route's name: most people use one.
-    headers: OnceLock<(String, Vec<(HeaderName, HeaderValue)>)>,
+    /// For the route that was asked for first, by the route's name: most people use one.
+    introduction: OnceLock<(String, Arc<Introduction>)>,
 }
 
 impl OpenSession {
@@ -85,15 +103,16 @@ impl OpenSession {
             with_old_key: false,
             cookie: site.cookies.session_name().to_owned(),
             place: site.cookies.place().to_owned(),
-            headers: OnceLock::new(),
+            introduction: OnceLock::new(),
         }
     }
 
-    /// The identity headers for `route`.
-    fn headers(&self, route: &Route) -> Cow<'_, [(HeaderName, HeaderValue)]> {
-        let fill = || route.identity.fill(Some(self.session.person()));
-        let (of, headers) = self.headers.get_or_init(|| (route.name.clone(), fill()));
-        if *of == route.name { Cow::Borrowed(headers) } else { Cow::Owned(fill()) }
+    /// What the upstream of `route` is told about the person.
+    fn introduction(&self, route: &Route) -> Arc<Introduction> {
+        let introduce = || Arc::new(Introduction::new(route, Some(self.session.person())));
+        let (to, introduction) =
+            self.introduction.get_or_init(|| (route.name.clone(), introduce()));
+        if *to == route.name { Arc::clone(introduction) } else { introduce() }
     }
 
     /// What opened at one place is not to be used at another, where it would not open (H2).
@@ -105,7 +124,7 @@ impl OpenSession {
 impl Gateway {
     /// A gateway for `settings`, which the configuration has checked.
     pub fn new(settings: Settings) -> Self {
-        let mut sites = HashMap::new();
+        let mut sites = HashMap::default();
         for origin in settings.routes.origins() {
             let cookies = Cookies::new(&settings.cookies, origin);
             let site = Arc::new(Site { origin: origin.clone(), cookies });
@@ -126,7 +145,11 @@ impl Gateway {
         let providers = providers
             .map(|provider| Provider { tag: tag(provider), settings: provider.clone() })
             .collect();
-        Self { settings, sites, providers, stripped }
+        let routes = origins.iter().flat_map(|origin| settings.routes.at(origin));
+        let nobody = routes
+            .map(|route| (route.name.clone(), Arc::new(Introduction::new(route, None))))
+            .collect();
+        Self { sites, providers, stripped, nobody, settings }
     }
 
     /// Decides one visit.
@@ -141,17 +164,17 @@ impl Gateway {
                 Transport::Plain => Reason::NoSuchSite,
                 Transport::Tls => Reason::Misdirected,
             };
-            return Outcome::refuse(Refusal::new(reason, request.kind));
+            return Outcome::refuse(Refusal::new(reason, request.kind()));
         };
         match self.endpoint(request, site) {
             Some(endpoint) => self.own_page(world, request, site, endpoint, now).await,
             None => match self.settings.routes.find(&request.authority, &request.path) {
                 Found::Route(route) => self.application(world, request, site, route, now).await,
                 Found::Ambiguous => {
-                    Outcome::refuse(Refusal::new(Reason::RequestMalformed, request.kind))
+                    Outcome::refuse(Refusal::new(Reason::RequestMalformed, request.kind()))
                 }
                 Found::Ours(_) | Found::Nothing => {
-                    Outcome::refuse(Refusal::new(Reason::NotFound, request.kind))
+                    Outcome::refuse(Refusal::new(Reason::NotFound, request.kind()))
                 }
             },
         }
@@ -194,10 +217,10 @@ impl Gateway {
         now: Timestamp,
     ) -> Outcome {
         let allowed = match endpoint {
-            Endpoint::Callback => "GET",
+            Endpoint::Callback => self.callback_methods(request, site),
+            Endpoint::Login => "GET, HEAD, POST",
             Endpoint::Logout => "GET, POST",
             Endpoint::Account
-            | Endpoint::Login
             | Endpoint::Me
             | Endpoint::Script
             | Endpoint::SignedOut
@@ -205,7 +228,7 @@ impl Gateway {
             | Endpoint::Unknown => "GET, HEAD",
         };
         if !allowed.split(", ").any(|method| method == request.method.as_str()) {
-            let refusal = Refusal::new(Reason::MethodNotAllowed, request.kind);
+            let refusal = Refusal::new(Reason::MethodNotAllowed, request.kind());
             return Outcome::refuse(Refusal { allow: Some(allowed), ..refusal });
         }
         match endpoint {
@@ -213,8 +236,11 @@ impl Gateway {
             // Apart, because every visit would carry the room that a callback needs.
             Endpoint::Callback => Box::pin(self.come_back(world, request, site, now)).await,
             Endpoint::Login => Box::pin(self.sign_in(world, request, site, now)).await,
-            Endpoint::Logout => self.sign_out(world, request, site, now),
-            Endpoint::Me => match self.confirmed_session(world, request, site, now).await {
+            Endpoint::Logout => Box::pin(self.sign_out(world, request, site, now)).await,
+            Endpoint::Me => match self
+                .confirmed(world, request, site, site.cookies.session(request.headers), now)
+                .await
+            {
                 Ok(opened) => {
                     let session = Arc::clone(&opened.session);
                     opened.answer(Answer::Me(Some(session)))
@@ -224,7 +250,41 @@ impl Gateway {
             Endpoint::Script => Outcome::answer(Answer::Asset(Asset::Script)),
             Endpoint::SignedOut => self.signed_out(request, site, now),
             Endpoint::Style => Outcome::answer(Answer::Asset(Asset::Style)),
-            Endpoint::Unknown => Outcome::refuse(Refusal::new(Reason::NotFound, request.kind)),
+            Endpoint::Unknown => Outcome::refuse(Refusal::new(Reason::NotFound, request.kind())),
+        }
+    }
+
+    /// How an answer may come to this address (CB-24).
+    fn callback_methods(&self, request: &Request<'_>, site: &Site) -> &'static str {
+        let posted = |provider: &Provider| provider.settings.registration.answers.mode.is_posted();
+        match (
+            self.providers_at(request, site).any(posted),
+            self.providers_at(request, site).any(|provider| !posted(provider)),
+        ) {
+            (true, true) => "GET, POST",
+            (true, false) => "POST",
+            (false, _) => "GET",
+        }
+    }
+
+    /// How many bytes of this request's body are wanted here: the few pages of ours that take a form.
+    pub fn form_bytes_max(&self, request: &Request<'_>) -> Option<usize> {
+        if *request.method != Method::POST {
+            return None;
+        }
+        let site = self.sites.get(&request.authority)?;
+        match self.endpoint(request, site)? {
+            Endpoint::Callback => {
+                (self.callback_methods(request, site) != "GET").then_some(SIGNED_CALLBACK_BYTES_MAX)
+            }
+            Endpoint::Login => Some(CALLBACK_BYTES_MAX),
+            Endpoint::Account
+            | Endpoint::Logout
+            | Endpoint::Me
+            | Endpoint::Script
+            | Endpoint::SignedOut
+            | Endpoint::Style
+            | Endpoint::Unknown => None,
         }
     }
 
@@ -235,7 +295,8 @@ impl Gateway {
         site: &Site,
         now: Timestamp,
     ) -> Outcome {
-        match self.confirmed_session(world, request, site, now).await {
+        match self.confirmed(world, request, site, site.cookies.session(request.headers), now).await
+        {
             Ok(opened) => {
                 let sign_out = Endpoint::Logout.path(&self.settings.path_prefix);
                 let session = Arc::clone(&opened.session);
@@ -245,7 +306,7 @@ impl Gateway {
                 opened.answer(Answer::Page(Page::SignedInAs { session, provider, now, sign_out }))
             }
             Err(unconfirmed) => {
-                let refusal = Refusal::new(unconfirmed.because.reason(), request.kind);
+                let refusal = Refusal::new(unconfirmed.because.reason(), request.kind());
                 let sign_in = Some(self.login_link(site, "/", &[]));
                 Outcome::refuse(Refusal { sign_in, ..refusal })
             }
@@ -260,11 +321,12 @@ impl Gateway {
         route: Arc<Route>,
         now: Timestamp,
     ) -> Outcome {
+        let Brought { session: brought, for_upstream } = site.cookies.read(request.headers);
         let accepted = |opened: &Opened| {
             route.providers.iter().any(|name| name == opened.session.identity().provider())
         };
         let mut cause = None;
-        let opened = match self.confirmed_session(world, request, site, now).await {
+        let opened = match self.confirmed(world, request, site, brought, now).await {
             Ok(opened) if accepted(&opened) => Ok(opened),
             Ok(_) => Err(NoSession::OtherProvider),
             Err(unconfirmed) => {
@@ -281,7 +343,13 @@ impl Gateway {
             request.client.address(),
         );
         match decision {
-            Decision::Allow(permit) => self.admit(request, permit, opened.ok()),
+            Decision::Allow(permit) => match opened {
+                // What carries no session can be asked for by any page, and by any program.
+                Ok(opened) if !websocket::may_open(request.headers, &route) => {
+                    refuse_foreign_websocket(request, &permit, opened)
+                }
+                opened => self.admit(request, permit, opened.ok(), for_upstream),
+            },
             Decision::Challenge(challenge) => {
                 let mut outcome =
                     Box::pin(self.challenge(world, request, site, challenge, now)).await;
@@ -295,15 +363,24 @@ impl Gateway {
         }
     }
 
-    fn admit(&self, request: &Request<'_>, permit: Permit, opened: Option<Opened>) -> Outcome {
+    fn admit(
+        &self,
+        request: &Request<'_>,
+        permit: Permit,
+        opened: Option<Opened>,
+        cookie: ForUpstream,
+    ) -> Outcome {
         let route = permit.rule().route();
-        let identity = match &opened {
-            Some(opened) => opened.open.headers(route),
-            None => Cow::Owned(route.identity.fill(None)),
+        let introduction = match &opened {
+            Some(opened) => opened.open.introduction(route),
+            None => match self.nobody.get(&route.name) {
+                Some(introduction) => Arc::clone(introduction),
+                None => Arc::new(Introduction::new(route, None)),
+            },
         };
         let forwarding =
             Forwarding { client: request.client, path: &request.via, request_id: &request.id };
-        let edits = HeaderEdits::new(route, &identity, &forwarding);
+        let edits = HeaderEdits::new(introduction, &forwarding);
         let target = upstream_target(route, request);
         let mut record = Record {
             route: Some(Arc::clone(route)),
@@ -316,7 +393,6 @@ impl Gateway {
         };
         let mut cookies = Vec::new();
         if let Some(opened) = opened {
-            record.provider = Some(opened.session.identity().provider().to_owned());
             record.session = Some(opened.session);
             (record.event, record.cause) = (opened.event, opened.cause);
             // What is public may be kept by caches, and must not have anybody's session in it.
@@ -324,7 +400,7 @@ impl Gateway {
                 cookies = opened.cookies;
             }
         }
-        let verdict = Verdict::Admit(Box::new(Admission::new(permit, target, edits)));
+        let verdict = Verdict::Admit(Box::new(Admission::new(permit, target, edits, cookie)));
         Outcome { verdict, cookies, record }
     }
 
@@ -340,21 +416,26 @@ impl Gateway {
         let page = matches!(*request.method, Method::GET | Method::HEAD);
         let mut outcome = if challenge.because == NoSession::Unconfirmed {
             // To sign in would not help: the same provider would have to be asked.
-            let refusal = Refusal::new(reason, request.kind);
+            let refusal = Refusal::new(reason, request.kind());
             Outcome::refuse(Refusal { retry_after: Some(refresh::PATIENCE), ..refusal })
-        } else if request.kind.wants_page() && page {
+        } else if request.kind().wants_page() && page {
             self.send_to_sign_in(world, request, site, &challenge, now).await
         } else {
             // Nothing that was written is thrown away silently, and no program is sent to a login page.
             let back = if page { request.target() } else { "/".to_owned() };
-            let refusal = Refusal::new(reason, request.kind);
+            let refusal = Refusal::new(reason, request.kind());
             let sign_in = Some(self.login_link(site, &back, &[]));
             Outcome::refuse(Refusal { sign_in, ..refusal })
         };
-        if !matches!(
-            challenge.because,
-            NoSession::NoCookie | NoSession::OtherProvider | NoSession::Unconfirmed
-        ) {
+        let kept = match challenge.because {
+            NoSession::NoCookie | NoSession::OtherProvider | NoSession::Unconfirmed => true,
+            // What is over is what a silent sign-in begins with (CB-45).
+            NoSession::Expired | NoSession::Idle => {
+                self.providers.iter().any(|provider| provider.settings.sign_in.silent_login)
+            }
+            NoSession::Ended | NoSession::SignedOut | NoSession::Unreadable => false,
+        };
+        if !kept {
             outcome.cookies.extend(site.cookies.clear_session(request.headers));
         }
         outcome.record.route = Some(Arc::clone(challenge.rule.route()));
@@ -389,14 +470,12 @@ impl Gateway {
                 help: denial.policy.help.clone(),
                 ..Words::default()
             },
-            ..Refusal::new(reason, request.kind)
+            ..Refusal::new(reason, request.kind())
         };
         let mut outcome = Outcome::refuse(refusal);
         outcome.record.route = Some(Arc::clone(denial.rule.route()));
         outcome.record.rule = Some(denial.rule.as_str().to_owned());
         outcome.record.decision = DecisionWord::Deny;
-        outcome.record.provider =
-            session.as_ref().map(|session| session.identity().provider().to_owned());
         outcome.record.session = session;
         outcome.record.event = Some(Event::AccessDenied);
         outcome
@@ -410,7 +489,19 @@ impl Gateway {
         site: &Site,
         now: Timestamp,
     ) -> Result<Opened, NoSession> {
-        let value = match site.cookies.session(request.headers) {
+        self.open(world, request, site, site.cookies.session(request.headers), now)
+    }
+
+    /// The session that was `brought`, if it counts at `now`.
+    fn open<W: World>(
+        &self,
+        world: &W,
+        request: &Request<'_>,
+        site: &Site,
+        brought: FoundCookie<'_>,
+        now: Timestamp,
+    ) -> Result<Opened, NoSession> {
+        let value = match brought {
             FoundCookie::Nothing => return Err(NoSession::NoCookie),
             FoundCookie::Confused => return Err(NoSession::Unreadable),
             FoundCookie::Value(value) => value,
@@ -444,7 +535,8 @@ impl Gateway {
         Ok(Opened { session, open, cookies, event: None, cause: None })
     }
 
-    fn open_session(&self, site: &Site, sealed: &str) -> Option<OpenSession> {
+    fn open_session(&self, site: &Site, sealed: &[u8]) -> Option<OpenSession> {
+        let sealed = std::str::from_utf8(sealed).ok()?;
         let (name, place) = (site.cookies.session_name(), site.cookies.place());
         let tags = self.providers.iter().map(|provider| (&provider.tag, ()));
         let (opened, ()) =
@@ -474,7 +566,11 @@ impl Gateway {
             },
             session,
         );
-        site.cookies.set_session(&sealed, session.remaining(now), sent)
+        let over = match provider.settings.sign_in.silent_login {
+            true => REMEMBERED_WHEN_OVER,
+            false => Duration::ZERO,
+        };
+        site.cookies.set_session(&sealed, session.remaining(now) + over, sent)
     }
 
     fn seal<W: World>(
@@ -518,12 +614,23 @@ impl Opened {
     /// An answer of our own to somebody who is signed in.
     fn answer(self, answer: Answer) -> Outcome {
         let mut outcome = Outcome::answer(answer);
-        outcome.record.provider = Some(self.session.identity().provider().to_owned());
         outcome.record.session = Some(self.session);
         (outcome.record.event, outcome.record.cause) = (self.event, self.cause);
         outcome.cookies = self.cookies;
         outcome
     }
+}
+
+/// Tells a page of another site that it may not speak in the name of whoever has it open (E8).
+fn refuse_foreign_websocket(request: &Request<'_>, permit: &Permit, opened: Opened) -> Outcome {
+    let mut outcome = Outcome::refuse(Refusal::new(Reason::WebsocketOriginRefused, request.kind()));
+    outcome.record.route = Some(Arc::clone(permit.rule().route()));
+    outcome.record.rule = Some(permit.rule().as_str().to_owned());
+    outcome.record.decision = DecisionWord::Deny;
+    outcome.record.provider = Some(opened.session.identity().provider().to_owned());
+    outcome.record.session = Some(opened.session);
+    outcome.record.event = Some(Event::AccessDenied);
+    outcome
 }
 
 /// What a door answers to a request that has no single meaning.
@@ -540,70 +647,4 @@ pub fn malformed(malformed: &Malformed, method: &Method, headers: &HeaderMap) ->
     });
     outcome.record.cause = Some(malformed.to_string());
     outcome
-}
-
-/// The upstream's path replaces the route's (C-78); the query stays as it was received.
-fn upstream_target(route: &Route, request: &Request<'_>) -> String {
-    let path = request.path.as_str();
-    let rest = path.strip_prefix(route.path.as_str()).unwrap_or(path);
-    let slash = if rest.is_empty() && route.upstream_path.is_empty() { "/" } else { "" };
-    let mut target = format!("{}{rest}{slash}", route.upstream_path);
-    if let Some(query) = request.query {
-        target.push('?');
-        target.push_str(query);
-    }
-    target
-}
-
-/// The moment of one step with a provider, with entropy of its own.
-fn moment<W: World>(world: &W, now: Timestamp) -> Moment {
-    let mut entropy = [0; 32];
-    world.fill_random(&mut entropy);
-    Moment::new(now, entropy)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::forwarded::{Peer, TrustedProxies};
-    use crate::request::Received;
-    use crate::route::tests::route;
-
-    /// C-78: the upstream's path replaces the route's, with and without slashes at either's end; the query
-    /// stays as it was received.
-    #[test]
-    fn the_upstreams_path_replaces_the_routes() {
-        let (headers, nobody) = (HeaderMap::new(), TrustedProxies::default());
-        for (url, upstream, asked, expected) in [
-            ("https://app.test", "", "/", "/"),
-            ("https://app.test", "", "/a/b/", "/a/b/"),
-            ("https://app.test/", "", "/a?b=%2F", "/a?b=%2F"),
-            ("https://app.test", "/base", "/", "/base/"),
-            ("https://app.test", "/base", "/a", "/base/a"),
-            ("https://app.test/x", "", "/x", "/"),
-            ("https://app.test/x", "", "/x/", "/"),
-            ("https://app.test/x", "", "/x/a", "/a"),
-            ("https://app.test/x", "", "/x?q", "/?q"),
-            ("https://app.test/x/", "", "/x/a?", "/a?"),
-            ("https://app.test/x", "/base", "/x", "/base"),
-            ("https://app.test/x", "/base", "/x/", "/base/"),
-            ("https://app.test/x", "/base", "/x/x/a", "/base/x/a"),
-            ("https://app.test/x", "/x", "/x/%61?x=/x", "/x/a?x=/x"),
-        ] {
-            let route = Route { upstream_path: upstream.to_owned(), ..route("app", url) };
-            let request = Request::read(Received {
-                method: &Method::GET,
-                target: asked,
-                authority: "app.test",
-                headers: &headers,
-                peer: Peer::Unix,
-                trusted: &nobody,
-                transport: Transport::Tls,
-                fresh_id: "request-1",
-            })
-            .unwrap();
-            let target = upstream_target(&route, &request);
-            assert_eq!(target, expected, "{url} {upstream} {asked}");
-        }
-    }
 }

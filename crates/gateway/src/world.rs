@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use lychgate_oidc::{KeySet, Metadata, Secret, SignedIn};
+use lychgate_oidc::{DpopNonces, KeySet, Metadata, Secret, SignedIn, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use crate::login_state::LoginId;
@@ -24,6 +25,16 @@ pub trait World: Clone + Send + Sync + 'static {
         async move { work() }
     }
 
+    /// Does `work`, and gives it up when it takes longer than `patience`. A world without a clock waits.
+    fn within<T: Send>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = T> + Send,
+    ) -> impl Future<Output = Option<T>> + Send {
+        let _ = patience;
+        async move { Some(work.await) }
+    }
+
     /// What is known of a provider today, without asking it; `None` while it has never answered.
     fn provider(&self, name: &str) -> Option<Known>;
 
@@ -31,6 +42,27 @@ pub trait World: Clone + Send + Sync + 'static {
     /// in a visit. Many visits may ask at a time; the provider is asked once, and not again too soon. The
     /// last good keys are the answer when it fails.
     fn newer_keys(&self, provider: &str) -> impl Future<Output = Arc<KeySet>> + Send;
+
+    /// The client assertion that somebody else signs for us at this provider, as it is now: it is replaced from
+    /// time to time. `None`: this is not how we authenticate there.
+    fn client_assertion(
+        &self,
+        provider: &str,
+    ) -> impl Future<Output = Result<Option<Secret>, Unreachable>> + Send {
+        let _ = provider;
+        async { Ok(None) }
+    }
+
+    /// What the servers of a provider want in proofs of possession, as they said last.
+    fn dpop_nonces(&self, provider: &str) -> DpopNonces {
+        let _ = provider;
+        DpopNonces::new()
+    }
+
+    /// Remembers what a server of a provider wants in the next proof. Forgetting it costs one more request.
+    fn remember_dpop_nonce(&self, provider: &str, server: &str, nonce: &str) {
+        let _ = (provider, server, nonce);
+    }
 
     /// Sends one request to a provider and reads its whole answer, within limits of time and size.
     /// Redirects are not followed, and nothing is tried twice.
@@ -65,13 +97,13 @@ pub trait World: Clone + Send + Sync + 'static {
     ///
     /// Opening costs more than everything else that is decided about a signed-in request. The whole sealed
     /// text is compared, never a part or a hash of it. A world that remembers nothing is right, and slower.
-    fn remembered(&self, sealed: &str) -> Option<Arc<OpenSession>> {
+    fn remembered(&self, sealed: &[u8]) -> Option<Arc<OpenSession>> {
         let _ = sealed;
         None
     }
 
     /// Offers an opened session to be remembered.
-    fn remember(&self, sealed: &str, open: &Arc<OpenSession>) {
+    fn remember(&self, sealed: &[u8], open: &Arc<OpenSession>) {
         let _ = (sealed, open);
     }
 
@@ -96,10 +128,12 @@ pub struct Known {
 pub struct GrantId([u8; 32]);
 
 impl GrantId {
-    /// Of the refresh token of a session.
-    pub fn of(session: SessionId, refresh_token: &Secret) -> Self {
+    /// Of the refresh token of a session, with the end of the grant that it came with or was last used for: a token
+    /// that stays the same is used anew once what it brought is about to end.
+    pub fn of(session: SessionId, refresh_token: &Secret, expires_at: Timestamp) -> Self {
         let mut hash = Sha256::new();
         hash.update(session.bytes());
+        hash.update(expires_at.seconds().to_be_bytes());
         hash.update(refresh_token.expose());
         Self(hash.finalize().into())
     }

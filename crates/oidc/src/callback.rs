@@ -4,27 +4,100 @@
 //! began makes a [`MatchedCallback`], and only that can be traded for tokens; so a forged callback
 //! never reaches the token endpoint, and a forged error is never shown as the provider's.
 //!
-//! Sources: RFC 6749 §4.1.2, §10.12; RFC 9207 (issuer in the response); OIDC Core §3.1.2.5.
+//! A response may come as one signed token. Then nothing of it is read before the token is verified, and plain
+//! parameters beside it, or in its place, are refused: who could choose would choose those.
+//!
+//! Sources: RFC 6749 §4.1.2, §10.12; RFC 9207 (issuer in the response); OIDC Core §3.1.2.5; JARM §2.3, §2.4.
 
 use std::fmt;
 use std::sync::Arc;
 
+use serde_json::Value;
 use url::form_urlencoded;
 
 use crate::discovery::Metadata;
 use crate::exchange::{ExchangeError, Step};
+use crate::id_token::{self, IdTokenError};
+use crate::json::Object;
+use crate::jwks::KeySet;
 use crate::login::PendingLogin;
 use crate::moment::Moment;
 use crate::provider::Provider;
 use crate::refusal::{KnownError, ProviderRefusal};
+use crate::response::IssuerParameter;
 use crate::secret::{self, Secret};
 
-/// How long the query of a callback may be.
-const QUERY_BYTES_MAX: usize = 16 * 1024;
+/// How long a callback's parameters may be, in a query or in a form.
+pub const CALLBACK_BYTES_MAX: usize = 16 * 1024;
+/// How long a form with a signed response may be: an encrypted token of the largest size, and a little more.
+pub const SIGNED_CALLBACK_BYTES_MAX: usize = 128 * 1024;
 /// How long `state` may be; ours has 43 bytes.
 const STATE_BYTES_MAX: usize = 512;
 /// How long a code may be. Some providers put whole encrypted tokens into it.
 const CODE_BYTES_MAX: usize = 4096;
+
+/// What a browser brought back, taken apart.
+#[derive(Debug)]
+pub enum AuthorizationResponse {
+    /// Parameters as they are.
+    Plain(Callback),
+    /// One token, whose parameters are not known before it is verified.
+    Signed(SignedResponse),
+}
+
+impl AuthorizationResponse {
+    /// Reads the parameters of a callback: a query without the `?`, or the body of a form.
+    ///
+    /// # Errors
+    /// As [`Callback::parse`], and [`CallbackError::UnsignedBeside`] where a signed response does not come alone.
+    pub fn read(parameters: &str) -> Result<Self, CallbackError> {
+        if parameters.len() > SIGNED_CALLBACK_BYTES_MAX {
+            return Err(CallbackError::TooLarge { what: "the response" });
+        }
+        let mut given = Parameters::read(parameters)?;
+        match given.response.take() {
+            Some(_) if !given.is_empty() => Err(CallbackError::UnsignedBeside),
+            Some(token) => Ok(Self::Signed(SignedResponse(Secret::new(token)))),
+            None if parameters.len() > CALLBACK_BYTES_MAX => {
+                Err(CallbackError::TooLarge { what: "the query" })
+            }
+            None => Callback::of(given, Protection::None).map(Self::Plain),
+        }
+    }
+}
+
+/// A response in one token. Nothing in it has been verified.
+pub struct SignedResponse(Secret);
+
+impl SignedResponse {
+    /// Verifies the token: how it is encrypted, whom it is from and for, how long it counts and who signed it,
+    /// in this order and before anything in it is read, an error included (`FM-02`, JARM3).
+    ///
+    /// # Errors
+    /// [`CallbackError::Response`] with the check that failed. Where
+    /// [`may_pass_with_newer_keys`](CallbackError::may_pass_with_newer_keys), the keys may be fetched and the
+    /// response verified once more. Afterwards as [`Callback::parse`].
+    pub fn verify(
+        &self,
+        provider: &Provider,
+        keys: &KeySet,
+        moment: Moment,
+    ) -> Result<Callback, CallbackError> {
+        if !provider.answers.mode.is_signed() {
+            return Err(CallbackError::SignedResponse);
+        }
+        let claims =
+            id_token::verify_response(&self.0, provider, &provider.issuer, keys, moment.now)
+                .map_err(CallbackError::Response)?;
+        Callback::of(Parameters::of(&claims)?, Protection::Signed)
+    }
+}
+
+impl fmt::Debug for SignedResponse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "SignedResponse({:?})", self.0)
+    }
+}
 
 /// A callback as it was read: nobody's word yet.
 ///
@@ -34,6 +107,14 @@ pub struct Callback {
     state: Option<String>,
     issuer: Option<String>,
     answer: Answer,
+    protection: Protection,
+}
+
+/// Whether it was verified that these are the provider's words.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protection {
+    None,
+    Signed,
 }
 
 enum Answer {
@@ -51,23 +132,28 @@ impl Callback {
     /// Something is too large, given twice, malformed, or missing altogether. All of these are
     /// the browser's doing, or of whoever made it come here.
     pub fn parse(query: &str) -> Result<Self, CallbackError> {
-        if query.len() > QUERY_BYTES_MAX {
+        if query.len() > CALLBACK_BYTES_MAX {
             return Err(CallbackError::TooLarge { what: "the query" });
         }
         let given = Parameters::read(query)?;
-
-        // Signed responses (JARM) were not asked for, so none is due (`CB-25`).
+        // Whoever reads only plain responses did not ask for a signed one (`CB-25`).
         if given.response.is_some() {
             return Err(CallbackError::SignedResponse);
         }
+        Self::of(given, Protection::None)
+    }
+
+    fn of(given: Parameters, protection: Protection) -> Result<Self, CallbackError> {
         let state = given.state.filter(|state| !state.is_empty());
         if state.as_ref().is_some_and(|state| state.len() > STATE_BYTES_MAX) {
             return Err(CallbackError::TooLarge { what: "`state`" });
         }
         let answer = match (given.error, given.code) {
-            (Some(error), _) => {
-                Answer::Refused(ProviderRefusal::new(&error, given.error_description.as_deref()))
-            }
+            (Some(error), _) => Answer::Refused(ProviderRefusal::new(
+                &error,
+                given.error_description.as_deref(),
+                given.error_uri.as_deref(),
+            )),
             (None, Some(code)) if code.len() > CODE_BYTES_MAX => {
                 return Err(CallbackError::TooLarge { what: "`code`" });
             }
@@ -79,7 +165,7 @@ impl Callback {
             }
             (None, None) => return Err(CallbackError::NothingGiven),
         };
-        Ok(Self { state, issuer: given.iss, answer })
+        Ok(Self { state, issuer: given.iss, answer, protection })
     }
 
     /// The value by which the pending login is found; `None` when there is none to be found.
@@ -103,6 +189,18 @@ impl Callback {
         }
     }
 
+    /// The refusal, if this is one and has no `state`: what some providers send (`CB-13`).
+    ///
+    /// Anybody can make a browser bring one, so it says nothing about any login. Its words may be shown where
+    /// the operator knows that this provider never repeats `state`, and to a browser that has a login there.
+    #[must_use]
+    pub fn refusal_without_state(&self) -> Option<&ProviderRefusal> {
+        match (&self.answer, &self.state) {
+            (Answer::Refused(refusal), None) => Some(refusal),
+            (Answer::Code(_) | Answer::Refused(_), _) => None,
+        }
+    }
+
     /// Matches this callback with the login that the browser began, consuming both.
     ///
     /// # Errors
@@ -112,6 +210,8 @@ impl Callback {
     ///   configured anew since.
     /// - [`CallbackError::IssuerMissing`], [`CallbackError::IssuerDiffers`]: RFC 9207 §2.4. An
     ///   issuer is compared whenever it is given, whether or not the provider promised one.
+    /// - [`CallbackError::SignedResponse`], [`CallbackError::Unsigned`]: it is not signed, or not unsigned, as
+    ///   was asked for (`CB-25`).
     /// - [`CallbackError::Provider`]: it answers this login, and the answer is no.
     pub fn matching(
         self,
@@ -123,14 +223,22 @@ impl Callback {
         if !secret::same(state, pending.state()) {
             return Err(CallbackError::StateDiffers);
         }
-        if !pending.began_at_provider(provider) || metadata.issuer != provider.issuer {
+        if !pending.began_at_provider(provider) || !metadata.is_of(provider) {
             return Err(CallbackError::OtherProvider);
         }
+        match (self.protection, provider.answers.mode.is_signed()) {
+            (Protection::None, true) => return Err(CallbackError::Unsigned),
+            (Protection::Signed, false) => return Err(CallbackError::SignedResponse),
+            (Protection::None, false) | (Protection::Signed, true) => {}
+        }
+        let issuer_is_due = match provider.answers.issuer {
+            IssuerParameter::ByMetadata => metadata.authorization_response_iss_parameter_supported,
+            IssuerParameter::IfPresent => false,
+            IssuerParameter::Required => true,
+        };
         match self.issuer.as_deref() {
-            None if metadata.authorization_response_iss_parameter_supported => {
-                return Err(CallbackError::IssuerMissing);
-            }
-            Some(issuer) if issuer != provider.issuer => return Err(CallbackError::IssuerDiffers),
+            None if issuer_is_due => return Err(CallbackError::IssuerMissing),
+            Some(issuer) if issuer != metadata.issuer => return Err(CallbackError::IssuerDiffers),
             None | Some(_) => {}
         }
         match self.answer {
@@ -233,6 +341,9 @@ pub enum CallbackError {
         /// Which one.
         parameter: &'static str,
     },
+    /// The signed response is not to be believed.
+    #[error("the signed response is refused")]
+    Response(#[source] IdTokenError),
     /// A `response` parameter (JARM), which was not asked for.
     #[error("a signed response was given and none was asked for")]
     SignedResponse,
@@ -251,6 +362,12 @@ pub enum CallbackError {
         /// What it is.
         what: &'static str,
     },
+    /// Plain parameters, and a signed response was asked for.
+    #[error("a signed response was asked for, and a plain one came")]
+    Unsigned,
+    /// Plain parameters beside a signed response.
+    #[error("there are plain parameters beside a signed response")]
+    UnsignedBeside,
     /// An error that answers no login of this browser. Anyone can make a browser bring one.
     #[error("an error came that answers no login of this browser")]
     UnsolicitedRefusal {
@@ -259,12 +376,21 @@ pub enum CallbackError {
     },
 }
 
+impl CallbackError {
+    /// Whether the provider may have published a fitting key since ours were fetched.
+    #[must_use]
+    pub const fn may_pass_with_newer_keys(&self) -> bool {
+        matches!(self, Self::Response(error) if error.may_pass_with_newer_keys())
+    }
+}
+
 /// The parameters that mean something here, each given at most once.
 #[derive(Default)]
 struct Parameters {
     code: Option<String>,
     error: Option<String>,
     error_description: Option<String>,
+    error_uri: Option<String>,
     iss: Option<String>,
     response: Option<String>,
     state: Option<String>,
@@ -278,6 +404,7 @@ impl Parameters {
                 "code" => ("code", &mut given.code),
                 "error" => ("error", &mut given.error),
                 "error_description" => ("error_description", &mut given.error_description),
+                "error_uri" => ("error_uri", &mut given.error_uri),
                 "iss" => ("iss", &mut given.iss),
                 "response" => ("response", &mut given.response),
                 "state" => ("state", &mut given.state),
@@ -288,5 +415,28 @@ impl Parameters {
             }
         }
         Ok(given)
+    }
+
+    /// The parameters of a verified response (JARM §2.1).
+    fn of(claims: &Object) -> Result<Self, CallbackError> {
+        let text = |claim: &'static str| match claims.get(claim) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(CallbackError::Response(IdTokenError::ClaimMalformed { claim })),
+        };
+        Ok(Self {
+            code: text("code")?,
+            error: text("error")?,
+            error_description: text("error_description")?,
+            error_uri: text("error_uri")?,
+            iss: text("iss")?,
+            response: None,
+            state: text("state")?,
+        })
+    }
+
+    /// Whether nothing of an answer is given. `error_description` and `error_uri` alone are none.
+    const fn is_empty(&self) -> bool {
+        self.code.is_none() && self.error.is_none() && self.iss.is_none() && self.state.is_none()
     }
 }

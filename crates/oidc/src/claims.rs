@@ -6,11 +6,14 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::id_token::is_subject;
 use crate::json::Object;
+use crate::response::{SubjectRule, SubjectType};
 use crate::time::Timestamp;
 
-/// Claims of an ID token that passed every step of verification, and what the userinfo endpoint
-/// added to them.
+/// Claims of an ID token that passed every step of verification, and what the userinfo endpoint and
+/// lookups added to them. Where a provider gives no ID token, what its own endpoints said when they were
+/// asked with the token just received; [`subject_type`](Self::subject_type) says what the subject rests on.
 ///
 /// Only a completed [`Exchange`](crate::Exchange) makes them. The pair of
 /// [`issuer`](Self::issuer) and [`subject`](Self::subject) names a person; nothing else does.
@@ -18,6 +21,7 @@ use crate::time::Timestamp;
 pub struct VerifiedClaims {
     pub(crate) issuer: String,
     pub(crate) subject: String,
+    pub(crate) subject_type: SubjectType,
     pub(crate) auth_time: Option<Timestamp>,
     /// Every claim by name, those above included.
     pub(crate) members: Object,
@@ -29,6 +33,7 @@ impl VerifiedClaims {
         Self {
             issuer: issuer.to_owned(),
             subject: subject.to_owned(),
+            subject_type: SubjectType::Claim,
             auth_time: None,
             members: [("sub".to_owned(), subject.into()), ("iss".to_owned(), issuer.into())]
                 .into_iter()
@@ -36,7 +41,8 @@ impl VerifiedClaims {
         }
     }
 
-    /// Who asserts this: exactly the configured issuer.
+    /// Who asserts this: exactly the configured issuer, or that of one tenant where the configuration
+    /// stands for many.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
@@ -47,6 +53,51 @@ impl VerifiedClaims {
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
+    }
+
+    /// What the subject rests on.
+    #[must_use]
+    pub const fn subject_type(&self) -> SubjectType {
+        self.subject_type
+    }
+
+    /// Somebody of whom nothing is known but that they signed in, at a provider that gives no ID token. What it
+    /// says when it is asked is added to this, the subject last.
+    pub(crate) fn of_nobody(issuer: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            subject: String::new(),
+            subject_type: SubjectType::Lookup,
+            auth_time: None,
+            members: Object::new(),
+        }
+    }
+
+    /// Makes the subject what `rule` says it is; `fresh` is a value that nobody has seen before. `None`: the
+    /// claim is not there, or cannot be a subject.
+    pub(crate) fn with_subject(mut self, rule: &SubjectRule, fresh: String) -> Option<Self> {
+        match rule {
+            SubjectRule::Claim(path) if path == "sub" && !self.subject.is_empty() => {}
+            SubjectRule::Claim(path) => {
+                self.subject = match self.value(path)? {
+                    Value::String(text) => text.clone(),
+                    // Some number their people. A fraction would be read differently by others.
+                    Value::Number(number) if !number.is_f64() => number.to_string(),
+                    Value::Array(_)
+                    | Value::Bool(_)
+                    | Value::Null
+                    | Value::Number(_)
+                    | Value::Object(_) => return None,
+                };
+            }
+            SubjectRule::Pseudonymous => {
+                self.subject_type = SubjectType::Pseudonymous;
+                // Whatever named the person would undo it.
+                self.members.insert("sub".to_owned(), Value::String(fresh.clone()));
+                self.subject = fresh;
+            }
+        }
+        is_subject(&self.subject).then_some(self)
     }
 
     /// When the person last proved who they are. Always there when `max_age` is configured.
@@ -103,7 +154,7 @@ impl fmt::Debug for VerifiedClaims {
     }
 }
 
-fn find<'a>(members: &'a Object, path: &str) -> Option<&'a Value> {
+pub(crate) fn find<'a>(members: &'a Object, path: &str) -> Option<&'a Value> {
     members.get(path).or_else(|| {
         path.rmatch_indices('.').find_map(|(at, _)| {
             let (name, rest) = path.split_at(at);
@@ -112,7 +163,7 @@ fn find<'a>(members: &'a Object, path: &str) -> Option<&'a Value> {
     })
 }
 
-fn word(value: &Value) -> Option<String> {
+pub(crate) fn word(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -139,6 +190,7 @@ mod tests {
         VerifiedClaims {
             issuer: "https://idp.example".to_owned(),
             subject: "ada".to_owned(),
+            subject_type: SubjectType::Claim,
             auth_time: None,
             members,
         }

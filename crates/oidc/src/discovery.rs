@@ -4,12 +4,14 @@
 //! https, except on this very machine; and the document must be about the issuer that was asked
 //! for, since everything a token claims is measured against that name.
 //!
-//! Sources: OIDC Discovery §3, §4; RFC 8414 §2; RFC 9207 §3; RFC 9700 §2.1.1 (S256).
+//! Sources: OIDC Discovery §3, §4; RFC 8414 §2; RFC 8705 §5; RFC 9126 §5; RFC 9207 §3; RFC 9700 §2.1.1 (S256).
 
 use serde_json::Value;
 use url::{Host, Url};
 
+use crate::exchange::Endpoint;
 use crate::json::{self, MalformedJson, Object};
+use crate::provider::Provider;
 use crate::refusal::legible;
 
 /// How long a metadata document may be.
@@ -33,6 +35,18 @@ pub fn url(issuer: &str) -> Result<Url, DiscoveryError> {
     endpoint("issuer", &format!("{trimmed}{WELL_KNOWN}"))
 }
 
+/// Where the metadata document of `provider` is: as [`url()`] says, but for issuers that depend on the
+/// person's tenant.
+///
+/// # Errors
+/// As [`url()`].
+pub fn url_of(provider: &Provider) -> Result<Url, DiscoveryError> {
+    match provider.manner.tenant_issuer() {
+        Some(tenants) => url(&tenants.of(&tenants.tenant)),
+        None => url(&provider.issuer),
+    }
+}
+
 /// A provider's description of itself, checked. Made only by [`parse`](Self::parse).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -49,6 +63,12 @@ pub struct Metadata {
     pub jwks_uri: Option<Url>,
     /// Where a browser is sent to sign out at the provider, if anywhere.
     pub end_session_endpoint: Option<Url>,
+    /// Where authorization requests are pushed to, if anywhere (RFC 9126 §5).
+    pub pushed_authorization_request_endpoint: Option<Url>,
+    /// Whether they have to be pushed there.
+    pub require_pushed_authorization_requests: bool,
+    /// The same endpoints for clients that show a certificate (RFC 8705 §5).
+    pub mtls_endpoint_aliases: EndpointAliases,
     /// Where a grant is given back, if anywhere (RFC 7009).
     pub revocation_endpoint: Option<Url>,
     /// The scopes that the provider admits to; empty when it does not say.
@@ -67,6 +87,27 @@ impl Metadata {
     /// # Errors
     /// See [`DiscoveryError`]. Members that are not listed above are ignored.
     pub fn parse(body: &[u8], expected_issuer: &str) -> Result<Self, DiscoveryError> {
+        Self::parse_if(body, expected_issuer, |issuer| issuer == expected_issuer)
+    }
+
+    /// Reads the metadata document `body`, which must be that of `provider`.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_of(body: &[u8], provider: &Provider) -> Result<Self, DiscoveryError> {
+        Self::parse_if(body, &provider.issuer, |issuer| may_be_named(issuer, provider))
+    }
+
+    /// Whether this is the metadata of `provider`.
+    pub(crate) fn is_of(&self, provider: &Provider) -> bool {
+        may_be_named(&self.issuer, provider)
+    }
+
+    fn parse_if(
+        body: &[u8],
+        expected_issuer: &str,
+        is_expected: impl FnOnce(&str) -> bool,
+    ) -> Result<Self, DiscoveryError> {
         if body.len() > BODY_BYTES_MAX {
             return Err(DiscoveryError::TooLarge);
         }
@@ -75,8 +116,14 @@ impl Metadata {
         // The issuer is compared as written: normalizing it would accept a look-alike (§4.3).
         let issuer =
             text(&document, "issuer")?.ok_or(DiscoveryError::Missing { member: "issuer" })?;
-        if issuer != expected_issuer {
-            return Err(DiscoveryError::IssuerDiffers { found: legible(issuer, 500) });
+        if !is_expected(issuer) {
+            let found = legible(issuer, 500);
+            let without_slash = |text: &str| text.strip_suffix('/').unwrap_or(text).to_owned();
+            return Err(if without_slash(issuer) == without_slash(expected_issuer) {
+                DiscoveryError::IssuerSlash { found }
+            } else {
+                DiscoveryError::IssuerDiffers { found }
+            });
         }
 
         let code_challenge_methods_supported =
@@ -94,6 +141,15 @@ impl Metadata {
             userinfo_endpoint: optional_endpoint(&document, "userinfo_endpoint")?,
             jwks_uri: optional_endpoint(&document, "jwks_uri")?,
             end_session_endpoint: optional_endpoint(&document, "end_session_endpoint")?,
+            pushed_authorization_request_endpoint: optional_endpoint(
+                &document,
+                "pushed_authorization_request_endpoint",
+            )?,
+            require_pushed_authorization_requests: flag(
+                &document,
+                "require_pushed_authorization_requests",
+            )?,
+            mtls_endpoint_aliases: EndpointAliases::read(&document)?,
             revocation_endpoint: optional_endpoint(&document, "revocation_endpoint")?,
             scopes_supported: texts(&document, "scopes_supported")?,
             token_endpoint_auth_methods_supported: texts(
@@ -105,6 +161,60 @@ impl Metadata {
                 &document,
                 "authorization_response_iss_parameter_supported",
             )?,
+        })
+    }
+}
+
+impl Metadata {
+    /// Where an endpoint is asked; `aliases`: by a client whose certificate counts there.
+    pub(crate) fn endpoint(&self, endpoint: Endpoint, aliases: bool) -> Option<&Url> {
+        let these = &self.mtls_endpoint_aliases;
+        let (alias, ordinary) = match endpoint {
+            Endpoint::PushedAuthorizationRequest => (
+                &these.pushed_authorization_request_endpoint,
+                self.pushed_authorization_request_endpoint.as_ref(),
+            ),
+            Endpoint::Revocation => (&these.revocation_endpoint, self.revocation_endpoint.as_ref()),
+            // These have addresses of their own.
+            Endpoint::Lookup | Endpoint::ServiceAccount => return None,
+            Endpoint::Token => (&these.token_endpoint, Some(&self.token_endpoint)),
+            Endpoint::Userinfo => (&these.userinfo_endpoint, self.userinfo_endpoint.as_ref()),
+        };
+        alias.as_ref().filter(|_| aliases).or(ordinary)
+    }
+}
+
+/// Where clients that show a certificate go instead; an endpoint without an alias is the ordinary one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointAliases {
+    /// Where authorization requests are pushed to.
+    pub pushed_authorization_request_endpoint: Option<Url>,
+    /// Where a grant is given back.
+    pub revocation_endpoint: Option<Url>,
+    /// Where a code is traded for tokens.
+    pub token_endpoint: Option<Url>,
+    /// Where further claims are.
+    pub userinfo_endpoint: Option<Url>,
+}
+
+impl EndpointAliases {
+    /// An alias that cannot be used is an error: the ordinary endpoint in its place would take an unbound
+    /// token for a bound one (MT1).
+    fn read(document: &Object) -> Result<Self, DiscoveryError> {
+        let member = "mtls_endpoint_aliases";
+        let aliases = match document.get(member) {
+            None | Some(Value::Null) => return Ok(Self::default()),
+            Some(value) => value.as_object().ok_or(DiscoveryError::WrongType { member })?,
+        };
+        Ok(Self {
+            pushed_authorization_request_endpoint: optional_endpoint(
+                aliases,
+                "pushed_authorization_request_endpoint",
+            )?,
+            revocation_endpoint: optional_endpoint(aliases, "revocation_endpoint")?,
+            token_endpoint: optional_endpoint(aliases, "token_endpoint")?,
+            userinfo_endpoint: optional_endpoint(aliases, "userinfo_endpoint")?,
         })
     }
 }
@@ -124,9 +234,18 @@ pub enum DiscoveryError {
         /// Which member of the document.
         member: &'static str,
     },
-    /// The document is about another issuer. Often a slash at the end, or a realm, is wrong.
+    /// The document is about another issuer. Often a realm is wrong.
     #[error("the document is that of issuer `{found}`")]
     IssuerDiffers {
+        /// The issuer it names, cut and cleaned for a log.
+        found: String,
+    },
+    /// The document's issuer is the expected one but for a slash at the end, which is another issuer all the same.
+    #[error(
+        "the document is that of issuer `{found}`; only the slash at the end differs, and `issuer` has to be written \
+         exactly so"
+    )]
+    IssuerSlash {
         /// The issuer it names, cut and cleaned for a log.
         found: String,
     },
@@ -168,6 +287,15 @@ pub enum DiscoveryError {
     },
 }
 
+/// Whether a metadata document of `provider` may name `issuer`: exactly the configured one, but where the
+/// issuer depends on the person's tenant.
+fn may_be_named(issuer: &str, provider: &Provider) -> bool {
+    match provider.manner.tenant_issuer() {
+        Some(tenants) => tenants.may_be_named(issuer),
+        None => issuer == provider.issuer,
+    }
+}
+
 fn required_endpoint(document: &Object, member: &'static str) -> Result<Url, DiscoveryError> {
     optional_endpoint(document, member)?.ok_or(DiscoveryError::Missing { member })
 }
@@ -180,7 +308,7 @@ fn optional_endpoint(
 }
 
 /// A URL that we may send a browser, a code or a secret to.
-fn endpoint(member: &'static str, text: &str) -> Result<Url, DiscoveryError> {
+pub(crate) fn endpoint(member: &'static str, text: &str) -> Result<Url, DiscoveryError> {
     let url = Url::parse(text).map_err(|source| DiscoveryError::NotAUrl { member, source })?;
     let secure = match url.scheme() {
         "https" => true,

@@ -5,7 +5,7 @@
 //! code is sent twice. Whoever drives the steps never learns whether a provider needed one
 //! question or three.
 //!
-//! Sources: OIDC Core §3.1.3, §5.3, §10.1.1 (rotation of keys).
+//! Sources: OIDC Core §3.1.3, §5.3, §10.1.1 (rotation of keys); RFC 9449 §8, §9 (nonces).
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,15 +14,22 @@ use http::{Request, Response, StatusCode};
 
 use crate::callback::MatchedCallback;
 use crate::claims::VerifiedClaims;
+use crate::client_auth::ClientAuthError;
+use crate::consent::{self, ConsentError};
 use crate::discovery::Metadata;
+use crate::dpop;
 use crate::grant::{Grant, Held};
 use crate::id_token::{self, Expected, IdTokenError, Occasion};
+use crate::inquiry::{self, Inquiry};
 use crate::json::MalformedJson;
 use crate::jwks::KeySet;
 use crate::login::PendingLogin;
+use crate::lookup::LookupError;
 use crate::moment::Moment;
 use crate::provider::Provider;
+use crate::quirk;
 use crate::refusal::ProviderRefusal;
+use crate::response::SubjectRule;
 use crate::secret::{self, Secret};
 use crate::time::Timestamp;
 use crate::tokens::{self, Tokens};
@@ -53,7 +60,8 @@ pub struct SignedIn {
     /// Whether these are all their claims. After a refresh that brought no ID token they are only those that
     /// were asked for again.
     pub complete: bool,
-    /// The ID token itself, which the provider wants back as a hint when they sign out. A refresh may bring none.
+    /// The ID token itself, which the provider wants back as a hint when they sign out. There is none where none
+    /// was agreed on, and a refresh may bring none.
     pub id_token: Option<Secret>,
     /// What we may do for them, and for how long.
     pub grant: Grant,
@@ -65,15 +73,28 @@ pub struct Exchange {
     question: Question,
 }
 
-/// An ID token whose key we do not know.
+/// A token whose key we do not know.
 pub struct AwaitingKeys {
     parties: Parties,
-    answer: Box<TokenAnswer>,
+    unverified: Unverified,
+}
+
+enum Unverified {
+    IdToken(Box<TokenAnswer>),
+    Userinfo(Box<Inquiry>, Box<Response<Vec<u8>>>),
 }
 
 /// An endpoint of the provider that is asked from here, not through the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
+    /// The provider's own API.
+    Lookup,
+    /// Where authorization requests are pushed to, ahead of the browser.
+    PushedAuthorizationRequest,
+    /// Where a grant is given back (RFC 7009).
+    Revocation,
+    /// Where a service account gets its token.
+    ServiceAccount,
     /// Where a code is traded for tokens.
     Token,
     /// Where further claims are.
@@ -85,26 +106,23 @@ impl Step {
         callback: MatchedCallback,
         provider: Arc<Provider>,
         metadata: Arc<Metadata>,
-        _moment: Moment,
+        moment: Moment,
     ) -> Result<Self, ExchangeError> {
-        let request = tokens::code_request(&callback, &provider, &metadata);
-        let parties = Parties { provider, metadata };
-        let question = Question::Tokens(Box::new(Origin::Login(callback.login)));
-        Ok(Self::Ask(request, Exchange { parties, question }))
+        let MatchedCallback { code, login } = callback;
+        let origin = Origin::Login { code, login };
+        let asked = Box::new(TokenQuestion { origin, asked_for_nonce: false });
+        Parties { provider, metadata, refreshed: None }.ask_for_tokens(asked, None, moment)
     }
-}
 
-impl Step {
     pub(crate) fn refresh(
         held: Held,
         provider: Arc<Provider>,
         metadata: Arc<Metadata>,
-        _moment: Moment,
+        moment: Moment,
     ) -> Result<Self, ExchangeError> {
-        let request = tokens::refresh_request(&held.refresh_token, &provider, &metadata);
-        let parties = Parties { provider, metadata };
-        let question = Question::Tokens(Box::new(Origin::Refresh(held)));
-        Ok(Self::Ask(request, Exchange { parties, question }))
+        let origin = Origin::Refresh(held);
+        let asked = Box::new(TokenQuestion { origin, asked_for_nonce: false });
+        Parties { provider, metadata, refreshed: None }.ask_for_tokens(asked, None, moment)
     }
 }
 
@@ -114,7 +132,9 @@ impl Exchange {
     pub const fn endpoint(&self) -> Endpoint {
         match self.question {
             Question::Tokens(_) => Endpoint::Token,
-            Question::Claims(_) => Endpoint::Userinfo,
+            Question::Claims(..) => Endpoint::Userinfo,
+            Question::Lookup(_) => Endpoint::Lookup,
+            Question::ServiceToken(_) => Endpoint::ServiceAccount,
         }
     }
 
@@ -132,44 +152,85 @@ impl Exchange {
     ) -> Result<Step, ExchangeError> {
         let now = moment.now;
         match self.question {
-            Question::Tokens(origin) => {
-                let tokens = Tokens::read(&response, now)?;
-                let refreshes = matches!(*origin, Origin::Refresh(_));
-                if refreshes && tokens.grant.access_token().is_none() {
-                    return Err(ExchangeError::MemberMissing { member: "access_token" });
+            Question::Tokens(mut asked) => {
+                if let Some(nonce) = self.parties.wanted_nonce(Endpoint::Token, &response)
+                    && !asked.asked_for_nonce
+                {
+                    asked.asked_for_nonce = true;
+                    return self.parties.ask_for_tokens(asked, Some(nonce), moment);
                 }
-                let answer = TokenAnswer { origin: *origin, tokens };
+                let provider = &self.parties.provider;
+                let tokens = Tokens::read(&response, provider, asked.origin.login(), now)?;
+                if let Some(login) = asked.origin.login() {
+                    consent::check(
+                        &login.authorization_details(),
+                        &tokens.authorization_details,
+                        &provider.answers.consent_statuses,
+                    )?;
+                }
+                let answer = TokenAnswer { origin: asked.origin, tokens };
                 match answer.verify(&self.parties, keys, now) {
-                    Ok(claims) => self.parties.believe_or_ask(claims, answer),
-                    Err(ExchangeError::IdToken(error)) if error.may_pass_with_newer_keys() => {
-                        let (parties, answer) = (self.parties, Box::new(answer));
-                        Ok(Step::NewerKeys(AwaitingKeys { parties, answer }))
+                    Ok(claims) => self.parties.ask_more(claims, answer, keys, moment),
+                    Err(error) if error.may_pass_with_newer_keys() => {
+                        let unverified = Unverified::IdToken(Box::new(answer));
+                        Ok(Step::NewerKeys(AwaitingKeys { parties: self.parties, unverified }))
+                    }
+                    Err(error) => Err(error.into()),
+                }
+            }
+            Question::Claims(mut inquiry, asked_for_nonce) => {
+                if let Some(nonce) = self.parties.wanted_nonce(Endpoint::Userinfo, &response)
+                    && !asked_for_nonce
+                {
+                    return self.parties.ask_for_claims(inquiry, Some(nonce), moment);
+                }
+                match self.parties.add_claims(&response, &mut inquiry, keys, now) {
+                    Ok(()) => inquiry.next(self.parties, moment),
+                    Err(ExchangeError::UserinfoToken(error))
+                        if error.may_pass_with_newer_keys() =>
+                    {
+                        let unverified = Unverified::Userinfo(inquiry, Box::new(response));
+                        Ok(Step::NewerKeys(AwaitingKeys { parties: self.parties, unverified }))
                     }
                     Err(error) => Err(error),
                 }
             }
-            Question::Claims(mut signed_in) => {
-                userinfo::add(&response, &mut signed_in.claims)?;
-                Ok(Step::Believe(signed_in))
+            Question::Lookup(inquiry) => inquiry.receive(&response, self.parties, moment),
+            Question::ServiceToken(inquiry) => {
+                inquiry.receive_service_token(&response, self.parties, moment)
             }
         }
     }
 }
 
 impl AwaitingKeys {
-    /// Verifies the ID token with `keys`, which were fetched after it came or are as new as may be.
+    /// Verifies the token with `keys`, which were fetched after it came or are as new as may be.
     ///
     /// # Errors
     /// As [`Exchange::receive`]; a key that is still unknown is an error now.
     pub fn with_keys(self, keys: &KeySet, moment: Moment) -> Result<Step, ExchangeError> {
-        let claims = self.answer.verify(&self.parties, keys, moment.now)?;
-        self.parties.believe_or_ask(claims, *self.answer)
+        match self.unverified {
+            Unverified::IdToken(answer) => {
+                let claims = answer.verify(&self.parties, keys, moment.now)?;
+                self.parties.ask_more(claims, *answer, keys, moment)
+            }
+            Unverified::Userinfo(mut inquiry, response) => {
+                self.parties.add_claims(&response, &mut inquiry, keys, moment.now)?;
+                inquiry.next(self.parties, moment)
+            }
+        }
     }
 }
 
 /// Why a sign-in ended without a person. Carries no token, code or body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExchangeError {
+    /// A request cannot be made.
+    #[error("the provider cannot be asked")]
+    ClientAuth(#[from] ClientAuthError),
+    /// What was consented to is not what was asked for, or does not count yet.
+    #[error("the consent is refused")]
+    Consent(#[from] ConsentError),
     /// The ID token is not to be believed.
     #[error("the ID token is refused")]
     IdToken(#[from] IdTokenError),
@@ -180,6 +241,22 @@ pub enum ExchangeError {
         endpoint: Endpoint,
         /// What is wrong with it.
         source: MalformedJson,
+    },
+    /// The answer to a question beyond the standards cannot be used.
+    #[error("the lookup `{name}` failed")]
+    Lookup {
+        /// Which question.
+        name: String,
+        /// What is wrong with the answer.
+        source: LookupError,
+    },
+    /// They are who they say, and not one of those who may enter.
+    #[error("the person is not among the configured {}", lacking.join(", "))]
+    MembershipRequired {
+        /// Of which of the operator's lists they have no entry.
+        lacking: Vec<String>,
+        /// What may be the matter if they are members.
+        hint: Option<String>,
     },
     /// A refresh brought somebody else's ID token.
     #[error("the refreshed ID token is about another person")]
@@ -196,6 +273,17 @@ pub enum ExchangeError {
         /// Which member.
         member: &'static str,
     },
+    /// The provider has no time for us: its limit of questions is used up.
+    #[error("the provider's limit of questions is used up (lookup `{name}`)")]
+    RateLimited {
+        /// Which question met the limit.
+        name: String,
+        /// How many seconds it wants to be left alone, if it says so; at most an hour.
+        retry_after: Option<u64>,
+    },
+    /// The service account gets no token: an administrator has to grant it a scope.
+    #[error("the service account is not granted any of the scopes it needs")]
+    ServiceAccountRefused,
     /// The answer does not say that it is JSON.
     #[error("the answer of the {endpoint} endpoint is not declared as JSON")]
     NotDeclaredJson {
@@ -210,6 +298,9 @@ pub enum ExchangeError {
         /// Which kind of redirect.
         status: StatusCode,
     },
+    /// The answer of the token endpoint is that to another login (CB-57).
+    #[error("`state` in the answer of the token endpoint is that of another login")]
+    StateDiffers,
     /// The endpoint failed, without a refusal that could be read.
     #[error("the {endpoint} endpoint answered {status}")]
     Status {
@@ -218,6 +309,9 @@ pub enum ExchangeError {
         /// What it answered.
         status: StatusCode,
     },
+    /// The claim that names the person is not there, or is nothing that could name anybody.
+    #[error("the provider does not say who signed in")]
+    SubjectMissing,
     /// The provider does not accept our registration or request: the operator must act.
     #[error("the token endpoint refused this client: {0}")]
     TokenClientRefused(ProviderRefusal),
@@ -227,8 +321,9 @@ pub enum ExchangeError {
     /// Any other refusal.
     #[error("the token endpoint refused: {0}")]
     TokenRefused(ProviderRefusal),
-    /// The access token is of a type that we cannot use.
-    #[error("the access token is not of type `Bearer`")]
+    /// The access token is not of the type that was asked for: a bearer token where one bound to a key is
+    /// demanded, or the other way round.
+    #[error("the access token is not of the type that was asked for")]
     TokenType,
     /// The answer is longer than 1 MiB.
     #[error("the answer of the {endpoint} endpoint is too large")]
@@ -236,17 +331,29 @@ pub enum ExchangeError {
         /// Who answered.
         endpoint: Endpoint,
     },
-    /// The userinfo endpoint answers with a signed token, which is not supported.
-    #[error("the userinfo endpoint answered with a signed token, which is not supported")]
+    /// The userinfo endpoint answers with a token, which was not agreed on.
+    #[error("the userinfo endpoint answered with a token, and none was agreed on")]
     UserinfoSigned,
     /// The userinfo endpoint speaks of someone else, or does not say of whom.
     #[error("the userinfo endpoint speaks of another person than the ID token")]
     UserinfoSubject,
+    /// The token that the userinfo endpoint answered with is not to be believed.
+    #[error("the token of the userinfo endpoint is refused")]
+    UserinfoToken(#[source] IdTokenError),
+    /// The userinfo endpoint answers in plain JSON, and a token was agreed on.
+    #[error(
+        "the userinfo endpoint answered without the signature or encryption that was agreed on"
+    )]
+    UserinfoUnsigned,
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::Lookup => "lookup",
+            Self::PushedAuthorizationRequest => "pushed authorization request",
+            Self::Revocation => "revocation",
+            Self::ServiceAccount => "service account",
             Self::Token => "token",
             Self::Userinfo => "userinfo",
         })
@@ -254,20 +361,41 @@ impl fmt::Display for Endpoint {
 }
 
 /// Who is being asked, and in whose name.
-struct Parties {
-    provider: Arc<Provider>,
+pub(crate) struct Parties {
+    pub(crate) provider: Arc<Provider>,
     metadata: Arc<Metadata>,
+    /// Whose grant was refreshed, if it was.
+    refreshed: Option<String>,
 }
 
 enum Question {
-    Tokens(Box<Origin>),
-    Claims(Box<SignedIn>),
+    Tokens(Box<TokenQuestion>),
+    /// Also whether a nonce was asked for already.
+    Claims(Box<Inquiry>, bool),
+    Lookup(Box<Inquiry>),
+    ServiceToken(Box<Inquiry>),
+}
+
+/// A code or a refresh token on its way. It is sent again in one case only: the provider did not look at it, because it
+/// wants a nonce in the proof first (RFC 9449 §8).
+struct TokenQuestion {
+    origin: Origin,
+    asked_for_nonce: bool,
 }
 
 /// What a token answer is the answer to.
 enum Origin {
-    Login(PendingLogin),
+    Login { code: Secret, login: PendingLogin },
     Refresh(Held),
+}
+
+impl Origin {
+    const fn login(&self) -> Option<&PendingLogin> {
+        match self {
+            Self::Login { login, .. } => Some(login),
+            Self::Refresh(_) => None,
+        }
+    }
 }
 
 /// Tokens, and what they must agree with.
@@ -282,55 +410,171 @@ impl TokenAnswer {
         parties: &Parties,
         keys: &KeySet,
         now: Timestamp,
-    ) -> Result<VerifiedClaims, ExchangeError> {
+    ) -> Result<VerifiedClaims, IdTokenError> {
         let provider = &parties.provider;
         let verify = |id_token: &Secret, occasion| {
-            let access_token = self.tokens.grant.access_token();
-            let expected = Expected { provider, occasion, access_token };
-            id_token::verify(id_token, &expected, keys, now).map_err(ExchangeError::from)
+            let expected = Expected {
+                provider,
+                published_issuer: &parties.metadata.issuer,
+                occasion,
+                access_token: self.tokens.grant.access_token(),
+            };
+            id_token::verify(id_token, &expected, keys, now)
         };
         match (&self.origin, &self.tokens.id_token) {
-            (Origin::Login(login), Some(id_token)) => {
+            (Origin::Login { login, .. }, Some(id_token)) => {
                 verify(id_token, Occasion::Login { nonce: login.nonce() })
             }
-            (Origin::Login(_), None) => Err(ExchangeError::MemberMissing { member: "id_token" }),
-            (Origin::Refresh(held), Some(id_token)) => {
-                let claims = verify(id_token, Occasion::Refresh)?;
-                let same_person = secret::same(claims.subject(), &held.subject);
-                if same_person { Ok(claims) } else { Err(ExchangeError::OtherPerson) }
-            }
-            (Origin::Refresh(held), None) => {
+            (Origin::Refresh(_), Some(id_token)) => verify(id_token, Occasion::Refresh),
+            (Origin::Refresh(held), None) if provider.id_token.required => {
                 Ok(VerifiedClaims::of_refreshed(&provider.issuer, &held.subject))
+            }
+            (Origin::Login { .. } | Origin::Refresh(_), None) => {
+                Ok(VerifiedClaims::of_nobody(&provider.issuer))
             }
         }
     }
 }
 
 impl Parties {
-    /// The end, or one more question.
-    fn believe_or_ask(
+    fn ask_for_tokens(
         self,
-        claims: VerifiedClaims,
-        answer: TokenAnswer,
+        asked: Box<TokenQuestion>,
+        nonce: Option<&str>,
+        mut moment: Moment,
     ) -> Result<Step, ExchangeError> {
-        let wanted = userinfo::is_wanted(&self.provider.userinfo, &claims);
-        let Tokens { id_token, grant } = answer.tokens;
-        let access_token = grant.access_token().cloned();
-        let (complete, grant) = match answer.origin {
-            Origin::Login(_) => (true, grant),
+        let (provider, metadata, moment) = (&self.provider, &self.metadata, &mut moment);
+        let request = match &asked.origin {
+            Origin::Login { code, login } => {
+                tokens::code_request(code, login, provider, metadata, nonce, moment)
+            }
             Origin::Refresh(held) => {
-                (id_token.is_some(), grant.or_refresh_token(held.refresh_token))
+                tokens::refresh_request(&held.refresh_token, provider, metadata, nonce, moment)
+            }
+        }?;
+        Ok(self.ask(request, Question::Tokens(asked)))
+    }
+
+    fn ask_for_claims(
+        self,
+        inquiry: Box<Inquiry>,
+        nonce: Option<&str>,
+        mut moment: Moment,
+    ) -> Result<Step, ExchangeError> {
+        let aliases = self.provider.uses_mtls_aliases();
+        let url = self.metadata.endpoint(Endpoint::Userinfo, aliases);
+        let url = url.ok_or(ClientAuthError::NoEndpoint(Endpoint::Userinfo))?;
+        let access_token = inquiry.access_token()?;
+        let request = userinfo::request(&self.provider, url, access_token, nonce, &mut moment)?;
+        Ok(self.ask(request, Question::Claims(inquiry, nonce.is_some())))
+    }
+
+    fn add_claims(
+        &self,
+        response: &Response<Vec<u8>>,
+        inquiry: &mut Inquiry,
+        keys: &KeySet,
+        now: Timestamp,
+    ) -> Result<(), ExchangeError> {
+        let claims = &mut inquiry.signed_in.claims;
+        userinfo::add(response, claims, &self.provider, &self.metadata, keys, now)
+    }
+
+    /// One question for the provider's API, or for its service account.
+    pub(crate) fn look_up(self, request: Request<Vec<u8>>, inquiry: Box<Inquiry>) -> Step {
+        self.ask(request, Question::Lookup(inquiry))
+    }
+
+    pub(crate) fn ask_service_token(
+        self,
+        request: Request<Vec<u8>>,
+        inquiry: Box<Inquiry>,
+    ) -> Step {
+        self.ask(request, Question::ServiceToken(inquiry))
+    }
+
+    fn ask(self, request: Request<Vec<u8>>, question: Question) -> Step {
+        Step::Ask(request, Exchange { parties: self, question })
+    }
+
+    /// The nonce that an answer wants in the next proof, if that is what it says. Without a key there is no
+    /// proof, and the answer is a refusal like any other (DP2).
+    fn wanted_nonce<'a>(
+        &self,
+        endpoint: Endpoint,
+        response: &'a Response<Vec<u8>>,
+    ) -> Option<&'a str> {
+        let wanted = self.provider.dpop.is_some()
+            && match endpoint {
+                Endpoint::Userinfo => dpop::resource_wants_nonce(response),
+                Endpoint::PushedAuthorizationRequest | Endpoint::Revocation | Endpoint::Token => {
+                    tokens::wants_dpop_nonce(endpoint, response)
+                }
+                // Asked without a proof.
+                Endpoint::Lookup | Endpoint::ServiceAccount => false,
+            };
+        dpop::nonce(response).filter(|_| wanted)
+    }
+
+    /// The end, or one more question.
+    fn ask_more(
+        mut self,
+        mut claims: VerifiedClaims,
+        answer: TokenAnswer,
+        keys: &KeySet,
+        moment: Moment,
+    ) -> Result<Step, ExchangeError> {
+        let Tokens { id_token, grant, .. } = answer.tokens;
+        if id_token.is_some() {
+            inquiry::check_id_token(&self.provider, &claims)?;
+        }
+        let access_token = grant.access_token();
+        let members = &mut claims.members;
+        quirk::read_access_token(&self.provider, access_token, keys, moment.now, members);
+        let wanted = userinfo::is_wanted(&self.provider.userinfo, &claims)
+            || (!self.provider.id_token.required && self.nobody_else_names_them());
+        let (complete, grant) = match answer.origin {
+            Origin::Login { .. } => (true, grant),
+            Origin::Refresh(held) => {
+                self.refreshed = Some(held.subject);
+                let complete = id_token.is_some() || !self.provider.id_token.required;
+                (complete, grant.or_refresh_token(held.refresh_token))
             }
         };
-        let signed_in = Box::new(SignedIn { claims, complete, id_token, grant });
-        let Some(url) = self.metadata.userinfo_endpoint.as_ref().filter(|_| wanted) else {
-            return Ok(Step::Believe(signed_in));
+        let inquiry = Box::new(Inquiry::new(SignedIn { claims, complete, id_token, grant }));
+        if wanted && self.metadata.userinfo_endpoint.is_some() {
+            self.ask_for_claims(inquiry, None, moment)
+        } else {
+            inquiry.next(self, moment)
+        }
+    }
+
+    /// Whether no lookup reads the claim that names a person, if one does.
+    fn nobody_else_names_them(&self) -> bool {
+        let SubjectRule::Claim(subject) = &self.provider.answers.subject else { return false };
+        let lookups = &self.provider.manner.lookups;
+        !lookups.iter().flat_map(|lookup| &lookup.reads).any(|read| read.claim == *subject)
+    }
+
+    /// Makes the subject what the operator's rule says it is.
+    pub(crate) fn named(
+        &self,
+        claims: VerifiedClaims,
+        mut moment: Moment,
+    ) -> Result<VerifiedClaims, ExchangeError> {
+        let rule = &self.provider.answers.subject;
+        let claims = match &self.refreshed {
+            None => claims.with_subject(rule, moment.unique()),
+            Some(before) => {
+                // A pseudonym is the one that was given at sign-in.
+                let claims = claims.with_subject(rule, before.clone());
+                if claims.as_ref().is_some_and(|claims| !secret::same(claims.subject(), before)) {
+                    return Err(ExchangeError::OtherPerson);
+                }
+                claims
+            }
         };
-        let access_token =
-            access_token.ok_or(ExchangeError::MemberMissing { member: "access_token" })?;
-        let request = userinfo::request(url, &access_token)?;
-        let question = Question::Claims(signed_in);
-        Ok(Step::Ask(request, Exchange { parties: self, question }))
+        claims.ok_or(ExchangeError::SubjectMissing)
     }
 }
 

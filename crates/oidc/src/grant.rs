@@ -128,12 +128,13 @@ pub fn revocation(
     provider: &Provider,
     metadata: &Metadata,
     grant: &Grant,
+    mut moment: Moment,
 ) -> Option<Request<Vec<u8>>> {
-    let endpoint = metadata.revocation_endpoint.as_ref()?;
+    metadata.revocation_endpoint.as_ref()?;
     let (token, hint) = match (&grant.refresh_token, &grant.access_token) {
         (Some(token), _) => (token, "refresh_token"),
         (None, Some(token)) => (token, "access_token"),
         (None, None) => return None,
     };
-    Some(tokens::revocation_request(endpoint, token, hint, provider, metadata))
+    tokens::revocation_request(token, hint, provider, metadata, &mut moment).ok()
 }

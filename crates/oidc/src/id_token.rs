@@ -7,6 +7,7 @@
 //!
 //! Sources: OIDC Core §2, §3.1.3.6, §3.1.3.7; RFC 7519 §4.1, §7.2; RFC 8725 §3.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -17,9 +18,11 @@ use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use crate::claims::VerifiedClaims;
 use crate::json::{self, MalformedJson, Object};
+use crate::jwe::{self, Encryption, JweError};
 use crate::jwks::KeySet;
 use crate::jws::{CompactJws, Header, JwsError};
 use crate::provider::{Algorithm, Provider};
+use crate::response::SubjectType;
 use crate::secret::{self, Secret};
 use crate::time::Timestamp;
 
@@ -29,15 +32,14 @@ use crate::time::Timestamp;
 /// clocks; a token from last week is a replay, whatever its expiry says.
 const AGE_MAX: Duration = Duration::from_secs(10 * 60);
 
-/// How long a subject may be (OIDC Core §2).
-const SUBJECT_BYTES_MAX: usize = 255;
-
 /// The largest number that every JSON reader takes for the same (RFC 8259 §6).
 const EXACT_NUMBER_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// What an ID token must agree with.
 pub(crate) struct Expected<'a> {
     pub(crate) provider: &'a Provider,
+    /// The issuer that the metadata names.
+    pub(crate) published_issuer: &'a str,
     pub(crate) occasion: Occasion<'a>,
     pub(crate) access_token: Option<&'a Secret>,
 }
@@ -47,8 +49,8 @@ pub(crate) struct Expected<'a> {
 pub(crate) enum Occasion<'a> {
     /// A browser did, which began a login with this nonce.
     Login {
-        /// The login's.
-        nonce: &'a Secret,
+        /// The login's. `None`: it was begun without one, and none is looked at.
+        nonce: Option<&'a Secret>,
     },
     /// A refresh did: no browser took part, so the token has no nonce of ours, and the person proved who they are
     /// when they signed in (OIDC Core §12.2).
@@ -63,30 +65,101 @@ pub(crate) fn verify(
     now: Timestamp,
 ) -> Result<VerifiedClaims, IdTokenError> {
     let provider = expected.provider;
+    let token = open(token, provider.id_token.encryption.as_ref(), provider)?;
     let jws = CompactJws::read(token.expose()).map_err(IdTokenError::Form)?;
-    let algorithm = algorithm(&jws.header, provider)?;
+    let algorithm = algorithm(&jws.header, &provider.id_token.signed_response_algs)?;
     check_kind(&jws.header)?;
     check_signature(&jws, algorithm, provider, keys)?;
 
     let claims = Claims(json::object(&jws.payload).map_err(IdTokenError::Claims)?);
-    let issuer = claims.check_issuer(provider)?;
+    let issuer = claims.check_issuer(provider, expected.published_issuer)?;
     claims.check_audience(provider)?;
     claims.check_times(provider.clock_tolerance, now)?;
-    if let Occasion::Login { nonce } = expected.occasion {
+    if let Occasion::Login { nonce: Some(nonce) } = expected.occasion {
         claims.check_nonce(nonce)?;
     }
     claims.check_access_token(algorithm, expected.access_token)?;
     let subject = claims.subject()?;
     let auth_time = match expected.occasion {
         Occasion::Login { .. } => {
+            claims.check_authentication_context(provider)?;
             claims.auth_time(provider.authorization.max_age, provider, now)?
         }
         Occasion::Refresh => claims.auth_time(None, provider, now)?,
     };
-    Ok(VerifiedClaims { issuer, subject, auth_time, members: claims.0 })
+    let subject_type = SubjectType::Claim;
+    Ok(VerifiedClaims { issuer, subject, subject_type, auth_time, members: claims.0 })
 }
 
-/// Which check an ID token failed. Carries no text of the token, save the name of an unknown key.
+/// Verifies a signed authorization response (JARM §2.4): whom it is from and for before anything is asked of
+/// the keys, and nothing of it is used before all has passed (`FM-02`).
+pub(crate) fn verify_response(
+    token: &Secret,
+    provider: &Provider,
+    published_issuer: &str,
+    keys: &KeySet,
+    now: Timestamp,
+) -> Result<Object, IdTokenError> {
+    let rules = &provider.answers;
+    let token = open(token, rules.authorization_encryption.as_ref(), provider)?;
+    let jws = CompactJws::read(token.expose()).map_err(IdTokenError::Form)?;
+    let algorithm = algorithm(&jws.header, &rules.authorization_signed_response_algs)?;
+    check_kind(&jws.header)?;
+    let claims = Claims(json::object(&jws.payload).map_err(IdTokenError::Claims)?);
+    claims.check_issuer(provider, published_issuer)?;
+    claims.check_audience(provider)?;
+    let expires = claims.required_date("exp")?.plus(provider.clock_tolerance);
+    if now >= expires {
+        return Err(IdTokenError::Expired { by: now.since(expires) });
+    }
+    check_signature(&jws, algorithm, provider, keys)?;
+    Ok(claims.0)
+}
+
+/// Verifies signed userinfo (OIDC Core §5.3.2). Whom it is about is the caller's to compare.
+pub(crate) fn verify_userinfo(
+    token: &Secret,
+    provider: &Provider,
+    published_issuer: &str,
+    keys: &KeySet,
+    now: Timestamp,
+) -> Result<Object, IdTokenError> {
+    let rules = &provider.answers;
+    let token = open(token, rules.userinfo_encryption.as_ref(), provider)?;
+    if rules.userinfo_signed_response_algs.is_empty() {
+        return json::object(token.expose().as_bytes()).map_err(IdTokenError::Claims);
+    }
+    let jws = CompactJws::read(token.expose()).map_err(IdTokenError::Form)?;
+    let algorithm = algorithm(&jws.header, &rules.userinfo_signed_response_algs)?;
+    check_kind(&jws.header)?;
+    check_signature(&jws, algorithm, provider, keys)?;
+    let claims = Claims(json::object(&jws.payload).map_err(IdTokenError::Claims)?);
+    claims.check_issuer(provider, published_issuer)?;
+    claims.check_audience(provider)?;
+    if let Some(expires) = claims.date("exp")?.map(|date| date.plus(provider.clock_tolerance))
+        && now >= expires
+    {
+        return Err(IdTokenError::Expired { by: now.since(expires) });
+    }
+    Ok(claims.0)
+}
+
+/// Takes off the encryption that was agreed on. What was not agreed on is refused later, as no signed token.
+fn open<'a>(
+    token: &'a Secret,
+    encryption: Option<&Encryption>,
+    provider: &Provider,
+) -> Result<Cow<'a, Secret>, IdTokenError> {
+    match encryption {
+        None => Ok(Cow::Borrowed(token)),
+        Some(agreed) => jwe::decrypt(token.expose(), agreed, &provider.decryption_keys)
+            .map(Cow::Owned)
+            .map_err(IdTokenError::Encryption),
+    }
+}
+
+/// Which check an ID token failed, or another token that the provider signed for us: signed responses and
+/// userinfo are verified by the same steps. Carries no text of the token, save the name of an unknown key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdTokenError {
     /// `at_hash` does not fit the access token: the two were not issued together.
@@ -101,6 +174,9 @@ pub enum IdTokenError {
     /// The token is also for someone else, whom nobody told us to trust.
     #[error("`aud` names others beside this client")]
     AudienceNotOursAlone,
+    /// The person did not prove who they are in one of the ways that are required.
+    #[error("`acr` is none of those that are required")]
+    AuthenticationContext,
     /// The person proved who they are longer ago than `max_age` allows.
     #[error("the person last signed in {} s longer ago than `max_age` allows", by.as_secs())]
     AuthenticatedTooLongAgo {
@@ -125,6 +201,9 @@ pub enum IdTokenError {
     /// The claims are not a JSON object, or one is given twice.
     #[error("the claims cannot be read")]
     Claims(#[source] MalformedJson),
+    /// It is not encrypted as was agreed on.
+    #[error("the encryption is refused")]
+    Encryption(#[source] JweError),
     /// The token has expired.
     #[error("the token expired {} s ago", by.as_secs())]
     Expired {
@@ -183,12 +262,12 @@ impl IdTokenError {
 }
 
 /// The token's algorithm, if the operator allows it.
-fn algorithm(header: &Header, provider: &Provider) -> Result<Algorithm, IdTokenError> {
+fn algorithm(header: &Header, allowed: &[Algorithm]) -> Result<Algorithm, IdTokenError> {
     header
         .algorithm
         .parse()
         .ok()
-        .filter(|algorithm| provider.id_token.signed_response_algs.contains(algorithm))
+        .filter(|algorithm| allowed.contains(algorithm))
         .ok_or(IdTokenError::Algorithm)
 }
 
@@ -231,7 +310,7 @@ fn check_signature(
 
 /// The only use of the JWT library: its signature check, with a key and an algorithm of our
 /// choosing. Its own validation accepts what must be refused here, and is not called.
-fn verifies(jws: &CompactJws<'_>, algorithm: Algorithm, key: &DecodingKey) -> bool {
+pub(crate) fn verifies(jws: &CompactJws<'_>, algorithm: Algorithm, key: &DecodingKey) -> bool {
     let algorithm = match algorithm {
         Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
         Algorithm::PS256 => jsonwebtoken::Algorithm::PS256,
@@ -244,13 +323,27 @@ fn verifies(jws: &CompactJws<'_>, algorithm: Algorithm, key: &DecodingKey) -> bo
         .unwrap_or(false)
 }
 
+/// How long a subject may be (OIDC Core §2).
+const SUBJECT_BYTES_MAX: usize = 255;
+
+/// Whether this can name a person (OIDC Core §2).
+pub(crate) fn is_subject(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= SUBJECT_BYTES_MAX
+        && text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control())
+}
+
 /// The claims of a token whose signature is right.
 struct Claims(Object);
 
 impl Claims {
-    fn check_issuer(&self, provider: &Provider) -> Result<String, IdTokenError> {
+    fn check_issuer(&self, provider: &Provider, published: &str) -> Result<String, IdTokenError> {
         let issuer = self.required_text("iss")?;
-        if issuer != provider.issuer {
+        let expected = match provider.manner.tenant_issuer() {
+            Some(tenants) => tenants.is_believed(issuer, self.required_text("tid")?, published),
+            None => issuer == provider.issuer,
+        };
+        if !expected {
             return Err(IdTokenError::Issuer);
         }
         Ok(issuer.to_owned())
@@ -319,10 +412,7 @@ impl Claims {
 
     fn subject(&self) -> Result<String, IdTokenError> {
         let subject = self.required_text("sub")?;
-        let well_formed = !subject.is_empty()
-            && subject.len() <= SUBJECT_BYTES_MAX
-            && subject.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control());
-        if well_formed {
+        if is_subject(subject) {
             Ok(subject.to_owned())
         } else {
             Err(IdTokenError::ClaimMalformed { claim: "sub" })
@@ -348,6 +438,17 @@ impl Claims {
             return Err(IdTokenError::AuthenticatedTooLongAgo { by: oldest.since(auth_time) });
         }
         Ok(Some(auth_time))
+    }
+
+    /// `acr`, where it was asked for as essential (OIDC Core §5.5.1.1).
+    fn check_authentication_context(&self, provider: &Provider) -> Result<(), IdTokenError> {
+        let Some(values) = &provider.id_token.acr_values else { return Ok(()) };
+        let given = self.required_text("acr")?;
+        if values.is_empty() || values.iter().any(|value| value == given) {
+            Ok(())
+        } else {
+            Err(IdTokenError::AuthenticationContext)
+        }
     }
 
     fn text(&self, claim: &'static str) -> Result<Option<&str>, IdTokenError> {

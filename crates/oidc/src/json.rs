@@ -15,6 +15,12 @@ pub(crate) type Object = Map<String, Value>;
 
 /// Reads `bytes` as exactly one JSON object, in which no member at any depth is repeated.
 pub(crate) fn object(bytes: &[u8]) -> Result<Object, MalformedJson> {
+    let value = value(bytes)?;
+    if let Value::Object(members) = value { Ok(members) } else { Err(MalformedJson::NotAnObject) }
+}
+
+/// Reads `bytes` as exactly one JSON value, in which no member at any depth is repeated.
+pub(crate) fn value(bytes: &[u8]) -> Result<Value, MalformedJson> {
     let Unambiguous(value) = serde_json::from_slice(bytes).map_err(|error| {
         match error.classify() {
             // The visitor below raises this category for one reason only.
@@ -24,7 +30,7 @@ pub(crate) fn object(bytes: &[u8]) -> Result<Object, MalformedJson> {
             }
         }
     })?;
-    if let Value::Object(members) = value { Ok(members) } else { Err(MalformedJson::NotAnObject) }
+    Ok(value)
 }
 
 /// Why bytes are not the JSON object that was due. Carries none of the bytes.

@@ -18,8 +18,13 @@
 //! # ) -> Result<Box<SignedIn>, Box<dyn std::error::Error>> {
 //! let callback = "https://wiki.example.com/callback";
 //! let wish = LoginRequest::default();
-//! let beginning = login::begin(&provider, &metadata, callback, &wish, entropy, moment())?;
-//! let Beginning::Go(url, pending) = beginning;
+//! let mut beginning = login::begin(&provider, &metadata, callback, &wish, entropy, moment())?;
+//! let (url, pending) = loop {
+//!     beginning = match beginning {
+//!         Beginning::Go(url, pending) => break (url, pending),
+//!         Beginning::Push(request, pushed) => pushed.receive(fetch(request), moment())?,
+//!     };
+//! };
 //! // … the browser goes to `url`, signs in, and comes back with `query` …
 //! let matched = Callback::parse(query)?.matching(pending, &provider, &metadata)?;
 //! let mut step = matched.redeem(provider, metadata, moment())?;
@@ -39,51 +44,91 @@
 //! Not here: sessions, cookies, who may enter (the floor above), and what is older or stranger
 //! than the authorization code flow with PKCE.
 //!
-//! Sources: OpenID Connect Core 1.0 and Discovery 1.0; RFC 6749, 6750, 7515, 7517, 7519, 7636, 9207
-//! and 9700; OpenID Connect RP-Initiated Logout 1.0. Each module names its sections.
+//! Sources: OpenID Connect Core 1.0 and Discovery 1.0; RFC 6749, 6750, 7515, 7517, 7519, 7523, 7636,
+//! 8705, 9101, 9126, 9207, 9396, 9449 and 9700; OpenID Connect RP-Initiated Logout 1.0. Each module names its sections.
 
 #![cfg_attr(
     not(test),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod authorization;
 mod callback;
+mod certificate;
 mod claims;
+mod client_auth;
+mod consent;
 pub mod discovery;
+pub mod dpop;
 mod exchange;
 pub mod grant;
 mod id_token;
+mod inquiry;
 mod json;
+pub mod jwe;
 mod jwks;
 mod jws;
+mod jwt;
+mod keys;
+pub mod kind;
 pub mod login;
 pub mod logout;
+mod lookup;
+mod manner;
+mod membership;
 mod moment;
+mod pem;
 mod provider;
+mod quirk;
 mod refusal;
+mod response;
 mod secret;
+mod service_account;
+mod template;
 mod time;
 mod tokens;
 mod userinfo;
 
-pub use callback::{Callback, CallbackError, MatchedCallback};
+pub use authorization::{AuthorizationRequest, Pushing, RequestObject, RequestObjectSigner};
+pub use callback::{
+    AuthorizationResponse, CALLBACK_BYTES_MAX, Callback, CallbackError, MatchedCallback,
+    SIGNED_CALLBACK_BYTES_MAX, SignedResponse,
+};
+pub use certificate::{Certificate, CertificateError};
 pub use claims::VerifiedClaims;
-pub use discovery::{DiscoveryError, Metadata};
+pub use client_auth::{
+    AssertionAudience, AssertionRules, ClientAuth, ClientAuthError, SecretMethod, SignedSecret,
+};
+pub use consent::ConsentError;
+pub use discovery::{DiscoveryError, EndpointAliases, Metadata};
+pub use dpop::{Dpop, DpopNonces};
 pub use exchange::{AwaitingKeys, Endpoint, Exchange, ExchangeError, SignedIn, Step};
 pub use grant::Grant;
 pub use id_token::IdTokenError;
 pub use json::MalformedJson;
+pub use jwe::{
+    ContentEncryption, DecryptionKey, DecryptionKeyError, Encryption, JweError, KeyManagement,
+};
 pub use jwks::{JwksError, KeySet};
 pub use jws::JwsError;
+pub use keys::{KeyError, SigningKey};
 pub use login::{
-    AuthorizationUrl, Beginning, LoginEntropy, LoginError, LoginRequest, PendingLogin,
+    AuthorizationUrl, Beginning, LoginEntropy, LoginError, LoginRequest, PendingLogin, Pushed,
 };
 pub use logout::EndSessionUrl;
-pub use moment::Moment;
-pub use provider::{
-    Algorithm, AuthorizationRequest, ClientAuth, IdTokenRules, Provider, SecretMethod, UnknownName,
-    Userinfo,
+pub use lookup::{
+    Condition, Lookup, LookupError, LookupToken, Paging, Read, ReadValue, UrlTemplateError, When,
+    url_template,
 };
+pub use manner::Manner;
+pub use membership::Membership;
+pub use moment::Moment;
+pub use pem::PemError;
+pub use provider::{Algorithm, IdTokenRules, MtlsEndpointAliases, Provider, UnknownName, Userinfo};
+pub use quirk::{PERSONAL_TENANT, Quirk, TenantIssuer};
 pub use refusal::{KnownError, ProviderRefusal, RefusalCode};
+pub use response::{AnswerRules, IssuerParameter, ResponseMode, SubjectRule, SubjectType};
 pub use secret::Secret;
+pub use service_account::{ServiceAccount, ServiceAccountError};
+pub use template::{Template, TemplateError, TemplateValue};
 pub use time::Timestamp;

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::discovery::Metadata;
 use crate::provider::Provider;
+use crate::quirk::Quirk;
 use crate::secret::Secret;
 
 /// Where to send the browser to end its session at the provider; `None` if the provider has no
@@ -27,12 +28,20 @@ pub fn end_session_url(
     post_logout_redirect_uri: &str,
     state: &str,
 ) -> Option<EndSessionUrl> {
-    let mut url = metadata.end_session_endpoint.clone()?;
+    let quirks = &provider.manner.quirks;
+    let (mut url, parameter) = match &metadata.end_session_endpoint {
+        Some(url) if quirks.contains(&Quirk::LogoutUri) => (url.clone(), "logout_uri"),
+        Some(url) => (url.clone(), "post_logout_redirect_uri"),
+        None if quirks.contains(&Quirk::LogoutReturnTo) => {
+            (Url::parse(&provider.issuer).ok()?.join("v2/logout").ok()?, "returnTo")
+        }
+        None => return None,
+    };
     {
         let mut query = url.query_pairs_mut();
         query
             .append_pair("client_id", &provider.client_id)
-            .append_pair("post_logout_redirect_uri", post_logout_redirect_uri)
+            .append_pair(parameter, post_logout_redirect_uri)
             .append_pair("state", state);
         if let Some(token) = id_token_hint {
             query.append_pair("id_token_hint", token.expose());

@@ -11,12 +11,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use crate::dpop::DpopNonces;
+use crate::secret::Secret;
 use crate::time::Timestamp;
 
 /// The time of one step, and the randomness that it may use up.
 pub struct Moment {
     /// Now.
     pub now: Timestamp,
+    /// The client assertion that somebody else signed, as it is at this moment; where that is how we
+    /// authenticate.
+    pub client_assertion: Option<Secret>,
+    /// What the provider's servers want in our proofs of possession; where we give any.
+    pub dpop_nonces: DpopNonces,
     entropy: Zeroizing<[u8; 32]>,
     drawn: u64,
 }
@@ -25,7 +32,18 @@ impl Moment {
     /// The moment `now`. `entropy` is 32 bytes from the operating system, used for this moment alone.
     #[must_use]
     pub fn new(now: Timestamp, entropy: [u8; 32]) -> Self {
-        Self { now, entropy: Zeroizing::new(entropy), drawn: 0 }
+        Self {
+            now,
+            client_assertion: None,
+            dpop_nonces: DpopNonces::new(),
+            entropy: Zeroizing::new(entropy),
+            drawn: 0,
+        }
+    }
+
+    /// The nonce that this server gave last.
+    pub(crate) fn dpop_nonce(&self, server: &str) -> Option<&str> {
+        self.dpop_nonces.get(server).map(String::as_str)
     }
 
     /// A value that nobody has seen before: 128 bits in 22 characters of base64url. For `jti` and the like.
@@ -49,7 +67,7 @@ impl Moment {
     }
 
     /// The next 32 bytes.
-    fn draw(&mut self) -> [u8; 32] {
+    pub(crate) fn draw(&mut self) -> [u8; 32] {
         self.drawn += 1;
         let mut hash = Sha256::new();
         hash.update(*self.entropy);

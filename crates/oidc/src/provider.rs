@@ -3,7 +3,7 @@
 //! Plain data with public fields; the configuration floor checks it and builds it. What the
 //! provider says about itself is [`Metadata`].
 //!
-//! Sources: RFC 6749 §2; OIDC Core §9 (client authentication); RFC 7518 §3.1, RFC 8037 §3.1 and
+//! Sources: RFC 6749 §2; RFC 8705 §5; RFC 7518 §3.1, RFC 8037 §3.1 and
 //! RFC 9864 §2.2 (names of algorithms).
 
 use std::fmt;
@@ -11,7 +11,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::Secret;
-use crate::discovery::Metadata;
+use crate::authorization::AuthorizationRequest;
+use crate::client_auth::{AssertionRules, ClientAuth};
+use crate::dpop::Dpop;
+use crate::jwe::{DecryptionKey, Encryption};
+use crate::manner::Manner;
+use crate::response::AnswerRules;
 
 /// A provider as the operator wrote it down, and our registration with it.
 ///
@@ -27,30 +32,56 @@ pub struct Provider {
     pub client_id: String,
     /// How we prove it.
     pub client_auth: ClientAuth,
-    /// What to ask for. `openid` is added when it is not among them.
+    /// What our statements are like, where we sign one to prove it.
+    pub assertion: AssertionRules,
+    /// When the endpoints are asked that expect a client certificate.
+    pub mtls_endpoint_aliases: MtlsEndpointAliases,
+    /// Whether access tokens are bound to our client certificate (RFC 8705 §3).
+    pub certificate_bound_access_tokens: bool,
+    /// The key that access tokens are bound to, if they are (RFC 9449).
+    pub dpop: Option<Dpop>,
+    /// Whether the token request goes without `redirect_uri`.
+    pub token_request_omits_redirect_uri: bool,
+    /// What to ask for. `openid` is added when it is not among them and there is to be an ID token.
     pub scopes: Vec<String>,
     /// What the authorization request asks for beyond that, and how it is sent.
     pub authorization: AuthorizationRequest,
     /// What an ID token must be.
     pub id_token: IdTokenRules,
+    /// What all its other answers must be.
+    pub answers: AnswerRules,
+    /// Our private keys, for what is encrypted to us.
+    pub decryption_keys: Vec<DecryptionKey>,
     /// When to ask the userinfo endpoint for more claims.
     pub userinfo: Userinfo,
     /// How far the provider's clock may be from ours, either way.
     pub clock_tolerance: Duration,
-}
-
-/// The authorization request of one registration.
-#[derive(Clone, Debug, Default)]
-pub struct AuthorizationRequest {
-    /// If given: how many seconds ago the person may have last proven who they are.
-    pub max_age: Option<u64>,
+    /// What is peculiar to it beyond the standards.
+    pub manner: Manner,
 }
 
 /// What an ID token must be.
 #[derive(Clone, Debug)]
 pub struct IdTokenRules {
+    /// Whether there has to be one. Where there need not be, one that comes is not looked at (CB-55).
+    pub required: bool,
     /// The algorithms it may be signed with; no other is ever tried.
     pub signed_response_algs: Vec<Algorithm>,
+    /// How it has to be encrypted; `None`: it must not be.
+    pub encryption: Option<Encryption>,
+    /// If given: `acr` has to be there, and one of these, unless there are none.
+    pub acr_values: Option<Vec<String>>,
+}
+
+impl Default for IdTokenRules {
+    fn default() -> Self {
+        Self {
+            required: true,
+            signed_response_algs: Algorithm::DEFAULT.to_vec(),
+            encryption: None,
+            acr_values: None,
+        }
+    }
 }
 
 impl Provider {
@@ -67,11 +98,19 @@ impl Provider {
             issuer: issuer.into(),
             client_id: client_id.into(),
             client_auth: ClientAuth::None,
+            assertion: AssertionRules::default(),
+            mtls_endpoint_aliases: MtlsEndpointAliases::Auto,
+            certificate_bound_access_tokens: false,
+            dpop: None,
+            token_request_omits_redirect_uri: false,
             scopes: vec!["openid".to_owned()],
             authorization: AuthorizationRequest::default(),
-            id_token: IdTokenRules { signed_response_algs: Algorithm::DEFAULT.to_vec() },
+            id_token: IdTokenRules::default(),
+            answers: AnswerRules::default(),
+            decryption_keys: Vec::new(),
             userinfo: Userinfo::Never,
             clock_tolerance: Duration::from_secs(60),
+            manner: Manner::default(),
         }
     }
 
@@ -80,55 +119,42 @@ impl Provider {
     pub const fn client_secret(&self) -> Option<&Secret> {
         match &self.client_auth {
             ClientAuth::Secret { secret, .. } => Some(secret),
-            ClientAuth::None => None,
+            ClientAuth::Assertion
+            | ClientAuth::Certificate
+            | ClientAuth::Key { .. }
+            | ClientAuth::None
+            | ClientAuth::SignedSecret { .. } => None,
+        }
+    }
+
+    /// The type of access token that we asked for, which is also the scheme it is sent with.
+    pub(crate) const fn token_type(&self) -> &'static str {
+        if self.dpop.is_some() { "DPoP" } else { "Bearer" }
+    }
+
+    /// Whether the endpoints are asked that expect a client certificate: when it authenticates us or tokens
+    /// are bound to it. A certificate that is shown for transport alone is shown at the ordinary ones (F2-07).
+    #[must_use]
+    pub fn uses_mtls_aliases(&self) -> bool {
+        match self.mtls_endpoint_aliases {
+            MtlsEndpointAliases::Always => true,
+            MtlsEndpointAliases::Auto => {
+                self.client_auth == ClientAuth::Certificate || self.certificate_bound_access_tokens
+            }
+            MtlsEndpointAliases::Never => false,
         }
     }
 }
 
-/// How a client authenticates at the token endpoint, and wherever else it is asked to (OIDC Core §9).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// `none`: a public client, which only names itself.
-    None,
-    /// A secret that both sides know.
-    Secret {
-        /// The secret.
-        secret: Secret,
-        /// How it is sent; `None` leaves the choice to the provider's metadata.
-        method: Option<SecretMethod>,
-    },
-}
-
-/// How a shared secret is sent.
+/// When `mtls_endpoint_aliases` of the metadata are used (RFC 8705 §5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SecretMethod {
-    /// `client_secret_basic`: in the `Authorization` header.
-    Basic,
-    /// `client_secret_post`: in the body.
-    Post,
-}
-
-impl SecretMethod {
-    /// The registered name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Basic => "client_secret_basic",
-            Self::Post => "client_secret_post",
-        }
-    }
-
-    /// The method when the operator names none: `client_secret_basic` if `metadata` lists it or lists
-    /// nothing (its default by OIDC Discovery §3), else `client_secret_post`.
-    #[must_use]
-    pub fn by_metadata(metadata: &Metadata) -> Self {
-        let listed = &metadata.token_endpoint_auth_methods_supported;
-        if listed.is_empty() || listed.iter().any(|name| name == Self::Basic.as_str()) {
-            Self::Basic
-        } else {
-            Self::Post
-        }
-    }
+pub enum MtlsEndpointAliases {
+    /// Where there are any.
+    Always,
+    /// When a certificate authenticates us, or binds tokens.
+    Auto,
+    /// Not at all.
+    Never,
 }
 
 /// When the userinfo endpoint is asked, provided that the provider has one.

@@ -1,10 +1,10 @@
 //! A provider's "no": the error code it gave, and its words about it, made safe to keep.
 //!
 //! The same shape comes back in a callback's query and in the token endpoint's JSON. The code is
-//! for machines; the description is foreign text for the log, and for nobody's eyes unescaped.
-//! An `error_uri` is not kept: a link chosen by whoever wrote the response helps no one here.
+//! for machines; the description is foreign text, and for nobody's eyes unescaped. So is `error_uri`: whether
+//! it may be a link is for whoever shows it to decide.
 //!
-//! Sources: RFC 6749 §4.1.2.1, §5.2; OIDC Core §3.1.2.6; RFC 8707 §2; RFC 9396 §5.
+//! Sources: RFC 6749 §4.1.2.1, §5.2; OIDC Core §3.1.2.6; RFC 8707 §2; RFC 9396 §5; RFC 9449 §5, §8.
 
 use std::fmt;
 
@@ -22,15 +22,21 @@ pub struct ProviderRefusal {
     /// The provider's own explanation: at most 500 characters, without control and
     /// text-direction characters, not escaped. Foreign text.
     pub description: Option<String>,
+    /// Where the provider says more: at most 500 characters, none of those that a description loses. Anything
+    /// else is dropped as a whole, since half an address leads elsewhere. Foreign text.
+    pub uri: Option<String>,
 }
 
 impl ProviderRefusal {
-    pub(crate) fn new(code: &str, description: Option<&str>) -> Self {
+    pub(crate) fn new(code: &str, description: Option<&str>, uri: Option<&str>) -> Self {
         Self {
             error: RefusalCode::read(code),
             description: description
                 .map(|text| legible(text, DESCRIPTION_CHARACTERS_MAX))
                 .filter(|text| !text.is_empty()),
+            uri: uri
+                .filter(|uri| !uri.is_empty() && legible(uri, DESCRIPTION_CHARACTERS_MAX) == *uri)
+                .map(str::to_owned),
         }
     }
 }
@@ -125,6 +131,8 @@ known_errors! {
     InvalidClient = "invalid_client",
     /// The code is expired, used, or not ours.
     InvalidGrant = "invalid_grant",
+    /// The proof of possession is not accepted.
+    InvalidDpopProof = "invalid_dpop_proof",
     /// The provider does not understand the request.
     InvalidRequest = "invalid_request",
     /// The provider does not accept the request object.
@@ -155,6 +163,8 @@ known_errors! {
     UnsupportedGrantType = "unsupported_grant_type",
     /// The provider does not do the code flow.
     UnsupportedResponseType = "unsupported_response_type",
+    /// The provider wants a value of its own in the proof of possession.
+    UseDpopNonce = "use_dpop_nonce",
 }
 
 impl KnownError {
@@ -165,6 +175,7 @@ impl KnownError {
         match self {
             Self::InvalidAuthorizationDetails
             | Self::InvalidClient
+            | Self::InvalidDpopProof
             | Self::InvalidRequest
             | Self::InvalidRequestObject
             | Self::InvalidRequestUri
@@ -175,7 +186,8 @@ impl KnownError {
             | Self::RequestUriNotSupported
             | Self::UnauthorizedClient
             | Self::UnsupportedGrantType
-            | Self::UnsupportedResponseType => true,
+            | Self::UnsupportedResponseType
+            | Self::UseDpopNonce => true,
             Self::AccessDenied
             | Self::AccountSelectionRequired
             | Self::ConsentRequired
@@ -226,14 +238,14 @@ mod tests {
     fn a_description_cannot_steer_what_shows_it() {
         let hostile = "plain\u{1b}[31m\u{202e}txet\r\n\u{2066}é\u{0}";
 
-        let refusal = ProviderRefusal::new("access_denied", Some(hostile));
+        let refusal = ProviderRefusal::new("access_denied", Some(hostile), None);
 
         assert_eq!(refusal.description.as_deref(), Some("plain[31mtxeté"));
     }
 
     #[test]
     fn a_description_is_cut_by_characters_and_not_inside_one() {
-        let refusal = ProviderRefusal::new("access_denied", Some(&"é".repeat(10_000)));
+        let refusal = ProviderRefusal::new("access_denied", Some(&"é".repeat(10_000)), None);
 
         assert_eq!(refusal.description, Some("é".repeat(DESCRIPTION_CHARACTERS_MAX)));
     }

@@ -47,17 +47,22 @@ pub(crate) fn same(one: &str, other: &str) -> bool {
 }
 
 /// Writing a secret down, for the one type that is only ever written into a sealed cookie.
-pub(crate) mod sealed {
-    use serde::{Deserialize, Deserializer, Serializer};
+pub(crate) mod sealed_option {
+    use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
 
     use super::Secret;
 
-    pub(crate) fn serialize<S: Serializer>(secret: &Secret, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(secret.expose())
+    pub(crate) fn serialize<S: Serializer>(
+        secret: &Option<Secret>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        secret.as_ref().map(Secret::expose).serialize(to)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
-        String::deserialize(from).map(Secret::new)
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Secret>, D::Error> {
+        Ok(Option::<String>::deserialize(from)?.map(Secret::new))
     }
 }
 

@@ -29,16 +29,25 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// An empty ledger for logins that take up to `login_timeout` and sessions that last up to `lifetime`.
     pub(crate) fn new(login_timeout: Duration, lifetime: Duration) -> Self {
+        Self::with_room_for(LOGINS_MAX, SESSIONS_MAX, login_timeout, lifetime)
+    }
+
+    fn with_room_for(
+        logins_max: u64,
+        sessions_max: u64,
+        login_timeout: Duration,
+        lifetime: Duration,
+    ) -> Self {
         // When one is full the oldest goes, never the one that has just come.
         Self {
             spent: Cache::builder()
                 .eviction_policy(EvictionPolicy::lru())
-                .max_capacity(LOGINS_MAX)
+                .max_capacity(logins_max)
                 .time_to_live(login_timeout * 2)
                 .build(),
             revoked: Cache::builder()
                 .eviction_policy(EvictionPolicy::lru())
-                .max_capacity(SESSIONS_MAX)
+                .max_capacity(sessions_max)
                 .time_to_live(lifetime)
                 .build(),
             any_revoked: AtomicBool::new(false),
@@ -104,5 +113,63 @@ mod tests {
         ledger.revoke(ended);
         assert!(ledger.is_revoked(ended));
         assert!(!ledger.is_revoked(other));
+    }
+
+    /// H6: when the ledger is full, what was asked for least recently goes. The newest entry is never turned
+    /// away, however often the others are asked for: a flood would keep it from being remembered at all.
+    #[test]
+    fn a_full_ledger_forgets_what_was_not_asked_for_the_longest() {
+        let ledger =
+            Ledger::with_room_for(3, 3, Duration::from_secs(600), Duration::from_secs(600));
+        let login = |number: u32| LoginId::of(&format!("state-{number}"));
+        for number in 0..3 {
+            assert_eq!(ledger.spend(login(number), "/"), Spent::Now);
+            ledger.spent.run_pending_tasks();
+        }
+        for _ in 0..50 {
+            assert_eq!(ledger.spend(login(0), "/"), Spent::Before);
+            assert_eq!(ledger.spend(login(2), "/"), Spent::Before);
+        }
+        ledger.spent.run_pending_tasks();
+
+        assert_eq!(ledger.spend(login(3), "/"), Spent::Now);
+        ledger.spent.run_pending_tasks();
+
+        let known: Vec<_> =
+            (0..4).filter(|number| ledger.spent(login(*number)).is_some()).collect();
+        assert_eq!(known, [0, 2, 3]);
+    }
+
+    /// H6: neither number nor time of what is remembered is without end, and looking at a session that was ended
+    /// does not make room in the wrong place.
+    #[test]
+    fn a_ledger_holds_no_more_than_it_has_room_for() {
+        let ledger =
+            Ledger::with_room_for(8, 8, Duration::from_secs(600), Duration::from_secs(600));
+        let sessions: Vec<_> = (0..64).map(|number| SessionId::new([number; 16])).collect();
+        for session in &sessions {
+            ledger.revoke(*session);
+            ledger.revoked.run_pending_tasks();
+            assert!(ledger.is_revoked(*session), "the newest is known");
+            assert!(ledger.revoked.entry_count() <= 8);
+        }
+        let known = sessions.iter().map(|session| ledger.is_revoked(*session));
+        let known: Vec<_> = known.collect();
+        assert_eq!(known.iter().position(|known| *known), Some(56), "the oldest went first");
+    }
+
+    /// H6: a session that was ended is remembered for as long as a copy of its cookie could be good, and a login
+    /// for longer than its cookie.
+    #[test]
+    fn what_is_remembered_is_remembered_for_long_enough() {
+        let ledger = ledger();
+
+        let (revoked, spent) = (ledger.revoked.policy(), ledger.spent.policy());
+
+        assert_eq!(revoked.time_to_live(), Some(Duration::from_secs(3600)));
+        assert_eq!(spent.time_to_live(), Some(Duration::from_secs(1200)));
+        assert_eq!((revoked.time_to_idle(), spent.time_to_idle()), (None, None));
+        assert_eq!(revoked.max_capacity(), Some(SESSIONS_MAX));
+        assert_eq!(spent.max_capacity(), Some(LOGINS_MAX));
     }
 }

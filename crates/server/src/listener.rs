@@ -4,10 +4,12 @@
 //! process when a certificate is wrong; so the loops that accept are ours, and pingora is handed sockets. A
 //! [`Door`] is bound first, with everything checked, and serves later.
 //!
-//! A connection counts against one limit over all listeners from the moment it is accepted. When the limit
-//! is reached nothing is accepted until somebody leaves; what waits is the kernel's queue. A panic while a
-//! connection is served ends that connection.
+//! A connection counts against one limit over all listeners before anything of it is read. When the limit is
+//! reached, who has waited longest for a request leaves; where nobody waits, one newcomer for each listener is
+//! kept waiting, and all others in the kernel's queue. A panic while a connection is served ends that connection.
 
+mod places;
+mod proxy_protocol;
 mod unix;
 
 use std::io;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lychgate_config::config::{Limits, ListenAddress, Listener};
+use lychgate_config::config::{Limits, ListenAddress, Listener, ProxyProtocol};
 use lychgate_gateway::forwarded::{Peer, TrustedProxies};
 use lychgate_gateway::request::Transport;
 use lychgate_gateway::world::World;
@@ -28,15 +30,18 @@ use pingora_proxy::{HttpProxy, http_proxy};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
+use self::places::Counted;
+pub(crate) use self::places::{Idleness, Places};
 use self::unix::{SocketFile, SocketFileError};
 use crate::drain::Drain;
 use crate::proxy::App;
 use crate::socket::{Connection, GuardedSocket, Protocol, SocketLimits, sniff};
 use crate::tls::{self, Http2, TlsError};
+use crate::turned_away::{Cause, TurnedAway, Witness};
 
 /// From the first byte of a TLS handshake to its end.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,7 +67,6 @@ const POOL_SIZE: usize = 256;
 pub(crate) struct Door {
     listeners: Vec<Bound>,
     limits: SocketLimits,
-    connections: Arc<Semaphore>,
 }
 
 /// What the connections of one listener have in common.
@@ -76,7 +80,12 @@ pub(crate) struct Entrance {
     pub(crate) purpose: Purpose,
     /// Whose word about the client's address is believed.
     pub(crate) trusted: TrustedProxies,
+    /// The places that all listeners share.
+    pub(crate) places: Arc<Places>,
+    /// Who is told of connections that are turned away.
+    witness: Arc<dyn Witness>,
     http2: Http2,
+    proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// What a listener is for.
@@ -134,15 +143,63 @@ pub(crate) enum BindError {
 }
 
 impl Entrance {
+    /// Tells that `peer` was turned away.
+    pub(crate) fn turned_away(&self, peer: Peer, cause: Cause) {
+        self.witness.turned_away(&TurnedAway {
+            listener: &self.name,
+            transport: self.transport,
+            peer,
+            cause,
+        });
+    }
+
+    /// Counts a connection of `client` among theirs, until the result is dropped; `None` when they have too many.
+    fn share(&self, client: Peer) -> Option<Counted> {
+        let counted = if self.trusted.trusts(client) { Peer::Unnamed } else { client };
+        let counted = self.places.count(counted);
+        if counted.is_none() {
+            self.turned_away(client, Cause::TooManyConnections);
+        }
+        counted
+    }
+
+    /// Who is at the other end: whoever connected, or whom they announce where that is asked of them. `None` when
+    /// that is not said as it has to be; then there is nothing to serve.
+    async fn client<S: AsyncRead + Unpin>(
+        &self,
+        socket: &mut S,
+        peer: Peer,
+        patience: Duration,
+    ) -> Option<Peer> {
+        let Some(version) = self.proxy_protocol else { return Some(peer) };
+        if !self.trusted.trusts(peer) {
+            self.turned_away(peer, Cause::ProxyNotTrusted);
+            return None;
+        }
+        match proxy_protocol::read(socket, version, peer, patience).await {
+            Ok(client) => Some(client),
+            Err(error) => {
+                tracing::debug!(listener = self.name, %error, "a connection was closed");
+                if let Some(cause) = error.cause() {
+                    self.turned_away(peer, cause);
+                }
+                None
+            }
+        }
+    }
+
     /// A listener in plain text that nobody is believed on.
     #[cfg(test)]
-    pub(crate) fn plain(name: &str) -> Self {
+    pub(crate) fn plain(name: &str, witness: Arc<dyn Witness>) -> Self {
         Self {
             name: name.to_owned(),
             transport: Transport::Plain,
             purpose: Purpose::Serve,
             trusted: TrustedProxies::default(),
+            places: Arc::new(Places::new(1, None)),
+            witness,
             http2: Http2::Off,
+            proxy_protocol: None,
         }
     }
 }
@@ -178,12 +235,20 @@ impl<W> Clone for Service<W> {
 }
 
 impl Door {
-    /// Checks every certificate and binds every address. Has to be called inside the runtime that will serve.
+    /// Checks every certificate and binds every address; `witness` is told of connections that are turned away. Has to be called inside the runtime that will serve.
     ///
     /// # Errors
     /// [`BindError`], naming the listener. Nothing stays bound.
-    pub(crate) fn bind(listeners: &[Listener], limits: &Limits) -> Result<Self, BindError> {
-        let bound = listeners.iter().map(Bound::new).collect::<Result<_, _>>()?;
+    pub(crate) fn bind(
+        listeners: &[Listener],
+        limits: &Limits,
+        witness: &Arc<dyn Witness>,
+    ) -> Result<Self, BindError> {
+        let places = Arc::new(Places::new(limits.connections, limits.connections_per_client));
+        let bound = listeners
+            .iter()
+            .map(|listener| Bound::new(listener, Arc::clone(witness), Arc::clone(&places)));
+        let bound = bound.collect::<Result<_, _>>()?;
         let head_bytes_max =
             limits.header_bytes.saturating_add(limits.uri_bytes).saturating_add(64);
         let limits_of_sockets = SocketLimits {
@@ -191,12 +256,7 @@ impl Door {
             head_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
         };
-        let connections = usize::try_from(limits.connections).unwrap_or(Semaphore::MAX_PERMITS);
-        Ok(Self {
-            listeners: bound,
-            limits: limits_of_sockets,
-            connections: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
-        })
+        Ok(Self { listeners: bound, limits: limits_of_sockets })
     }
 
     /// The listeners' names and where they really listen: port 0 in the configuration is another one here.
@@ -231,8 +291,7 @@ impl Door {
         };
         let mut loops = JoinSet::new();
         for bound in self.listeners {
-            loops
-                .spawn(bound.accept_until_shutdown(service.clone(), Arc::clone(&self.connections)));
+            loops.spawn(bound.accept_until_shutdown(service.clone()));
         }
         let mut connections = Vec::with_capacity(loops.len());
         while let Some(ended) = loops.join_next().await {
@@ -292,7 +351,11 @@ where
 }
 
 impl Bound {
-    fn new(listener: &Listener) -> Result<Self, BindError> {
+    fn new(
+        listener: &Listener,
+        witness: Arc<dyn Witness>,
+        places: Arc<Places>,
+    ) -> Result<Self, BindError> {
         let http2 = if listener.http2 { Http2::Offered } else { Http2::Off };
         let named = || listener.name.clone();
         let tls = listener.tls.as_ref().map(|tls| tls::server_config(tls, http2)).transpose();
@@ -322,17 +385,16 @@ impl Bound {
                 Purpose::Serve
             },
             trusted: listener.trusted_proxies.clone(),
+            places,
+            witness,
             http2,
+            proxy_protocol: listener.proxy_protocol,
         });
         Ok(Self { entrance, socket, tls })
     }
 
     /// Accepts, and answers with the connections that are still open at the end.
-    async fn accept_until_shutdown<W>(
-        self,
-        service: Service<W>,
-        limit: Arc<Semaphore>,
-    ) -> JoinSet<()>
+    async fn accept_until_shutdown<W>(self, service: Service<W>) -> JoinSet<()>
     where
         W: World + Send + Sync + 'static,
     {
@@ -340,17 +402,13 @@ impl Bound {
         let mut shutdown = service.shutdown.clone();
         let accepting = async {
             loop {
-                if limit.available_permits() == 0 {
-                    tracing::warn!(
-                        listener = self.entrance.name,
-                        "as many connections as are allowed"
-                    );
-                }
-                let Ok(place) = Arc::clone(&limit).acquire_owned().await else { break };
                 tokio::select! {
                     Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
                     accepted = self.socket.accept() => match accepted {
-                        Ok(socket) => self.admit(socket, place, &service, &mut connections),
+                        Ok(socket) => {
+                            let Some(place) = self.place().await else { break };
+                            self.admit(socket, place, &service, &mut connections);
+                        }
                         Err(error) if concerns_one_connection(&error) => {
                             tracing::debug!(listener = self.entrance.name, %error, "a connection was lost");
                         }
@@ -367,6 +425,15 @@ impl Bound {
             () = accepting => {}
         }
         connections
+    }
+
+    /// A place for one that was accepted. While it waits nobody else is accepted.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let places = &self.entrance.places;
+        if places.are_full() {
+            tracing::warn!(listener = self.entrance.name, "as many connections as are allowed");
+        }
+        places.take().await
     }
 
     fn admit<W>(
@@ -432,6 +499,14 @@ impl<W: World + Send + Sync + 'static> Service<W> {
         S: AsyncRead + AsyncWrite + Unpin + Send + Sync + std::fmt::Debug + 'static,
     {
         let mut shutdown = self.shutdown.clone();
+        let client = entrance.client(&mut socket, peer, self.limits.head_timeout);
+        let client = tokio::select! {
+            client = client => client,
+            _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+        };
+        let Some(peer) = client else { return Ok(()) };
+        // A proxy's connections are those of many.
+        let Some(_counted) = entrance.share(peer) else { return Ok(()) };
         if let Some(acceptor) = acceptor {
             let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket));
             let socket = tokio::select! {
@@ -464,7 +539,10 @@ impl<W: World + Send + Sync + 'static> Service<W> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + Sync + std::fmt::Debug + 'static,
     {
-        let socket = GuardedSocket::new(socket, Arc::new(connection), seen, self.limits)?;
+        let connection = Arc::new(connection);
+        let places = &connection.entrance.places;
+        let _listed = connection.can_be_idle().then(|| places.list(&connection.idleness));
+        let socket = GuardedSocket::new(socket, Arc::clone(&connection), seen, self.limits)?;
         self.proxy.process_new(Box::new(socket), &self.shutdown).await;
         Ok(())
     }

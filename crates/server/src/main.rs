@@ -21,8 +21,10 @@ mod run;
 mod socket;
 mod telemetry;
 mod tls;
+mod turned_away;
 mod upstream;
 mod websocket;
+mod workers;
 mod world;
 
 use std::process::ExitCode;

@@ -5,14 +5,19 @@
 //! not again for a while, so that a stream of invented names asks the provider next to nothing.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
 use lychgate_config::config::{ProviderConfig, ProviderEndpoints};
-use lychgate_gateway::world::Known;
-use lychgate_oidc::{DiscoveryError, JwksError, KeySet, Metadata, discovery};
-use tokio::sync::Mutex;
+use lychgate_gateway::world::{Known, Unreachable};
+use lychgate_oidc::{
+    DiscoveryError, DpopNonces, JwksError, KeySet, Metadata, Provider as Registration, Secret,
+    Timestamp, discovery,
+};
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
 
 use crate::admin::{ProviderState, Readiness};
@@ -24,6 +29,12 @@ use crate::world;
 const FRESH_FOR: Duration = Duration::from_secs(15 * 60);
 /// How soon after a fetch an unknown key may cause another.
 const KEYS_INTERVAL: Duration = Duration::from_secs(5);
+/// When an operator should hear that a certificate expires.
+const EXPIRES_SOON: Duration = Duration::from_secs(14 * 86_400);
+/// How long a client assertion may be.
+const ASSERTION_BYTES_MAX: u64 = 64 * 1024;
+/// For how many servers of one provider a nonce is kept.
+const SERVERS_MAX: usize = 16;
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(30);
 
@@ -36,12 +47,16 @@ pub(crate) struct Providers {
 #[derive(Debug)]
 struct Provider {
     name: String,
-    issuer: String,
+    registration: Arc<Registration>,
     endpoints: ProviderEndpoints,
     known: ArcSwapOption<Known>,
     /// When the keys were last asked for. Held while they are, so that everybody else waits for that answer.
-    keys_asked: Mutex<Option<Instant>>,
+    keys_asked: AsyncMutex<Option<Instant>>,
     fetcher: Fetcher,
+    /// Where somebody else puts the assertion that authenticates us.
+    client_assertion: Option<PathBuf>,
+    /// What its servers want in proofs of possession, by their origin.
+    dpop_nonces: Mutex<DpopNonces>,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
 }
@@ -51,6 +66,8 @@ struct Provider {
 pub(crate) enum ProviderError {
     #[error("the issuer cannot be turned into the address of its metadata")]
     Address(#[source] DiscoveryError),
+    #[error("its certificate, its authorities or its proxy cannot be used")]
+    Fetcher(#[source] reqwest::Error),
     #[error("`{0}` cannot be read")]
     Keys(&'static str, #[source] JwksError),
     #[error("the metadata cannot be used")]
@@ -58,30 +75,73 @@ pub(crate) enum ProviderError {
     #[error("{0} answered {1}")]
     Status(&'static str, http::StatusCode),
     #[error("{0} cannot be fetched")]
-    Unreachable(&'static str, #[source] lychgate_gateway::world::Unreachable),
+    Unreachable(&'static str, #[source] Unreachable),
 }
 
 impl Providers {
     /// Begins to fetch what is known of every provider, and goes on doing so for as long as the runtime runs.
     pub(crate) fn start(
         configured: &[ProviderConfig],
-        fetcher: &Fetcher,
         metrics: &Arc<Metrics>,
         readiness: &Arc<Readiness>,
-    ) -> Self {
-        let by_name = configured.iter().map(|config| {
-            let provider = Arc::new(Provider::new(config, fetcher, metrics, readiness));
-            readiness.provider(&provider.name, ProviderState::Unknown);
-            tokio::spawn(Arc::clone(&provider).keep_fresh());
-            (provider.name.clone(), provider)
+    ) -> Result<Self, ProviderError> {
+        let made = configured.iter().map(|config| {
+            let provider = Arc::new(Provider::new(config, metrics, readiness)?);
+            provider.warn_of_expiry(config, world::now());
+            Ok((provider.name.clone(), provider))
         });
-        Self { by_name: by_name.collect() }
+        // Nothing is asked before it is certain that everything is there.
+        let by_name = made.collect::<Result<HashMap<_, _>, ProviderError>>()?;
+        for provider in by_name.values() {
+            readiness.provider(&provider.name, ProviderState::Unknown);
+            tokio::spawn(Arc::clone(provider).keep_fresh());
+        }
+        Ok(Self { by_name })
     }
 
     /// What is known of a provider now.
     pub(crate) fn known(&self, name: &str) -> Option<Known> {
         let known = self.by_name.get(name)?.known.load();
         known.as_deref().cloned()
+    }
+
+    /// Sends one request to a provider, in the way that is configured for it.
+    pub(crate) async fn send(
+        &self,
+        name: &str,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<http::Response<Vec<u8>>, Unreachable> {
+        let provider = self.by_name.get(name);
+        let provider = provider.ok_or_else(|| Unreachable("it is not configured".to_owned()))?;
+        provider.fetcher.send(request).await
+    }
+
+    /// The client assertion that somebody else signed, as it is in its file now.
+    pub(crate) async fn client_assertion(&self, name: &str) -> Result<Option<Secret>, Unreachable> {
+        let file = self.by_name.get(name).and_then(|provider| provider.client_assertion.as_deref());
+        match file {
+            Some(file) => read_assertion(file).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What a provider's servers want in proofs of possession.
+    pub(crate) fn dpop_nonces(&self, name: &str) -> DpopNonces {
+        let provider = self.by_name.get(name);
+        provider.map_or_else(DpopNonces::new, |provider| {
+            provider.dpop_nonces.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        })
+    }
+
+    /// Remembers the latest one.
+    pub(crate) fn remember_dpop_nonce(&self, name: &str, server: &str, nonce: &str) {
+        let Some(provider) = self.by_name.get(name) else { return };
+        let mut nonces = provider.dpop_nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        // A provider has a handful of servers; one whose metadata name ever new ones is forgotten about.
+        if nonces.len() >= SERVERS_MAX && !nonces.contains_key(server) {
+            nonces.clear();
+        }
+        nonces.insert(server.to_owned(), nonce.to_owned());
     }
 
     /// The keys after one unknown was met. Never fails: the last good ones are better than none.
@@ -96,30 +156,64 @@ impl Providers {
 /// Asks a provider for its metadata and keys once, for a report.
 pub(crate) async fn ask_once(
     config: &ProviderConfig,
-    fetcher: &Fetcher,
     metrics: &Arc<Metrics>,
     readiness: &Arc<Readiness>,
 ) -> Result<(), ProviderError> {
-    Provider::new(config, fetcher, metrics, readiness).fetch().await.map(drop)
+    Provider::new(config, metrics, readiness)?.fetch().await.map(drop)
+}
+
+/// Reads an assertion anew: whoever puts it there replaces it before it expires.
+async fn read_assertion(file: &Path) -> Result<Secret, Unreachable> {
+    let unreadable = |why: &str| {
+        Unreachable(format!("the client assertion in {} cannot be used: {why}", file.display()))
+    };
+    let opened =
+        tokio::fs::File::open(file).await.map_err(|error| unreadable(&error.to_string()))?;
+    let mut text = String::new();
+    let read = opened.take(ASSERTION_BYTES_MAX + 1).read_to_string(&mut text).await;
+    read.map_err(|error| unreadable(&error.to_string()))?;
+    if text.len() as u64 > ASSERTION_BYTES_MAX {
+        return Err(unreadable("it is too large"));
+    }
+    match text.trim() {
+        "" => Err(unreadable("it is empty")),
+        assertion if assertion.contains(char::is_whitespace) => {
+            Err(unreadable("it is not one token"))
+        }
+        assertion => Ok(Secret::new(assertion)),
+    }
 }
 
 impl Provider {
     fn new(
         config: &ProviderConfig,
-        fetcher: &Fetcher,
         metrics: &Arc<Metrics>,
         readiness: &Arc<Readiness>,
-    ) -> Self {
+    ) -> Result<Self, ProviderError> {
         let registration = &config.sign_in.registration;
-        Self {
+        Ok(Self {
             name: registration.name.clone(),
-            issuer: registration.issuer.clone(),
+            registration: Arc::clone(registration),
             endpoints: config.endpoints.clone(),
             known: ArcSwapOption::empty(),
-            keys_asked: Mutex::new(None),
-            fetcher: fetcher.clone(),
+            keys_asked: AsyncMutex::new(None),
+            fetcher: Fetcher::new(&config.transport).map_err(ProviderError::Fetcher)?,
+            client_assertion: config.client_assertion.clone(),
+            dpop_nonces: Mutex::default(),
             metrics: Arc::clone(metrics),
             readiness: Arc::clone(readiness),
+        })
+    }
+
+    /// A certificate that has expired is said, and one that will soon (MT2). It is shown all the same: whether
+    /// it is good is the provider's to say.
+    fn warn_of_expiry(&self, config: &ProviderConfig, now: Timestamp) {
+        let Some(certificate) = &config.transport.client_certificate else { return };
+        let expires_at = crate::rfc3339::seconds(certificate.expires_at);
+        if certificate.expires_at < now {
+            tracing::error!(provider = self.name, expires_at, "the client certificate has expired");
+        } else if certificate.expires_at < now.plus(EXPIRES_SOON) {
+            tracing::warn!(provider = self.name, expires_at, "the client certificate expires soon");
         }
     }
 
@@ -164,10 +258,12 @@ impl Provider {
     async fn fetch(&self) -> Result<Known, ProviderError> {
         let metadata = match &self.endpoints {
             ProviderEndpoints::Discovery => {
-                let address = discovery::url(&self.issuer).map_err(ProviderError::Address)?;
+                let address =
+                    discovery::url_of(&self.registration).map_err(ProviderError::Address)?;
                 let document =
                     self.get(ProviderEndpoint::Discovery, "the metadata", address.as_str()).await?;
-                Metadata::parse(&document, &self.issuer).map_err(ProviderError::Metadata)?
+                Metadata::parse_of(&document, &self.registration)
+                    .map_err(ProviderError::Metadata)?
             }
             ProviderEndpoints::Static(metadata) => metadata.clone(),
         };
@@ -193,12 +289,8 @@ impl Provider {
         let request = http::Request::get(address)
             .header(http::header::ACCEPT, "application/json")
             .body(Vec::new());
-        let request = request.map_err(|error| {
-            ProviderError::Unreachable(
-                what,
-                lychgate_gateway::world::Unreachable(error.to_string()),
-            )
-        })?;
+        let request = request
+            .map_err(|error| ProviderError::Unreachable(what, Unreachable(error.to_string())))?;
         let started = Instant::now();
         let answer = self.fetcher.send(request).await;
         let outcome = answer
@@ -245,4 +337,147 @@ impl Provider {
 fn jittered(pause: Duration) -> Duration {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     pause + pause.mul_f64(f64::from(clock.subsec_nanos() % 1000) / 10_000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::scripted;
+    use lychgate_gateway::route::Routes;
+
+    /// A key set that can be told from others by its number of keys.
+    fn keys(count: u8) -> Vec<u8> {
+        let key = |number| {
+            serde_json::json!({
+                "kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": format!("key-{number}"),
+                "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            })
+        };
+        serde_json::json!({ "keys": (0..count).map(key).collect::<Vec<_>>() }).to_string().into()
+    }
+
+    fn set(count: u8) -> String {
+        format!("{:?}", KeySet::parse(&keys(count)).unwrap())
+    }
+
+    fn provider(answers: &Arc<scripted::Provider>) -> Arc<Provider> {
+        let document = serde_json::json!({
+            "issuer": "https://id.test",
+            "authorization_endpoint": "https://id.test/authorize",
+            "token_endpoint": "https://id.test/token",
+            "jwks_uri": "https://id.test/keys",
+        });
+        let metadata = Metadata::parse(document.to_string().as_bytes(), "https://id.test").unwrap();
+        let started = SystemTime::UNIX_EPOCH;
+        Arc::new(Provider {
+            name: "corp".to_owned(),
+            registration: Arc::new(Registration::new("corp", "https://id.test", "gate")),
+            endpoints: ProviderEndpoints::Static(metadata),
+            known: ArcSwapOption::empty(),
+            keys_asked: AsyncMutex::new(None),
+            fetcher: Fetcher::scripted(Arc::clone(answers)),
+            client_assertion: None,
+            dpop_nonces: Mutex::default(),
+            metrics: Arc::new(Metrics::new(&Routes::default(), ["corp"], "", started)),
+            readiness: Arc::default(),
+        })
+    }
+
+    /// Lets everybody go on until all of them wait.
+    async fn settle() {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// G: while the keys are being refreshed, somebody meets one that is unknown. The answer of the refresh is the
+    /// older one, however late it comes; with both under way at once it would take the place of the newer.
+    #[tokio::test(start_paused = true)]
+    async fn older_keys_never_replace_newer_ones() {
+        let answers = Arc::new(scripted::Provider::default());
+        let provider = provider(&answers);
+        answers.prepare().send(keys(1)).unwrap();
+        let (old, new) = (answers.prepare(), answers.prepare());
+        tokio::spawn(Arc::clone(&provider).keep_fresh());
+        settle().await;
+        tokio::time::advance(FRESH_FOR * 2).await;
+        settle().await;
+        assert_eq!(answers.asked(), 2, "the refresh is under way");
+
+        let visit = tokio::spawn({
+            let provider = Arc::clone(&provider);
+            async move { provider.newer_keys().await }
+        });
+        new.send(keys(3)).unwrap();
+        settle().await;
+        old.send(keys(2)).unwrap();
+        settle().await;
+
+        assert_eq!(format!("{:?}", visit.await.unwrap()), set(3));
+        let known = provider.known.load_full().unwrap();
+        assert_eq!(format!("{:?}", known.keys), set(3), "the newer keys stay");
+        assert_eq!(answers.asked(), 3);
+    }
+
+    /// G: a stream of invented key ids asks the provider once for all who wait, and not again for a while; what it
+    /// answered last stays when it does not answer.
+    #[tokio::test(start_paused = true)]
+    async fn unknown_keys_ask_the_provider_once_for_everybody() {
+        let answers = Arc::new(scripted::Provider::default());
+        let provider = provider(&answers);
+        answers.prepare().send(keys(1)).unwrap();
+        tokio::spawn(Arc::clone(&provider).keep_fresh());
+        settle().await;
+        let new = answers.prepare();
+
+        let visits: Vec<_> = (0..8)
+            .map(|_| {
+                let provider = Arc::clone(&provider);
+                tokio::spawn(async move { provider.newer_keys().await })
+            })
+            .collect();
+        settle().await;
+        new.send(keys(2)).unwrap();
+        for visit in visits {
+            assert_eq!(format!("{:?}", visit.await.unwrap()), set(2));
+        }
+        assert_eq!(answers.asked(), 2);
+
+        provider.newer_keys().await;
+        assert_eq!(answers.asked(), 2, "too soon");
+        tokio::time::advance(KEYS_INTERVAL).await;
+        assert_eq!(format!("{:?}", provider.newer_keys().await), set(2), "kept");
+        assert_eq!(answers.asked(), 3);
+    }
+
+    /// RFC 7523 §2.2: read anew at every use; what cannot be used is said with the file's name, and not shown.
+    #[tokio::test]
+    async fn an_assertion_is_the_one_that_lies_there_now() {
+        let path = std::env::temp_dir().join(format!("lychgate-assertion-{}", std::process::id()));
+        for (text, expected) in [
+            ("first.a.b", "first.a.b"),
+            ("second.a.b\n", "second.a.b"),
+            (" third.a.b ", "third.a.b"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read_assertion(&path).await.unwrap().expose(), expected);
+        }
+        for (text, expected) in [
+            (String::new(), "it is empty"),
+            ("\n \n".to_owned(), "it is empty"),
+            ("canary.a.b canary".to_owned(), "it is not one token"),
+            ("canary".repeat(20_000), "it is too large"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = read_assertion(&path).await.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(error.contains("lychgate-assertion-") && !error.contains("canary"), "{error}");
+        }
+        std::fs::write(&path, b"\xff\xfe").unwrap();
+        assert!(read_assertion(&path).await.is_err());
+        std::fs::remove_file(&path).unwrap();
+        let error = read_assertion(&path).await.unwrap_err().to_string();
+        assert!(error.contains("lychgate-assertion-") && error.contains("No such file"), "{error}");
+        assert!(read_assertion(&std::env::temp_dir()).await.is_err());
+    }
 }

@@ -12,6 +12,7 @@
 
 mod answer;
 mod failure;
+mod form;
 mod forward;
 mod https;
 mod objection;
@@ -30,8 +31,9 @@ use lychgate_gateway::client::Client;
 use lychgate_gateway::cookie::Cookies;
 use lychgate_gateway::forwarded::Peer;
 use lychgate_gateway::outcome::{Admission, Answer, Outcome, Record, Refusal, Verdict};
+use lychgate_gateway::path::CanonicalPath;
 use lychgate_gateway::reason::Reason;
-use lychgate_gateway::request::{Received, Request, Transport};
+use lychgate_gateway::request::{Malformed, Received, Request, RequestId, Transport};
 use lychgate_gateway::world::World;
 use lychgate_gateway::{Gateway, visit as gateway_visit};
 use lychgate_oidc::Timestamp;
@@ -47,7 +49,7 @@ use crate::drain::{Drain, UnderWay};
 use crate::listener::Purpose;
 use crate::respond::{About, Responder};
 use crate::socket::Connection;
-use crate::telemetry::metrics::ActiveRequest;
+use crate::telemetry::metrics::{ActiveRequest, Ended};
 use crate::telemetry::{Finished, Telemetry};
 use crate::upstream::{Candidates, Upstream, Upstreams};
 use crate::websocket::Answered;
@@ -93,11 +95,11 @@ impl RequestIds {
         Self { process, next: AtomicU64::new(first) }
     }
 
-    /// 32 hexadecimal digits.
-    fn next(&self) -> String {
+    /// The next one.
+    fn next(&self) -> RequestId {
         // An odd factor turns each step into a jump and meets every number once: ids say nothing of how many came.
         let turn = self.next.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        format!("{:016x}{turn:016x}", self.process)
+        RequestId::new(u128::from(self.process) << 64 | u128::from(turn))
     }
 }
 
@@ -108,7 +110,7 @@ pub(crate) struct Visit {
     began: Instant,
     now: Timestamp,
     /// The id under which page, logs and upstream know it.
-    id: String,
+    id: RequestId,
     client: Option<IpAddr>,
     /// As the gateway reads it, if it can be read.
     canonical: Option<Canonical>,
@@ -126,7 +128,7 @@ pub(crate) struct Visit {
 /// Where a request goes, in the one spelling that counts.
 struct Canonical {
     authority: String,
-    path: String,
+    path: CanonicalPath,
 }
 
 /// What a request wants of a connection.
@@ -192,24 +194,13 @@ impl<W: World + Send + Sync + 'static> App<W> {
     async fn outcome(
         &self,
         head: &RequestHeader,
+        form: Option<&[u8]>,
         connection: &Connection,
         visit: &mut Visit,
     ) -> Outcome {
         let site = Arc::clone(&visit.site);
-        let target = String::from_utf8_lossy(head.raw_path());
-        let target = objection::origin_form(&target);
-        let received = Received {
-            method: &head.method,
-            target,
-            authority: objection::authority(head),
-            headers: &head.headers,
-            peer: connection.peer,
-            trusted: &connection.entrance.trusted,
-            transport: connection.entrance.transport,
-            fresh_id: &visit.id,
-        };
-        let request = match Request::read(received) {
-            Ok(request) => request,
+        let request = match request(head, connection, visit.id.clone()) {
+            Ok(request) => Request { body: form, ..request },
             Err(malformed) => {
                 return gateway_visit::malformed(&malformed, &head.method, &head.headers);
             }
@@ -217,7 +208,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
         let outcome = site.gateway.visit(self.world.as_ref(), &request, visit.now).await;
         let Request { authority, path, client, id, .. } = request;
         visit.client = client.address();
-        visit.canonical = Some(Canonical { authority, path: path.as_str().to_owned() });
+        visit.canonical = Some(Canonical { authority, path });
         visit.id = id;
         outcome
     }
@@ -225,6 +216,22 @@ impl<W: World + Send + Sync + 'static> App<W> {
     fn finished(&self, session: &Session, visit: &Visit, error: Option<&Error>) {
         let Some(connection) = session.digest().and_then(Connection::of) else { return };
         let head = session.req_header();
+        let nothing = Record::default();
+        let record = visit.outcome.as_ref().map_or(&nothing, |outcome| &outcome.record);
+        let passage = visit.passage.as_ref();
+        let status = session.response_written().map_or(0, |response| response.status.as_u16());
+        let duration = visit.began.elapsed();
+        let upstream_status = passage.and_then(|passage| Some(passage.answer?.status.as_u16()));
+        let upstream_duration = passage.map(|passage| match passage.answer {
+            Some(answer) => answer.after,
+            None => passage.began.elapsed(),
+        });
+        let error = error.filter(|error| failure::is_for_the_operator(error));
+        if error.is_none() && !self.telemetry.writes(record) {
+            let upstream = upstream_duration.map(|duration| (duration, upstream_status));
+            let ended = Ended { method: &head.method, status, duration, upstream, record };
+            return self.telemetry.metrics().ended(&ended);
+        }
         let target = String::from_utf8_lossy(head.raw_path());
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -232,17 +239,14 @@ impl<W: World + Send + Sync + 'static> App<W> {
         };
         let text =
             |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let error =
-            error.filter(|error| failure::is_for_the_operator(error)).map(ToString::to_string);
-        let passage = visit.passage.as_ref();
-        let nothing = Record::default();
+        let error = error.map(ToString::to_string);
         self.telemetry.finished(&Finished {
-            request_id: &visit.id,
+            request_id: visit.id.as_str(),
             time: visit.came,
             client: visit.client,
             peer: match connection.peer {
                 Peer::Address(address) => Some(address),
-                Peer::Unix => None,
+                Peer::Unix | Peer::Unnamed => None,
             },
             method: &head.method,
             scheme: match connection.entrance.transport {
@@ -253,27 +257,24 @@ impl<W: World + Send + Sync + 'static> App<W> {
                 .canonical
                 .as_ref()
                 .map_or_else(|| objection::authority(head), |it| &it.authority),
-            path: visit.canonical.as_ref().map_or(path, |it| &it.path),
+            path: visit.canonical.as_ref().map_or(path, |it| it.path.as_str()),
             query,
             protocol: match head.version {
                 Version::HTTP_2 => "HTTP/2",
                 Version::HTTP_10 => "HTTP/1.0",
                 _ => "HTTP/1.1",
             },
-            status: session.response_written().map_or(0, |response| response.status.as_u16()),
+            status,
             bytes_in: session.body_bytes_read() as u64,
             bytes_out: session.body_bytes_sent() as u64,
-            duration: visit.began.elapsed(),
+            duration,
             upstream: passage.map(|passage| passage.upstream.name()),
-            upstream_status: passage.and_then(|passage| Some(passage.answer?.status.as_u16())),
-            upstream_duration: passage.map(|passage| match passage.answer {
-                Some(answer) => answer.after,
-                None => passage.began.elapsed(),
-            }),
+            upstream_status,
+            upstream_duration,
             user_agent: text(header::USER_AGENT),
             referer: text(header::REFERER),
             error: error.as_deref(),
-            record: visit.outcome.as_ref().map_or(&nothing, |outcome| &outcome.record),
+            record,
         });
     }
 }
@@ -306,14 +307,16 @@ impl Visit {
 
 #[async_trait]
 impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
-    type CTX = Visit;
+    /// Boxed, for pingora moves it from future to future.
+    type CTX = Box<Visit>;
 
-    fn new_ctx(&self) -> Visit {
-        Visit {
+    fn new_ctx(&self) -> Box<Visit> {
+        let came = SystemTime::now();
+        Box::new(Visit {
             site: self.site.load_full(),
-            came: SystemTime::now(),
+            came,
             began: Instant::now(),
-            now: world::now(),
+            now: world::timestamp(came),
             id: self.request_ids.next(),
             client: None,
             canonical: None,
@@ -324,31 +327,18 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
             passage: None,
             under_way: self.drain.begin(),
             active: None,
-        }
+        })
     }
 
     /// None: pingora's own would compress, and what is compressed beside a secret tells its length.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    async fn early_request_filter(&self, session: &mut Session, _: &mut Visit) -> Result<()> {
-        if let Some(connection) = session.digest().and_then(Connection::of) {
-            connection.request_begins();
-        }
-        session.set_read_timeout(Some(BODY_TIMEOUT));
-        session.set_write_timeout(Some(BODY_TIMEOUT));
-        let stays =
-            session.req_header().version == Version::HTTP_11 && !session.is_process_shutting_down();
-        // Zero is for ever; the socket knows the limit.
-        session.set_keepalive(stays.then_some(0));
-        Ok(())
-    }
-
-    async fn request_filter(&self, session: &mut Session, visit: &mut Visit) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, visit: &mut Box<Visit>) -> Result<bool> {
+        begin(session);
         let head = session.req_header();
-        let client = Client::of(&head.method, &head.headers);
         let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
         if let Some(reason) = objection::to(head, raw.as_deref(), &self.limits) {
-            visit.refuse(reason, client);
+            visit.refuse(reason, Client::of(&head.method, &head.headers));
             return Box::pin(self.answer(session, visit, AfterAnswer::Close)).await;
         }
         let Some(connection) = session.digest().and_then(Connection::of) else {
@@ -360,21 +350,39 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         if connection.entrance.purpose == Purpose::RedirectToHttps {
             return Box::pin(self.redirect_to_https(session, visit)).await;
         }
-        let outcome = self.outcome(head, connection, visit).await;
+        let form = if head.method == Method::POST {
+            match Box::pin(self.form(session, visit)).await {
+                Ok(form) => form,
+                Err(reason) => {
+                    let head = session.req_header();
+                    visit.refuse(reason, Client::of(&head.method, &head.headers));
+                    return Box::pin(self.answer(session, visit, AfterAnswer::Close)).await;
+                }
+            }
+        } else {
+            None
+        };
+        let head = session.req_header();
+        let Some(connection) = session.digest().and_then(Connection::of) else {
+            return Error::e_explain(
+                ErrorType::InternalError,
+                "a request without a connection of ours",
+            );
+        };
+        let outcome = self.outcome(head, form.as_deref(), connection, visit).await;
         visit.active = Some(self.telemetry.metrics().active(outcome.record.route.as_deref()));
         visit.outcome = Some(outcome);
         let head = session.req_header();
         let Some(admission) = visit.admission() else {
             return Box::pin(self.answer(session, visit, AfterAnswer::Stay)).await;
         };
-        let announced = head.headers.get(header::CONTENT_LENGTH);
-        let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if admission
-            .route()
-            .body_bytes_max
-            .is_some_and(|most| announced.is_some_and(|sent| sent > most))
-        {
-            visit.refuse(Reason::BodyTooLarge, client);
+        let announced = || {
+            let length = head.headers.get(header::CONTENT_LENGTH)?;
+            length.to_str().ok()?.parse::<u64>().ok()
+        };
+        let most = admission.route().body_bytes_max;
+        if most.is_some_and(|most| announced().is_some_and(|sent| sent > most)) {
+            visit.refuse(Reason::BodyTooLarge, Client::of(&head.method, &head.headers));
             return Box::pin(self.answer(session, visit, AfterAnswer::Close)).await;
         }
         if forward::asks_for_websocket(head) {
@@ -383,7 +391,11 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         Ok(false)
     }
 
-    async fn upstream_peer(&self, _: &mut Session, visit: &mut Visit) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        _: &mut Session,
+        visit: &mut Box<Visit>,
+    ) -> Result<Box<HttpPeer>> {
         let Some(admission) = visit.admission() else {
             return Error::e_explain(ErrorType::InternalError, "nothing admits this request");
         };
@@ -421,14 +433,14 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         &self,
         _: &mut Session,
         peer: &HttpPeer,
-        visit: &mut Visit,
+        visit: &mut Box<Visit>,
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing has been sent, so whatever the method is, another copy may be asked.
         let others = visit.passage.as_ref().is_some_and(|passage| passage.candidates.any_left());
         error.set_retry(others);
         if others {
-            tracing::warn!(request_id = visit.id, address = %peer.address(), %error, "trying another copy");
+            tracing::warn!(request_id = visit.id.as_str(), address = %peer.address(), %error, "trying another copy");
         }
         error
     }
@@ -437,18 +449,14 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         &self,
         session: &mut Session,
         upstream: &mut RequestHeader,
-        visit: &mut Visit,
+        visit: &mut Box<Visit>,
     ) -> Result<()> {
         let Some(admission) = visit.admission() else {
             return Error::e_explain(ErrorType::InternalError, "nothing admits this request");
         };
         let gateway = &visit.site.gateway;
-        let rules = forward::Rules {
-            admission,
-            stripped: gateway.stripped(),
-            cookies: visit.cookies(),
-            manner: visit.manner,
-        };
+        let rules =
+            forward::Rules { admission, stripped: gateway.stripped(), manner: visit.manner };
         rules.apply(session.req_header(), upstream)
     }
 
@@ -457,7 +465,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         session: &mut Session,
         body: &mut Option<Bytes>,
         _: bool,
-        visit: &mut Visit,
+        visit: &mut Box<Visit>,
     ) -> Result<()> {
         let Some(piece) = body.as_ref().filter(|_| !session.was_upgraded()) else { return Ok(()) };
         visit.body_bytes = visit.body_bytes.saturating_add(piece.len() as u64);
@@ -473,7 +481,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         &self,
         _: &mut Session,
         response: &mut ResponseHeader,
-        visit: &mut Visit,
+        visit: &mut Box<Visit>,
     ) -> Result<()> {
         let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
         if response.status.is_informational() && !switches {
@@ -502,7 +510,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        visit: &mut Visit,
+        visit: &mut Box<Visit>,
     ) -> Result<()> {
         let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
         if response.status.is_informational() && !switches {
@@ -524,7 +532,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
             stripped: gateway.stripped(),
             cookies: visit.cookies(),
             ours: &outcome.cookies,
-            request_id: &visit.id,
+            request_id: visit.id.as_header(),
         };
         answer.apply(response)
     }
@@ -533,7 +541,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         &self,
         session: &mut Session,
         error: &Error,
-        visit: &mut Visit,
+        visit: &mut Box<Visit>,
     ) -> FailToProxy {
         let reason = visit.cut_short.or_else(|| failure::reason(error));
         let nothing = FailToProxy { error_code: 0, can_reuse_downstream: false };
@@ -554,13 +562,13 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
                 FailToProxy { error_code: reason.status().as_u16(), can_reuse_downstream: false }
             }
             Err(error) => {
-                tracing::debug!(request_id = visit.id, %error, "the client did not wait for an answer");
+                tracing::debug!(request_id = visit.id.as_str(), %error, "the client did not wait for an answer");
                 nothing
             }
         }
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, visit: &mut Visit) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, visit: &mut Box<Visit>) {
         if let Some(connection) = session.digest().and_then(Connection::of) {
             connection.request_ends();
         }
@@ -568,14 +576,14 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
     }
 
     /// Errors are logged where they are dealt with, at a level that fits whose they are.
-    fn suppress_error_log(&self, _: &Session, _: &Visit, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<Visit>, _: &Error) -> bool {
         true
     }
 
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Visit,
+        _: &Box<Visit>,
         _: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {
@@ -595,12 +603,48 @@ impl<W: World + Send + Sync + 'static> App<W> {
             visit.refuse(Reason::NoSuchSite, client);
             return Box::pin(self.answer(session, visit, AfterAnswer::Stay)).await;
         };
-        let about =
-            About { request_id: &visit.id, method: &head.method, now: visit.now, route: None };
+        let about = About {
+            request_id: visit.id.as_str(),
+            method: &head.method,
+            now: visit.now,
+            route: None,
+        };
         let response = visit.site.responder.moved(&place, &about);
         answer::write(session, response, AfterAnswer::Stay).await?;
         Ok(true)
     }
+}
+
+/// The request as the gateway reads it.
+fn request<'a>(
+    head: &'a RequestHeader,
+    connection: &'a Connection,
+    fresh_id: RequestId,
+) -> Result<Request<'a>, Malformed> {
+    Request::read(Received {
+        method: &head.method,
+        // What is no text cannot be read either.
+        target: objection::origin_form(std::str::from_utf8(head.raw_path()).unwrap_or("\u{FFFD}")),
+        authority: objection::authority(head),
+        headers: &head.headers,
+        peer: connection.peer,
+        trusted: &connection.entrance.trusted,
+        transport: connection.entrance.transport,
+        fresh_id,
+    })
+}
+
+/// Sets a connection's limits for the request whose header block has been read.
+fn begin(session: &mut Session) {
+    if let Some(connection) = session.digest().and_then(Connection::of) {
+        connection.request_begins();
+    }
+    session.set_read_timeout(Some(BODY_TIMEOUT));
+    session.set_write_timeout(Some(BODY_TIMEOUT));
+    let stays =
+        session.req_header().version == Version::HTTP_11 && !session.is_process_shutting_down();
+    // Zero is for ever; the socket knows the limit.
+    session.set_keepalive(stays.then_some(0));
 }
 
 /// Whether a request's client waits to be told to send its body (RFC 9110 §10.1.1).

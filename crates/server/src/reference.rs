@@ -8,6 +8,7 @@ use std::path::Path;
 use lychgate_gateway::reason::{Reason, Remedy};
 
 use crate::telemetry::metrics::FAMILIES;
+use crate::turned_away::Cause;
 
 fn metrics() -> String {
     let mut page = "# Metrics\n\n\
@@ -55,6 +56,18 @@ fn reasons() -> String {
             remedy(reason)
         )
         .unwrap();
+    }
+    page.push_str(
+        "\n## Connections that are turned away\n\n\
+        Before there is a request to ask about, a connection is closed for one of these, as `reason` in the access log\n\
+        and in `lychgate_connections_refused_total`. Nothing is said where there is no status. Requests over HTTP/2\n\
+        that cannot be read are not among them.\n\n\
+        | Code | Status | Meaning |\n|---|---|---|\n",
+    );
+    for cause in Cause::ALL {
+        let status = Some(cause.status()).filter(|status| *status > 0);
+        let status = status.map_or_else(String::new, |status| status.to_string());
+        writeln!(page, "| `{}` | {status} | {} |", cause.code(), cause.meaning()).unwrap();
     }
     page
 }

@@ -249,6 +249,11 @@ impl Responder {
             provider_text => words.provider_text.as_ref().map(|text| {
                 text.chars().take(PROVIDER_TEXT_CHARACTERS_MAX).collect::<String>()
             }),
+            provider_link => words.provider_link.as_deref().map(Url::as_str),
+            again => words.retryable.map(|again| match again {
+                true => "Trying again may help.",
+                false => "Trying again will not help.",
+            }),
             nothing_sent,
             retry_after => refusal.retry_after.and_then(|wait| retry_after(*reason, Some(wait))),
             sign_in => &refusal.sign_in,
@@ -364,6 +369,15 @@ struct Problem<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     login_url: Option<&'a str>,
+    /// What the provider said, under the names that it has there (CB-47).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retryable: Option<bool>,
 }
 
 impl<'a> Problem<'a> {
@@ -383,6 +397,10 @@ impl<'a> Problem<'a> {
             code: reason.code(),
             request_id: about.request_id,
             login_url: refusal.sign_in.as_deref(),
+            error: refusal.words.provider_code.as_deref(),
+            error_description: refusal.words.provider_text.as_deref(),
+            error_uri: refusal.words.provider_link.as_deref().map(Url::as_str),
+            retryable: refusal.words.retryable,
         }
     }
 }

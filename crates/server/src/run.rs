@@ -14,15 +14,16 @@ use tokio::sync::watch;
 
 use crate::admin::{Admin, Readiness};
 use crate::console::{CONFIG, NO, OK, complain};
-use crate::fetch::Fetcher;
 use crate::keys::{self, KeyError};
 use crate::ledger::Ledger;
 use crate::listener::{BindError, Door, Ended};
-use crate::providers::Providers;
+use crate::providers::{ProviderError, Providers};
 use crate::proxy::{App, Site};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{self, Telemetry};
+use crate::turned_away::Witness;
 use crate::upstream::{UpstreamError, Upstreams};
+use crate::workers::Workers;
 use crate::world::{self, Live};
 
 /// After a signal to stop, requests are still taken for as long as this, because whoever sends them has to learn of
@@ -38,12 +39,12 @@ pub(crate) enum StartError {
     Admin { address: std::net::SocketAddr, source: io::Error },
     #[error(transparent)]
     Bind(#[from] BindError),
-    #[error("the certificate authorities of the system cannot be read")]
-    Fetcher(#[source] reqwest::Error),
     #[error("the session key cannot be used")]
     Key(#[from] KeyError),
     #[error(transparent)]
     NoKeys(#[from] NoKeys),
+    #[error("a provider cannot be asked")]
+    Provider(#[from] ProviderError),
     #[error("a log cannot be opened")]
     Telemetry(#[source] io::Error),
     #[error(transparent)]
@@ -135,8 +136,9 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
 
     let readiness = Arc::new(Readiness::default());
     let names = config.providers.iter().map(|provider| provider.sign_in.registration.name.as_str());
-    let metrics =
-        Arc::new(Metrics::new(&config.gateway.routes, names, config_hash, SystemTime::now()));
+    let listeners = config.listeners.iter().map(|listener| listener.name.as_str());
+    let metrics = Metrics::new(&config.gateway.routes, names, config_hash, SystemTime::now());
+    let metrics = Arc::new(metrics.with_listeners(listeners));
     let telemetry = Telemetry::new(
         &config.telemetry,
         &keys.derive("user fields in logs"),
@@ -146,10 +148,13 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
     .map_err(StartError::Telemetry)?;
     let telemetry = Arc::new(telemetry);
 
-    let fetcher = Fetcher::new().map_err(StartError::Fetcher)?;
-    let ledger = Ledger::new(config.gateway.login_timeout, config.gateway.sessions.lifetime);
+    let rules = config.providers.iter().map(|provider| &provider.sign_in.sign_in);
+    let login_timeouts = rules.filter_map(|rules| rules.login_timeout);
+    let login_timeout = login_timeouts.fold(config.gateway.login_timeout, Duration::max);
+    let ledger = Ledger::new(login_timeout, config.gateway.sessions.lifetime);
     let upstreams = Upstreams::new(&config.upstreams)?;
-    let door = Door::bind(&config.listeners, &config.limits)?;
+    let witness = Arc::clone(&telemetry) as Arc<dyn Witness>;
+    let door = Door::bind(&config.listeners, &config.limits, &witness)?;
     let admin = Admin::bind(
         config.admin.address,
         config.admin.token,
@@ -159,14 +164,14 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
     .map_err(|source| StartError::Admin { address: config.admin.address, source })?
     .with_files(loaded.summary.files);
 
-    let providers = Providers::start(&config.providers, &fetcher, &metrics, &readiness);
+    let providers = Providers::start(&config.providers, &metrics, &readiness)?;
     let live = Arc::new(Live {
-        fetcher,
         ledger: Arc::new(ledger),
         providers: Arc::new(providers),
         metrics,
         opened: world::opened_sessions(),
         refreshes: world::refreshes(),
+        workers: Arc::new(Workers::start()),
     });
     let gateway = Gateway::new(config.gateway.settings(keys));
     let site = Arc::new(ArcSwap::from_pointee(Site::new(gateway, upstreams)));

@@ -32,7 +32,8 @@ use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufWriter, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use crate::listener::Entrance;
+use crate::listener::{Entrance, Idleness};
+use crate::turned_away::Cause;
 
 /// What a whole answer of usual size fits into, so that it costs one write.
 const WRITE_BUFFER_BYTES: usize = 4096;
@@ -72,6 +73,8 @@ pub(crate) struct Connection {
     pub(crate) entrance: Arc<Entrance>,
     /// Who is at the other end.
     pub(crate) peer: Peer,
+    /// Whether it waits for its next request; who does may have to give way.
+    pub(crate) idleness: Arc<Idleness>,
     protocol: Protocol,
     stage: AtomicU8,
     lingers: AtomicBool,
@@ -92,7 +95,13 @@ impl Connection {
     /// A connection that has just been accepted.
     pub(crate) fn new(entrance: Arc<Entrance>, peer: Peer, protocol: Protocol) -> Self {
         let stage = AtomicU8::new(Stage::Head as u8);
-        Self { entrance, peer, protocol, stage, lingers: AtomicBool::new(false) }
+        let (idleness, lingers) = (Arc::default(), AtomicBool::new(false));
+        Self { entrance, peer, idleness, protocol, stage, lingers }
+    }
+
+    /// Whether it ever waits for a request as HTTP/1 does.
+    pub(crate) fn can_be_idle(&self) -> bool {
+        self.protocol == Protocol::Http1
     }
 
     /// The connection of a request.
@@ -222,8 +231,10 @@ impl<S> GuardedSocket<S> {
             (Stage::Busy, _) => self.wait = Wait::None,
             (Stage::Idle, Wait::Idle { .. }) | (Stage::Head, Wait::Head { .. }) => {}
             (Stage::Idle, Wait::None | Wait::Head { .. }) => {
-                self.wait = Wait::Idle { until: now() + self.limits.idle_timeout };
+                let now = now();
+                self.wait = Wait::Idle { until: now + self.limits.idle_timeout };
                 self.head_bytes = 0;
+                self.connection.idleness.begins(now, &self.connection.entrance.places);
             }
             (Stage::Head, Wait::None | Wait::Idle { .. }) => {
                 self.wait = Wait::Head { until: now() + self.limits.head_timeout };
@@ -278,6 +289,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedSocket<S> {
         Poll::Ready(Ok(into.filled().len() - before))
     }
 
+    /// Makes our last word on this connection the one for `cause`, unless it was said.
+    fn refuse(&mut self, cause: Cause) {
+        if self.refusal.is_none() {
+            self.connection.entrance.turned_away(self.connection.peer, cause);
+            self.refusal = Some(refusal::of(cause));
+        }
+    }
+
     /// Sends our last word. Afterwards the connection reads as closed.
     fn poll_refuse(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.refusal.filter(|rest| !rest.is_empty()) {
@@ -302,12 +321,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedSocket<S> {
         }
         let stage = this.connection.stage();
         this.follow(stage);
+        if stage == Stage::Idle && this.connection.idleness.is_to_leave(context) {
+            // Somebody else needs the place.
+            return Poll::Ready(Ok(()));
+        }
         if stage == Stage::Head && this.head_bytes >= this.limits.head_bytes_max {
-            this.refusal = Some(refusal::HEADERS_TOO_LARGE);
+            this.refuse(Cause::HeadersTooLarge);
             return this.poll_refuse(context);
         }
+        let before = into.filled().len();
         if let Poll::Ready(read) = this.poll_some(context, into) {
             let read = read?;
+            if stage == Stage::Idle && read > 0 && !this.connection.idleness.ends() {
+                // It came in the moment in which the connection was told to leave; clients ask again (RFC 9112 §9.3.1).
+                into.set_filled(before);
+                return Poll::Ready(Ok(()));
+            }
             match (stage, this.connection.protocol) {
                 (Stage::Busy, _) => {}
                 (Stage::Idle | Stage::Head, _) if read == 0 => {}
@@ -323,7 +352,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedSocket<S> {
         }
         ready!(this.poll_overdue(context));
         if this.head_bytes > 0 {
-            this.refusal = Some(refusal::TIMEOUT);
+            this.refuse(Cause::RequestTimeout);
             return this.poll_refuse(context);
         }
         // Nobody was speaking; there is nobody to answer.
@@ -340,10 +369,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedSocket<S> {
         let this = self.get_mut();
         if this.connection.protocol == Protocol::Http1 && this.connection.stage() == Stage::Head {
             // No filter of ours was asked, so this is pingora refusing what it cannot read. We say it instead.
-            if this.refusal.is_none() {
-                tracing::debug!(listener = this.connection.entrance.name, "request is not HTTP");
-                this.refusal = Some(refusal::MALFORMED);
-            }
+            this.refuse(Cause::RequestMalformed);
             ready!(this.poll_refuse(context))?;
             return Poll::Ready(Ok(bytes.len()));
         }
@@ -387,11 +413,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedSocket<S> {
 /// The answers to requests that never became one. They are few, fixed and without a page: whoever gets them
 /// is not a browser that somebody looks at.
 mod refusal {
-    pub(super) const HEADERS_TOO_LARGE: &[u8] =
+    use crate::turned_away::Cause;
+
+    /// The answer to what is refused for `cause`; nothing where nothing is said.
+    pub(super) fn of(cause: Cause) -> &'static [u8] {
+        match cause {
+            Cause::HeadersTooLarge => HEADERS_TOO_LARGE,
+            Cause::RequestMalformed => MALFORMED,
+            Cause::RequestTimeout => TIMEOUT,
+            Cause::ProxyHeaderMalformed
+            | Cause::ProxyHeaderMissing
+            | Cause::ProxyHeaderTimeout
+            | Cause::ProxyNotTrusted
+            | Cause::TooManyConnections => &[],
+        }
+    }
+
+    const HEADERS_TOO_LARGE: &[u8] =
         b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    pub(super) const MALFORMED: &[u8] =
+    const MALFORMED: &[u8] =
         b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    pub(super) const TIMEOUT: &[u8] =
+    const TIMEOUT: &[u8] =
         b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 }
 
@@ -453,6 +495,7 @@ impl<S> Peek for GuardedSocket<S> {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::turned_away::tests::Notebook;
     use tokio::io::{AsyncWriteExt as _, DuplexStream};
 
     const LIMITS: SocketLimits = SocketLimits {
@@ -465,12 +508,21 @@ mod tests {
     fn accepted(
         protocol: Protocol,
     ) -> (DuplexStream, GuardedSocket<DuplexStream>, Arc<Connection>) {
+        let (client, socket, connection, _) = witnessed(protocol);
+        (client, socket, connection)
+    }
+
+    /// The same, and whoever is told of connections that come to nothing.
+    fn witnessed(
+        protocol: Protocol,
+    ) -> (DuplexStream, GuardedSocket<DuplexStream>, Arc<Connection>, Arc<Notebook>) {
         let (client, ours) = tokio::io::duplex(1024);
-        let entrance = Arc::new(Entrance::plain("test"));
+        let witness = Arc::new(Notebook::default());
+        let entrance = Arc::new(Entrance::plain("test", Arc::clone(&witness) as _));
         let connection = Arc::new(Connection::new(entrance, Peer::Unix, protocol));
         let socket =
             GuardedSocket::new(ours, Arc::clone(&connection), Bytes::new(), LIMITS).unwrap();
-        (client, socket, connection)
+        (client, socket, connection, witness)
     }
 
     async fn read(socket: &mut GuardedSocket<DuplexStream>) -> usize {
@@ -576,6 +628,28 @@ mod tests {
 
         let text = answer(client, socket).await;
         assert!(text.starts_with("HTTP/1.1 400 ") && !text.contains("Pingora"), "{text}");
+    }
+
+    /// Whatever is refused is told of once; a client that never speaks, or leaves, is not refused.
+    #[tokio::test(start_paused = true)]
+    async fn each_refusal_is_told_of_once() {
+        for (sent, pingora_answers, expected) in [
+            (&[b'x'; 33][..], false, &[Cause::HeadersTooLarge][..]),
+            (b"GET", false, &[Cause::RequestTimeout]),
+            (b"nonsense", true, &[Cause::RequestMalformed]),
+            (b"", false, &[]),
+        ] {
+            let (mut client, mut socket, _, witness) = witnessed(Protocol::Http1);
+            client.write_all(sent).await.unwrap();
+            if pingora_answers {
+                read(&mut socket).await;
+                socket.write_all(b"HTTP/1.1 400 Bad Request\r\n").await.unwrap();
+                socket.write_all(b"\r\n").await.unwrap();
+            }
+            read_to_end(&mut socket).await;
+            read_to_end(&mut socket).await;
+            assert_eq!(witness.causes(), expected, "{sent:?}");
+        }
     }
 
     /// RFC 9112 §9.6: what is still on its way must not take our answer back.

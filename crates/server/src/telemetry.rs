@@ -37,6 +37,8 @@ use person::People;
 use repeats::{Repeats, Telling};
 use writer::Writer;
 
+use crate::turned_away::{TurnedAway, Witness};
+
 /// A request that has ended, as the door knows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Finished<'a> {
@@ -146,6 +148,12 @@ impl Telemetry {
         self.tell_operator(finished);
     }
 
+    /// Whether anything is written down of a request without a fault. Where not, it only has to be counted.
+    pub(crate) fn writes(&self, record: &Record) -> bool {
+        let has_event = || audit_log::event(record).is_some();
+        self.access.is_some() || record.cause.is_some() || (self.audit.is_some() && has_event())
+    }
+
     /// Begins new files, after the old ones were moved away.
     pub(crate) fn reopen(&self) {
         self.logs().for_each(Writer::reopen);
@@ -173,12 +181,21 @@ impl Telemetry {
         tracing::warn!(
             code,
             request = finished.request_id,
-            provider = record.provider,
+            provider = record.provider(),
             route = record.route.as_deref().map(|route| route.name.as_str()),
             upstream = finished.upstream,
             cause,
             "a visit failed"
         );
+    }
+}
+
+impl Witness for Telemetry {
+    fn turned_away(&self, connection: &TurnedAway<'_>) {
+        self.metrics.turned_away(connection.listener, connection.cause);
+        if let Some(access) = &self.access {
+            access.line(access_log::turned_away(connection, SystemTime::now()));
+        }
     }
 }
 

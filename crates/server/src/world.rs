@@ -1,30 +1,31 @@
 //! The world as it is: the operating system's randomness, the providers, and what this process remembers.
 
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ahash::RandomState;
+use ahash::{AHasher, RandomState};
 use lychgate_gateway::login_state::LoginId;
 use lychgate_gateway::session::SessionId;
 use lychgate_gateway::visit::OpenSession;
 use lychgate_gateway::world::{GrantId, Known, Refreshed, Spent, Unreachable, World};
-use lychgate_oidc::{KeySet, Timestamp};
+use lychgate_oidc::{DpopNonces, Endpoint, KeySet, Secret, Timestamp};
 use moka::sync::Cache;
 
-use crate::fetch::Fetcher;
 use crate::ledger::Ledger;
 use crate::providers::Providers;
 use crate::telemetry::metrics::{FetchOutcome, Metrics, ProviderEndpoint};
+use crate::workers::Workers;
 
 /// What visits need that is not in a request. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
-    pub(crate) fetcher: Fetcher,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) providers: Arc<Providers>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) opened: OpenedSessions,
     pub(crate) refreshes: Refreshes,
+    pub(crate) workers: Arc<Workers>,
 }
 
 /// The latest refreshes, each begun once however many requests wait for it.
@@ -75,8 +76,43 @@ impl moka::Expiry<GrantId, Refreshed> for ByAnswer {
     }
 }
 
-/// Sessions that were opened lately, by their whole sealed text. The hash is keyed at random for each process.
-pub(crate) type OpenedSessions = Cache<Box<str>, Arc<OpenSession>, RandomState>;
+/// Sessions that were opened lately, by their whole sealed text.
+pub(crate) type OpenedSessions = Cache<Box<[u8]>, Arc<OpenSession>, ByTheEnd>;
+
+/// Finds sealed texts by their ends, which hold the authentication tag and the last bytes of the ciphertext: as good as
+/// random, and different for any two texts. To hash the kilobytes before it would cost more than the rest of a
+/// look-up. Texts are still compared whole, only those that opened are kept, and the hash is keyed at random for
+/// each process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ByTheEnd(RandomState);
+
+/// See [`ByTheEnd`].
+pub(crate) struct EndHasher(AHasher);
+
+/// In base64url, 24 bytes: the tag and a little more.
+const END_BYTES: usize = 32;
+
+impl BuildHasher for ByTheEnd {
+    type Hasher = EndHasher;
+
+    fn build_hasher(&self) -> EndHasher {
+        EndHasher(self.0.build_hasher())
+    }
+}
+
+impl Hasher for EndHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.write(bytes.last_chunk::<END_BYTES>().map_or(bytes, <[u8; END_BYTES]>::as_slice));
+    }
+
+    fn write_usize(&mut self, length: usize) {
+        self.0.write_usize(length);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.finish()
+    }
+}
 
 /// How many are remembered, a few KiB each.
 const OPENED_MAX: u64 = 4096;
@@ -88,12 +124,17 @@ pub(crate) fn opened_sessions() -> OpenedSessions {
     Cache::builder()
         .max_capacity(OPENED_MAX)
         .time_to_live(OPENED_FOR)
-        .build_with_hasher(RandomState::new())
+        .build_with_hasher(ByTheEnd::default())
 }
 
-/// The time, for one visit.
+/// The time.
 pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    timestamp(SystemTime::now())
+}
+
+/// A time in seconds, as visits reckon it.
+pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
@@ -111,6 +152,30 @@ impl World for Live {
         fill_random(bytes);
     }
 
+    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        self.workers.run(work).await
+    }
+
+    async fn within<T: Send>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = T> + Send,
+    ) -> Option<T> {
+        tokio::time::timeout(patience, work).await.ok()
+    }
+
+    async fn client_assertion(&self, provider: &str) -> Result<Option<Secret>, Unreachable> {
+        self.providers.client_assertion(provider).await
+    }
+
+    fn dpop_nonces(&self, provider: &str) -> DpopNonces {
+        self.providers.dpop_nonces(provider)
+    }
+
+    fn remember_dpop_nonce(&self, provider: &str, server: &str, nonce: &str) {
+        self.providers.remember_dpop_nonce(provider, server, nonce);
+    }
+
     fn provider(&self, name: &str) -> Option<Known> {
         self.providers.known(name)
     }
@@ -124,11 +189,18 @@ impl World for Live {
         provider: &str,
         request: http::Request<Vec<u8>>,
     ) -> Result<http::Response<Vec<u8>>, Unreachable> {
-        // The token endpoint is posted to, userinfo is read.
-        let posted = request.method() == http::Method::POST;
-        let endpoint = if posted { ProviderEndpoint::Token } else { ProviderEndpoint::Userinfo };
+        let endpoint = match request.extensions().get() {
+            Some(Endpoint::Lookup) => ProviderEndpoint::Lookup,
+            Some(Endpoint::PushedAuthorizationRequest) => {
+                ProviderEndpoint::PushedAuthorizationRequest
+            }
+            Some(Endpoint::Revocation) => ProviderEndpoint::Revocation,
+            Some(Endpoint::ServiceAccount) => ProviderEndpoint::ServiceAccount,
+            Some(Endpoint::Userinfo) => ProviderEndpoint::Userinfo,
+            Some(Endpoint::Token) | None => ProviderEndpoint::Token,
+        };
         let started = tokio::time::Instant::now();
-        let answer = self.fetcher.send(request).await;
+        let answer = self.providers.send(provider, request).await;
         let outcome = answer
             .as_ref()
             .map_or(FetchOutcome::Unreachable, |answer| FetchOutcome::of(answer.status()));
@@ -161,11 +233,11 @@ impl World for Live {
         self.ledger.spent(login)
     }
 
-    fn remembered(&self, sealed: &str) -> Option<Arc<OpenSession>> {
+    fn remembered(&self, sealed: &[u8]) -> Option<Arc<OpenSession>> {
         self.opened.get(sealed)
     }
 
-    fn remember(&self, sealed: &str, open: &Arc<OpenSession>) {
+    fn remember(&self, sealed: &[u8], open: &Arc<OpenSession>) {
         self.opened.insert(sealed.into(), Arc::clone(open));
     }
 
@@ -188,7 +260,7 @@ mod tests {
     use super::*;
 
     fn grant() -> GrantId {
-        GrantId::of(SessionId::new([7; 16]), &Secret::new("refresh-token"))
+        GrantId::of(SessionId::new([7; 16]), &Secret::new("refresh-token"), Timestamp::new(0))
     }
 
     /// R4, O-1: fifty requests at once, and the one that began it given up on the way.
@@ -224,10 +296,13 @@ mod tests {
     /// O-2: nobody gets the answer to somebody else's refresh.
     #[test]
     fn every_grant_has_its_own_answer() {
-        let of = |session, token| GrantId::of(SessionId::new([session; 16]), &Secret::new(token));
-        assert_eq!(of(1, "token"), of(1, "token"));
-        assert_ne!(of(1, "token"), of(2, "token"));
-        assert_ne!(of(1, "token"), of(1, "token2"));
+        let of = |session, token, until| {
+            GrantId::of(SessionId::new([session; 16]), &Secret::new(token), Timestamp::new(until))
+        };
+        assert_eq!(of(1, "token", 7), of(1, "token", 7));
+        assert_ne!(of(1, "token", 7), of(2, "token", 7));
+        assert_ne!(of(1, "token", 7), of(1, "token2", 7));
+        assert_ne!(of(1, "token", 7), of(1, "token", 8), "the same token, the next time");
     }
 
     #[tokio::test]
@@ -248,5 +323,24 @@ mod tests {
         assert!(
             lasts(Refreshed::Unanswered(String::new())) < lasts(Refreshed::Refused(String::new()))
         );
+    }
+
+    /// Two texts with one end have one place in the memory and are still told apart; a session that is found for
+    /// another's text would be another person's.
+    #[test]
+    fn texts_are_found_by_their_ends_and_compared_whole() {
+        let end = "e".repeat(END_BYTES);
+        let (ada, bob) = (format!("ada{end}"), format!("bob{end}"));
+        let hasher = || ByTheEnd(RandomState::with_seeds(1, 2, 3, 4));
+        let hash = |text: &str| hasher().hash_one(text.as_bytes());
+        assert_eq!(hash(&ada), hash(&bob));
+        assert_ne!(hash(&ada), hash(&format!("{ada}x")));
+        assert_ne!(hash("short"), hash("shore"));
+
+        let memory: Cache<Box<[u8]>, &str, ByTheEnd> =
+            Cache::builder().max_capacity(2).build_with_hasher(hasher());
+        memory.insert(ada.as_bytes().into(), "ada");
+        assert_eq!(memory.get(ada.as_bytes()), Some("ada"));
+        assert_eq!(memory.get(bob.as_bytes()), None);
     }
 }

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
@@ -125,6 +126,10 @@ func admin(store *store) http.Handler {
 	}
 	order("/user", func(_ context.Context, body *orders) error { return store.nextIs(body.User) })
 	order("/rotate", func(_ context.Context, body *orders) error { return store.rotate(body.Drop) })
+	order("/access-tokens", func(_ context.Context, body *orders) error {
+		store.tokensLive(time.Duration(body.Seconds) * time.Second)
+		return nil
+	})
 	order("/clients", func(_ context.Context, body *orders) error {
 		store.acceptReturns(body.RedirectURIs, body.PostLogoutRedirectURIs)
 		return nil
@@ -135,6 +140,7 @@ func admin(store *store) http.Handler {
 type orders struct {
 	User                   string   `json:"user"`
 	Drop                   bool     `json:"drop"`
+	Seconds                int      `json:"seconds"`
 	RedirectURIs           []string `json:"redirect_uris"`
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris"`
 }

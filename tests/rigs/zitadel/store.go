@@ -20,15 +20,15 @@ import (
 )
 
 const (
-	secret        = "not-a-credential-0123456789abcdef0123456789abcdef"
-	assertionKey  = "assertion-rsa"
-	tokenLifetime = 5 * time.Minute
+	secret       = "not-a-credential-0123456789abcdef0123456789abcdef"
+	assertionKey = "assertion-rsa"
 )
 
 // What the library wants to have remembered.
 type store struct {
 	lock      sync.Mutex
 	next      string
+	lifetime  time.Duration
 	clients   map[string]client
 	requests  map[string]*request
 	codes     map[string]string
@@ -51,7 +51,8 @@ func newStore() (*store, error) {
 		return nil, err
 	}
 	s := &store{
-		next: "alice",
+		next:     "alice",
+		lifetime: 5 * time.Minute,
 		clients: map[string]client{
 			"basic":       {id: "basic", secret: secret, auth: oidc.AuthMethodBasic},
 			"post":        {id: "post", secret: secret, auth: oidc.AuthMethodPost},
@@ -273,6 +274,13 @@ func (g *grant) GetScopes() []string              { return g.scopes }
 func (g *grant) GetSubject() string               { return g.subject }
 func (g *grant) SetCurrentScopes(scopes []string) { g.scopes = scopes }
 
+// How long access tokens live from now on.
+func (s *store) tokensLive(lifetime time.Duration) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.lifetime = lifetime
+}
+
 func granted(asked op.TokenRequest) (grant, error) {
 	full, ok := asked.(op.IDTokenRequest)
 	if !ok {
@@ -283,7 +291,6 @@ func granted(asked op.TokenRequest) (grant, error) {
 		subject:  full.GetSubject(),
 		scopes:   full.GetScopes(),
 		signedIn: full.GetAuthTime(),
-		until:    time.Now().Add(tokenLifetime),
 	}, nil
 }
 
@@ -295,6 +302,7 @@ func (s *store) CreateAccessToken(_ context.Context, asked op.TokenRequest) (str
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	id := rand.Text()
+	given.until = time.Now().Add(s.lifetime)
 	s.access[id] = given
 	return id, given.until, nil
 }

@@ -196,7 +196,8 @@ log = {{ level = "debug", format = "json" }}
     )
 }
 
-fn merge(table: &mut Table, more: Table) {
+/// Adds to a configuration: tables are merged, everything else is replaced.
+pub fn merge(table: &mut Table, more: Table) {
     for (key, value) in more {
         match (table.get_mut(&key), value) {
             (Some(Value::Table(inner)), Value::Table(more)) => merge(inner, more),

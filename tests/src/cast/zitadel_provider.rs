@@ -4,6 +4,7 @@
 //! says more.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
@@ -68,6 +69,11 @@ impl ZitadelProvider {
     /// Whom the provider signs in where the request names nobody.
     pub async fn current_user(&self, user: &str) {
         self.admin.post("/user", &json!({ "user": user })).await;
+    }
+
+    /// How long access tokens live from now on; five minutes at first.
+    pub async fn access_tokens_live(&self, lifetime: Duration) {
+        self.admin.post("/access-tokens", &json!({ "seconds": lifetime.as_secs() })).await;
     }
 
     /// Signs with a new key from now on.

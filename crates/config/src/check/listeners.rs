@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net};
 use lychgate_gateway::forwarded::TrustedProxies;
 
 use crate::code::Code;
-use crate::config::{ListenAddress, Listener, ListenerTls, TlsVersion};
+use crate::config::{ListenAddress, Listener, ListenerTls, ProxyProtocol, TlsVersion};
 use crate::context::{Context, Text};
 use crate::file::Place;
 use crate::grammar::{LISTENER, LISTENER_TLS};
@@ -51,6 +51,7 @@ pub(super) fn read(top: &Reader<'_>) -> Vec<(Listener, Place)> {
             http2: false,
             redirect_to_https: false,
             trusted_proxies: TrustedProxies::default(),
+            proxy_protocol: None,
         };
         listeners.push((listener, top.place.clone()));
     }
@@ -91,6 +92,23 @@ fn read_one(reader: &Reader<'_>, name: &str) -> Option<(Listener, Place)> {
         );
     }
     let trusted = trusted_proxies(reader);
+    let proxy_protocol = reader.word(
+        "proxy_protocol",
+        None,
+        &[("v1", Some(ProxyProtocol::V1)), ("v2", Some(ProxyProtocol::V2))],
+    );
+    if let Some(entry) = reader.entry("proxy_protocol")
+        && proxy_protocol.is_some()
+        && !trusted.as_ref().is_some_and(|(trusted, _)| trusted.trusts_anybody())
+        && !reader.misspells("trusted_proxies")
+    {
+        let message = format!("listener `{name}` asks proxies who the client is, and trusts none");
+        context.add(
+            Problem::new(Code::E0123, &entry.key_place, message)
+                .label("nobody could connect")
+                .help("write the networks of the balancers: trusted_proxies = [\"192.0.2.0/24\"]"),
+        );
+    }
     let text = text?;
     let address = address(context, &text, &reader.name("address"), mode)?;
     let is_unix = matches!(address, ListenAddress::Unix { .. });
@@ -106,8 +124,15 @@ fn read_one(reader: &Reader<'_>, name: &str) -> Option<(Listener, Place)> {
         context.add(Problem::new(Code::E0123, place, message).label("write the proxies' networks"));
     }
     let trusted_proxies = trusted.map(|(trusted, _)| trusted).unwrap_or_default();
-    let listener =
-        Listener { name: name.to_owned(), address, tls, http2, redirect_to_https, trusted_proxies };
+    let listener = Listener {
+        name: name.to_owned(),
+        address,
+        tls,
+        http2,
+        redirect_to_https,
+        trusted_proxies,
+        proxy_protocol,
+    };
     Some((listener, text.place))
 }
 

@@ -27,6 +27,15 @@ pub(super) struct People {
     pub(super) policy: Arc<Policy>,
     /// The entries of `allow` that let in whoever has an account.
     pub(super) everybody: Vec<Everybody>,
+    /// The groups that entries of `allow` name without saying at which provider.
+    pub(super) bare_groups: Vec<BareGroup>,
+}
+
+/// A group that is named without saying at which provider.
+#[derive(Clone)]
+pub(super) struct BareGroup {
+    pub(super) place: Place,
+    pub(super) name: String,
 }
 
 /// An entry that lets in whoever has an account, and did not say that it means to.
@@ -74,6 +83,7 @@ pub(super) fn read(top: &Reader<'_>, names: &Names) -> BTreeMap<String, People> 
 /// `allow` and `deny` of a table.
 pub(super) fn lists(reader: &Reader<'_>, names: &Names) -> People {
     let mut everybody = Vec::new();
+    let mut bare_groups = Vec::new();
     let mut is_meant = false;
     let mut allow = Vec::new();
     for item in items(reader, "allow") {
@@ -84,6 +94,15 @@ pub(super) fn lists(reader: &Reader<'_>, names: &Names) -> People {
         } else if let [Condition::Provider(providers)] = entry.conditions.as_slice() {
             let providers = Some(providers.clone());
             everybody.push(Everybody { place: item.place.clone(), providers });
+        }
+        let says_where =
+            entry.conditions.iter().any(|condition| matches!(condition, Condition::Provider(_)));
+        for condition in entry.conditions.iter().filter(|_| !says_where) {
+            if let Condition::Group(names) = condition {
+                let groups = names.iter().cloned();
+                let place = || item.place.clone();
+                bare_groups.extend(groups.map(|name| BareGroup { place: place(), name }));
+            }
         }
         allow.push(entry);
     }
@@ -97,7 +116,7 @@ pub(super) fn lists(reader: &Reader<'_>, names: &Names) -> People {
         deny.push(entry);
     }
     let policy = Policy { name: None, allow, deny, explain: None, help: None };
-    People { policy: Arc::new(policy), everybody }
+    People { policy: Arc::new(policy), everybody, bare_groups }
 }
 
 /// A person without the attribute is not denied: that may not be what was meant (C-73).

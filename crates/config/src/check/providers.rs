@@ -1,26 +1,33 @@
 //! `[providers.NAME]`: registered clients at identity providers.
 
+mod answer;
+mod authorization;
+mod client_auth;
+mod kind;
+mod transport;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use lychgate_gateway::origin::PublicOrigin;
-use lychgate_gateway::settings::{ClaimNames, SignInProvider};
-use lychgate_oidc::{
-    Algorithm, ClientAuth, DiscoveryError, IdTokenRules, Metadata, Provider, SecretMethod,
-    Userinfo, discovery,
-};
+use lychgate_gateway::settings::{ClaimNames, SignInProvider, SignInRules};
+use lychgate_oidc::kind::{Kind, Preset};
+use lychgate_oidc::{Algorithm, ClientAuth, Metadata, Provider, Pushing, Template, Userinfo};
 use serde_json::{Map, Value as Json};
 use url::Url;
 
+use self::kind::KindReading;
+use self::transport::{Transport, transport};
 use super::auth::{Auth, clock_tolerance};
 use super::needs::Needs;
 use super::policies::People;
 use crate::code::Code;
-use crate::config::{ProviderConfig, ProviderEndpoints};
-use crate::context::{Context, Text};
+use crate::config::{ProviderConfig, ProviderEndpoints, ProviderTransport};
+use crate::context::Context;
 use crate::file::Place;
 use crate::grammar::{PROVIDER, PROVIDER_CLAIMS};
 use crate::problem::Problem;
-use crate::reader::{Reader, named};
+use crate::reader::{Reader, alternatives, named};
 use crate::tree::Value;
 
 /// The providers, while it is still being found out what they are needed for.
@@ -31,14 +38,24 @@ pub(super) struct Providers {
 }
 
 struct Draft {
+    kind: Kind,
     registration: Provider,
     label: String,
     claims: ClaimNames,
     redirect_uri: Option<Url>,
     endpoints: ProviderEndpoints,
+    transport: ProviderTransport,
+    assertion_file: Option<PathBuf>,
     groups_scope_if_offered: bool,
     userinfo: UserinfoWord,
-    issuer_place: Place,
+    sign_in: SignInRules,
+    answer_places: answer::Places,
+    /// When userinfo is asked if the operator says nothing.
+    least_userinfo: Option<Userinfo>,
+    /// Where it is said that everybody can register there, if everybody can.
+    open_to_the_world: Option<Place>,
+    /// What else would say who may enter.
+    keys_that_choose: Vec<&'static str>,
     needs: Needs,
 }
 
@@ -82,9 +99,10 @@ impl Providers {
     ) {
         for draft in &self.drafts {
             let name = &draft.registration.name;
-            if !accepted.contains(name) || !is_open_to_the_world(&draft.registration.issuer) {
+            let Some(world) = draft.open_to_the_world.as_ref().filter(|_| accepted.contains(name))
+            else {
                 continue;
-            }
+            };
             let open = people.everybody.iter().find(|everybody| {
                 everybody.providers.as_ref().is_none_or(|providers| providers.contains(name))
             });
@@ -95,11 +113,18 @@ impl Providers {
                 "route `{route}` lets in everybody who has an account at `{name}`, and anybody can have one"
             ))
             .label("this means the whole world")
-            .help("write for example \"domain:example.com\"; if the world is meant, \"anyone-with-an-account\"");
+            .help(match draft.keys_that_choose.as_slice() {
+                [] => "write for example \"domain:example.com\"; if the world is meant, \"anyone-with-an-account\"".to_owned(),
+                keys => {
+                    let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+                    let keys = alternatives(&keys);
+                    format!("say whom with {keys} in [providers.{name}]; if the world is meant, \"anyone-with-an-account\"")
+                }
+            });
             if place != &open.place {
                 problem = problem.also(&open.place, "by this entry");
             }
-            context.add(problem.also(&draft.issuer_place, "everybody can register here"));
+            context.add(problem.also(world, "everybody can register here"));
         }
     }
 
@@ -111,9 +136,12 @@ impl Providers {
                 draft.registration.userinfo = match draft.userinfo {
                     UserinfoWord::Always => Userinfo::Always,
                     UserinfoWord::Never => Userinfo::Never,
-                    UserinfoWord::WhenMissing => draft.needs.userinfo(&draft.claims),
+                    UserinfoWord::WhenMissing => {
+                        draft.least_userinfo.unwrap_or_else(|| draft.needs.userinfo(&draft.claims))
+                    }
                 };
                 ProviderConfig {
+                    kind: draft.kind,
                     sign_in: SignInProvider {
                         registration: Arc::new(draft.registration),
                         label: draft.label,
@@ -122,8 +150,11 @@ impl Providers {
                         keeps_access_token: draft.needs.access_token(),
                         redirect_uri: draft.redirect_uri,
                         groups_scope_if_offered: draft.groups_scope_if_offered,
+                        sign_in: draft.sign_in,
                     },
                     endpoints: draft.endpoints,
+                    transport: draft.transport,
+                    client_assertion: draft.assertion_file,
                 }
             })
             .collect()
@@ -145,20 +176,22 @@ fn is_open_to_the_world(issuer: &str) -> bool {
 
 fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
     let context = reader.context;
-    reader.word("kind", (), &[("oidc", ())]);
     let client_id = reader.words("client_id");
-    let issuer = issuer(reader, name);
-    for key in ["issuer", "client_id"] {
-        if reader.lacks(key) {
-            context.add(reader.missing(format!("provider `{name}` has no `{key}`")));
-        }
-    }
+    let kind = kind::read(reader, name);
     let secret = reader.entry("client_secret");
     let client_secret =
         secret.and_then(|entry| context.secret(&entry.node, &reader.name("client_secret")));
-    let algorithms = algorithms(reader);
-    let method = auth_method(reader);
-    let (scopes, scopes_are_ours) = scopes(reader);
+    let preset = kind.as_ref().map(|kind| &kind.preset);
+    let claims_path = reader.name("claims");
+    let claims_reader = reader.table_or_default("claims", &claims_path, &PROVIDER_CLAIMS);
+    let answer = answer::read(reader, &claims_reader, preset);
+    let Transport { transport, has_certificate, aliases } = transport(reader);
+    let proof = client_auth::proof(reader, client_secret, has_certificate, preset);
+    let Scopes { scopes, templates, are_ours: scopes_are_ours } =
+        scopes(reader, preset, answer.id_token.required);
+    let has_secret = matches!(proof.auth, ClientAuth::Secret { .. });
+    let signing_key = proof.signing_key.as_ref();
+    let authorization = authorization::request(reader, signing_key, has_secret, templates, preset);
     let userinfo = reader.word(
         "userinfo",
         UserinfoWord::WhenMissing,
@@ -168,51 +201,56 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
             ("never", UserinfoWord::Never),
         ],
     );
-    let claims = claims(reader, name);
+    let claims = claims(reader, &claims_reader, name, preset);
     let redirect_uri = redirect_uri(reader);
     let label = reader.words("label").map_or_else(|| name.to_owned(), |text| text.value);
     let tolerance = clock_tolerance(reader, auth.clock_tolerance);
-    let endpoints = endpoints(reader, issuer.as_ref(), algorithms.contains(&Algorithm::HS256));
-    let (issuer, client_id) = (issuer?, client_id?);
+    let endpoints = endpoints(reader, preset, answer.needs_keys);
+    check_pushing(reader, authorization.pushing, endpoints.as_ref());
+    let certificate_bound =
+        reader.boolean("tls_client_certificate_bound_access_tokens").unwrap_or(false);
+    let (KindReading { kind, preset, place }, client_id) = (kind?, client_id?);
+    let open = if kind == Kind::Oidc {
+        preset.manner.memberships.is_empty() && is_open_to_the_world(&preset.issuer)
+    } else {
+        preset.open_to_the_world
+    };
+    let mut manner = preset.manner;
+    manner.groups_claim.clone_from(&claims.groups);
     Some(Draft {
+        kind,
         registration: Provider {
-            client_auth: match client_secret {
-                Some(secret) => ClientAuth::Secret { secret, method },
-                None => ClientAuth::None,
-            },
+            client_auth: proof.auth,
+            assertion: proof.assertion,
+            mtls_endpoint_aliases: aliases,
+            certificate_bound_access_tokens: certificate_bound,
+            dpop: proof.dpop,
+            token_request_omits_redirect_uri: proof.omits_redirect_uri,
             scopes,
-            id_token: IdTokenRules { signed_response_algs: algorithms },
+            authorization,
+            id_token: answer.id_token,
+            answers: answer.rules,
+            decryption_keys: answer.decryption_keys,
             clock_tolerance: tolerance,
-            ..Provider::new(name, issuer.value, client_id.value)
+            manner,
+            ..Provider::new(name, preset.issuer, client_id.value)
         },
         label,
         claims,
         redirect_uri,
         endpoints: endpoints?,
-        groups_scope_if_offered: scopes_are_ours,
+        transport,
+        assertion_file: proof.assertion_file,
+        // Other kinds know what they ask for.
+        groups_scope_if_offered: scopes_are_ours && matches!(kind, Kind::Keycloak | Kind::Oidc),
         userinfo,
-        issuer_place: issuer.place,
+        sign_in: answer.sign_in,
+        answer_places: answer.places,
+        least_userinfo: preset.userinfo,
+        open_to_the_world: open.then_some(place),
+        keys_that_choose: kind::keys_that_choose(kind),
         needs: Needs::default(),
     })
-}
-
-fn issuer(reader: &Reader<'_>, name: &str) -> Option<Text> {
-    let text = reader.words("issuer")?;
-    reader.context.url(&text, &reader.name("issuer"))?;
-    match discovery::url(&text.value) {
-        Ok(_) => Some(text),
-        Err(DiscoveryError::Insecure { .. }) => {
-            in_plain_text(reader.context, &text.place, name);
-            None
-        }
-        Err(error) => {
-            let message = format!("`{}` is no issuer", reader.name("issuer"));
-            reader
-                .context
-                .add(Problem::new(Code::E0122, &text.place, message).label(error.to_string()));
-            None
-        }
-    }
 }
 
 fn in_plain_text(context: &Context<'_>, place: &Place, name: &str) {
@@ -227,8 +265,7 @@ fn in_plain_text(context: &Context<'_>, place: &Place, name: &str) {
     );
 }
 
-fn algorithms(reader: &Reader<'_>) -> Vec<Algorithm> {
-    let key = "id_token_signed_response_alg";
+fn algorithms(reader: &Reader<'_>, key: &str) -> Vec<Algorithm> {
     let Some(entry) = reader.entry(key) else { return Algorithm::DEFAULT.to_vec() };
     let texts = match entry.node.value {
         Value::Text(_) => reader.text(key).map(|text| vec![text]),
@@ -274,37 +311,47 @@ fn algorithms(reader: &Reader<'_>) -> Vec<Algorithm> {
     algorithms
 }
 
-fn auth_method(reader: &Reader<'_>) -> Option<SecretMethod> {
-    const NONE: &str = "none";
-    let key = "token_endpoint_auth_method";
-    let text = reader.text(key)?;
-    let methods = [SecretMethod::Basic, SecretMethod::Post];
-    let method = methods.into_iter().find(|method| method.as_str() == text.value);
-    if method.is_none() && text.value != NONE {
-        let known = methods.iter().map(|method| method.as_str()).chain([NONE]);
-        reader.none_of(&text, &reader.name(key), known);
-        return None;
+/// Requests cannot be pushed to a provider that has no place for them.
+fn check_pushing(reader: &Reader<'_>, pushing: Pushing, endpoints: Option<&ProviderEndpoints>) {
+    if let (Pushing::Required, Some(ProviderEndpoints::Static(metadata))) = (pushing, endpoints)
+        && metadata.pushed_authorization_request_endpoint.is_none()
+        && let Some(entry) = reader.entry("pushed_authorization_requests")
+    {
+        let key = "pushed_authorization_request_endpoint";
+        let message = format!("`{}` is missing beside this", reader.name(key));
+        let problem = Problem::new(Code::E0110, &entry.node.place, message);
+        reader.context.add(problem.label("the endpoints are written down"));
     }
-    let label = match (method, reader.has("client_secret")) {
-        (None, true) => "there is a `client_secret`, which would not be used",
-        (Some(_), false) => "there is no `client_secret` to send",
-        (None, false) | (Some(_), true) => return method,
-    };
-    let message = format!("`{}` cannot be \"{}\"", reader.name(key), text.value);
-    reader.context.add(Problem::new(Code::E0123, &text.place, message).label(label));
-    None
 }
 
-/// The scopes, and whether they are our choice.
-fn scopes(reader: &Reader<'_>) -> (Vec<String>, bool) {
-    let ours = || ["openid", "profile", "email"].map(str::to_owned).to_vec();
-    let Some(entry) = reader.entry("scopes") else { return (ours(), true) };
-    let Some(texts) = reader.texts("scopes") else { return (ours(), true) };
+/// What to ask for.
+struct Scopes {
+    scopes: Vec<String>,
+    /// Those that are different for every login.
+    templates: Vec<(Template, Place)>,
+    /// Whether they are our choice.
+    are_ours: bool,
+}
+
+fn scopes(reader: &Reader<'_>, preset: Option<&Preset>, id_token_is_due: bool) -> Scopes {
+    let ours = || Scopes {
+        scopes: preset.map(|preset| preset.scopes.clone()).unwrap_or_default(),
+        templates: Vec::new(),
+        are_ours: true,
+    };
+    let Some(entry) = reader.entry("scopes") else { return ours() };
+    let Some(texts) = reader.texts("scopes") else { return ours() };
     let mut scopes: Vec<String> = Vec::new();
+    let mut templates = Vec::new();
+    let mut dropped = 0;
     for text in texts {
         // RFC 6749 §3.3.
         let is_token = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
-        if text.value.is_empty() || !text.value.bytes().all(is_token) {
+        if text.value.contains(['{', '}']) {
+            dropped += 1;
+            let template = authorization::text_template(reader.context, &text);
+            templates.extend(template.map(|template| (template, text.place)));
+        } else if text.value.is_empty() || !text.value.bytes().all(is_token) {
             let words: Vec<String> =
                 text.value.split_whitespace().map(|word| format!("{word:?}")).collect();
             let message = format!("{:?} is not one scope", text.value);
@@ -318,20 +365,24 @@ fn scopes(reader: &Reader<'_>) -> (Vec<String>, bool) {
         }
     }
     let has_openid = scopes.iter().any(|scope| scope == "openid");
-    let all_read = matches!(&entry.node.value, Value::List(items) if items.len() == scopes.len());
-    if !has_openid && all_read {
+    let all_read =
+        matches!(&entry.node.value, Value::List(items) if items.len() == scopes.len() + dropped);
+    if id_token_is_due && !has_openid && all_read {
         let message = format!("`{}` does not hold \"openid\"", reader.name("scopes"));
         reader.context.add(
             Problem::new(Code::E0122, &entry.node.place, message)
                 .label("without it there is no ID token (OIDC Core §3.1.2.1)"),
         );
     }
-    (scopes, false)
+    Scopes { scopes, templates, are_ours: false }
 }
 
-fn claims(reader: &Reader<'_>, name: &str) -> ClaimNames {
-    let path = reader.name("claims");
-    let table = reader.table_or_default("claims", &path, &PROVIDER_CLAIMS);
+fn claims(
+    reader: &Reader<'_>,
+    table: &Reader<'_>,
+    name: &str,
+    preset: Option<&Preset>,
+) -> ClaimNames {
     let default = ClaimNames::default();
     let claim = |key: &str| table.words(key).map(|text| text.value);
     let assume_email_verified = reader.boolean("danger_assume_email_verified").unwrap_or(false);
@@ -351,7 +402,9 @@ fn claims(reader: &Reader<'_>, name: &str) -> ClaimNames {
         user: claim("user"),
         name: claim("name").unwrap_or(default.name),
         email: claim("email").unwrap_or(default.email),
-        groups: claim("groups").unwrap_or(default.groups),
+        groups: claim("groups")
+            .or_else(|| preset.map(|preset| preset.groups_claim.clone()))
+            .unwrap_or(default.groups),
         assume_email_verified,
     }
 }
@@ -377,21 +430,36 @@ const ENDPOINTS: &[&str] = &[
     "userinfo_endpoint",
     "jwks_uri",
     "end_session_endpoint",
+    "pushed_authorization_request_endpoint",
 ];
 
 /// All endpoints that are needed, or none: a half-written list is not mixed with a fetched one.
 fn endpoints(
     reader: &Reader<'_>,
-    issuer: Option<&Text>,
-    signs_with_secret: bool,
+    preset: Option<&Preset>,
+    needs_keys: bool,
 ) -> Option<ProviderEndpoints> {
     let context = reader.context;
+    if let Some(known) = preset.and_then(Preset::metadata) {
+        return match known {
+            Ok(metadata) => Some(ProviderEndpoints::Static(metadata)),
+            Err(error) => {
+                let message = format!("the endpoints of `{}` cannot be used", reader.path);
+                let problem = Problem::new(Code::E0122, reader.place, message);
+                context.add(problem.label(error.to_string()));
+                None
+            }
+        };
+    }
+    if !kind::may_list_endpoints(reader) {
+        return Some(ProviderEndpoints::Discovery);
+    }
     let given: Vec<&str> = ENDPOINTS.iter().copied().filter(|key| reader.has(key)).collect();
     let Some(first) = given.first().and_then(|key| reader.entry(key)) else {
         return Some(ProviderEndpoints::Discovery);
     };
     let mut required = vec!["authorization_endpoint", "token_endpoint"];
-    if !signs_with_secret {
+    if needs_keys {
         required.push("jwks_uri");
     }
     let mut complete = true;
@@ -420,9 +488,9 @@ fn endpoints(
             None => complete = false,
         }
     }
-    let issuer = issuer.filter(|_| complete)?;
-    document.insert("issuer".to_owned(), Json::String(issuer.value.clone()));
-    match Metadata::parse(Json::Object(document).to_string().as_bytes(), &issuer.value) {
+    let issuer = &preset.filter(|_| complete)?.issuer;
+    document.insert("issuer".to_owned(), Json::String(issuer.clone()));
+    match Metadata::parse(Json::Object(document).to_string().as_bytes(), issuer) {
         Ok(metadata) => Some(ProviderEndpoints::Static(metadata)),
         Err(error) => {
             let message = format!("the endpoints of `{}` cannot be used", reader.path);

@@ -68,19 +68,18 @@ impl Reading<'_> {
                 );
                 continue;
             }
-            let same_host = |first: &Route| {
-                first.origin != route.origin
-                    && first
-                        .origin
-                        .authorities()
-                        .any(|host| route.origin.authorities().any(|own| own == host))
-            };
-            if let Some((first, first_place)) = routes.iter().find(|(first, _)| same_host(first)) {
+            let sign_in = self.auth.public_url.as_ref();
+            let sign_in = sign_in.map(|(origin, place)| (origin, place, "public_url"));
+            let mut claims = sign_in.into_iter().chain(
+                routes.iter().map(|(first, place)| (&first.origin, place, first.name.as_str())),
+            );
+            let other = claims.find(|(origin, ..)| is_one_host_twice(origin, &route.origin));
+            if let Some((_, other_place, other_name)) = other {
                 let message = format!("{} is served by http and by https", route.origin.host());
                 top.context.add(
                     Problem::new(Code::E0220, &place, message)
                         .label(format!("`{}`", route.name))
-                        .also(first_place, format!("`{}`", first.name))
+                        .also(other_place, format!("`{other_name}`"))
                         .help("give both the address that browsers show; `redirect_to_https` serves the other"),
                 );
                 continue;
@@ -103,9 +102,10 @@ impl Reading<'_> {
         let url = self.url(reader, name);
         let upstream = self.upstream(reader, name);
         let answer = access::read(reader, &format!("route `{name}`"), self.names, self.policies);
-        let rules = rules::read(reader, name, self.names, self.policies);
+        let rules = rules::read(reader, name, self.names, self.policies, answer.as_ref());
         let headers = headers::read(reader);
         let body_bytes_max = self.body_bytes_max(reader);
+        let websocket_origins = websocket_origins(reader);
         let answers = || answer.iter().chain(rules.iter().map(|(_, answer)| answer));
         let providers = self.providers_of(reader, name, answers());
 
@@ -120,6 +120,13 @@ impl Reading<'_> {
         for answer in answers() {
             if let Answer::SignedIn { people, place } = answer {
                 self.providers.refuse_open_doors(reader.context, name, &providers, people, place);
+                self.providers.warn_of_shared_groups(
+                    reader.context,
+                    name,
+                    &providers,
+                    people,
+                    place,
+                );
             }
         }
 
@@ -138,6 +145,7 @@ impl Reading<'_> {
             identity: headers.identity,
             response_headers: headers.response,
             body_bytes_max,
+            websocket_origins,
         };
         Some((route, place))
     }
@@ -250,4 +258,36 @@ impl Reading<'_> {
         let limits = reader.table_or_default("limits", &path, &ROUTE_LIMITS);
         limits.size("body").map_or(self.limits.body_bytes, |limit| limit.bytes)
     }
+}
+
+/// The origins whose pages may open WebSockets with somebody's session, beside the route's own.
+fn websocket_origins(reader: &Reader<'_>) -> Vec<PublicOrigin> {
+    let name = reader.name("websocket_origins");
+    let texts = reader.texts("websocket_origins").unwrap_or_default();
+    let mut origins = Vec::new();
+    for text in texts {
+        if text.value == "null" || text.value.contains('*') {
+            let message = format!("`{name}` is for origins that are known, one by one");
+            let label = "write for example \"https://portal.example.com\"";
+            reader.context.add(Problem::new(Code::E0122, &text.place, message).label(label));
+            continue;
+        }
+        let Some(url) = reader.context.url(&text, &name) else { continue };
+        let Some(origin) = PublicOrigin::of(&url) else { continue };
+        let rest = url.path() != "/" || url.query().is_some() || url.fragment().is_some();
+        if rest || text.value.ends_with('/') {
+            let message = format!("`{name}` holds more than scheme and host");
+            let label = format!("write \"{origin}\"");
+            reader.context.add(Problem::new(Code::E0122, &text.place, message).label(label));
+            continue;
+        }
+        origins.push(origin);
+    }
+    origins
+}
+
+/// Whether requests to one of two origins could be meant for the other: they name the same host and port, and browsers
+/// say no scheme.
+fn is_one_host_twice(one: &PublicOrigin, other: &PublicOrigin) -> bool {
+    one != other && one.authorities().any(|host| other.authorities().any(|own| own == host))
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use http::Method;
-use lychgate_gateway::route::Rule;
+use lychgate_gateway::path::PathPattern;
+use lychgate_gateway::route::{Access, Rule};
 
 use super::access::{self, Answer};
 use super::policies::{Names, People};
@@ -15,12 +16,13 @@ use crate::problem::Problem;
 use crate::reader::Reader;
 use crate::tree::Value;
 
-/// The rules of a route, and what each answered.
+/// The rules of a route, and what each answered. `otherwise` is the answer of the route itself.
 pub(super) fn read(
     route: &Reader<'_>,
     name: &str,
     names: &Names,
     policies: &BTreeMap<String, People>,
+    otherwise: Option<&Answer>,
 ) -> Vec<(Rule, Answer)> {
     let Some(entry) = route.entry("rules") else { return Vec::new() };
     let path = route.name("rules");
@@ -31,14 +33,15 @@ pub(super) fn read(
     };
     let mut rules: Vec<(Rule, Answer)> = Vec::new();
     let mut places: Vec<Place> = Vec::new();
+    let mut paths: Vec<Option<Place>> = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let rule_name = format!("{path}[{index}]");
         let Some(reader) = route.context.read(item, &item.place, &rule_name, &RULE) else {
             continue;
         };
-        let pattern = reader.words("path");
+        let text = reader.words("path");
         let pattern =
-            pattern.and_then(|text| path_pattern(route.context, &text, &reader.name("path")));
+            text.as_ref().and_then(|text| path_pattern(route.context, text, &reader.name("path")));
         let methods = methods(&reader);
         let who = format!("rule {} of route `{name}`", index + 1);
         let answer = access::read(&reader, &who, names, policies);
@@ -58,8 +61,78 @@ pub(super) fn read(
         }
         rules.push((rule, answer));
         places.push(item.place.clone());
+        paths.push(text.map(|text| text.place));
+    }
+    if let Some(otherwise) = otherwise {
+        let rules: Vec<_> = rules.iter().map(|(rule, _)| rule).collect();
+        for (rule, place) in rules.iter().zip(&paths) {
+            if let Some(place) = place {
+                warn_of_the_other_form(route, rule, place, &rules, &otherwise.access());
+            }
+        }
     }
     rules
+}
+
+/// Warns when a path is kept for some and the same path with a slash at its end, or without, is for others: many
+/// applications answer both alike.
+///
+/// It is not said where the operator wrote a rule for either, nor where the exact path is for everybody: the other form is
+/// then at most stricter, and nobody gets in who was kept out.
+fn warn_of_the_other_form(
+    route: &Reader<'_>,
+    rule: &Rule,
+    place: &Place,
+    rules: &[&Rule],
+    otherwise: &Access,
+) {
+    let Some(path) = rule.path.as_ref().map(PathPattern::as_str) else { return };
+    let other = match path.strip_suffix('/') {
+        _ if path.ends_with("/**") || path == "/" => return,
+        Some(bare) => bare.to_owned(),
+        None => format!("{path}/"),
+    };
+    let named = rules.iter().filter_map(|rule| rule.path.as_ref());
+    if named.into_iter().any(|pattern| pattern.as_str() == other) {
+        return;
+    }
+    // A method that no rule names stands for all of those.
+    let unnamed = Method::from_bytes(b"-").ok();
+    let methods = match rule.methods.as_slice() {
+        [] => rules.iter().flat_map(|rule| &rule.methods).chain(&unnamed).collect(),
+        named => named.iter().collect::<Vec<_>>(),
+    };
+    // A pattern matches its own text, and so does whatever matches all that it matches.
+    let access = |method: &Method, path: &str| {
+        let first = rules.iter().find(|rule| rule.is_about(method, path));
+        first.map_or(otherwise, |rule| &rule.access)
+    };
+    let differs = methods.into_iter().any(|method| {
+        let this = access(method, path);
+        matches!(this, Access::SignedIn(_)) && !is_same(this, access(method, &other))
+    });
+    if differs {
+        let bare = path.trim_end_matches('/');
+        let message = format!("`{path}` and `{other}` are for different people");
+        route.context.add(
+            Problem::new(Code::W0204, place, message)
+                .label(format!("this is not about `{other}`, which many applications answer alike"))
+                .help(format!(
+                    "write \"{bare}/**\" for both and everything below, or a rule for \"{other}\""
+                )),
+        );
+    }
+}
+
+/// Whether the same people may pass.
+fn is_same(one: &Access, other: &Access) -> bool {
+    match (one, other) {
+        (Access::Public, Access::Public) => true,
+        (Access::SignedIn(one), Access::SignedIn(other)) => {
+            one.allow == other.allow && one.deny == other.deny
+        }
+        (Access::Public, Access::SignedIn(_)) | (Access::SignedIn(_), Access::Public) => false,
+    }
 }
 
 /// Whether whatever `later` is about, `earlier` is about too.

@@ -61,6 +61,8 @@ struct Destination {
     client_id: String,
     redirect_uri: String,
     state: Option<String>,
+    /// The answer goes there as a form (OAuth 2.0 Form Post Response Mode).
+    posted: bool,
 }
 
 /// An error that the client is told about: its code and a sentence.
@@ -86,6 +88,7 @@ impl Destination {
             client_id: client_id.to_owned(),
             redirect_uri: redirect_uri.to_owned(),
             state: parameters.value("state").map(str::to_owned),
+            posted: parameters.value("response_mode") == Some("form_post"),
         })
     }
 
@@ -136,6 +139,9 @@ impl Destination {
         }
         parameters.push(("iss".to_owned(), shared.issuer().to_owned()));
         control.redirect_edits.iter().for_each(|edit| edit.apply(&mut parameters));
+        if self.posted {
+            return pages::post_back(&self.redirect_uri, &parameters);
+        }
         Redirect::to(&super::with_parameters(&self.redirect_uri, &parameters)).into_response()
     }
 }
@@ -178,8 +184,11 @@ impl SignInRequest {
             let description = "only response_type=code is supported".to_owned();
             return Err(Refusal("unsupported_response_type", description));
         }
-        if parameters.value("response_mode").is_some_and(|mode| mode != "query") {
-            return Err(invalid("only response_mode=query is supported".to_owned()));
+        if parameters
+            .value("response_mode")
+            .is_some_and(|mode| mode != "query" && mode != "form_post")
+        {
+            return Err(invalid("only response_mode query and form_post are supported".to_owned()));
         }
         let scope = required("scope")?;
         if !scope.split(' ').any(|name| name == "openid") {

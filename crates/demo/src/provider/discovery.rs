@@ -34,7 +34,7 @@ pub(super) async fn metadata(State(shared): State<Arc<Shared>>) -> Response {
         "id_token_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::name),
         "prompt_values_supported": ["none", "login", "select_account"],
         "request_uri_parameter_supported": false,
-        "response_modes_supported": ["query"],
+        "response_modes_supported": ["query", "form_post"],
         "response_types_supported": ["code"],
         "scopes_supported": ["openid", "profile", "email", "groups"],
         "subject_types_supported": ["public"],

@@ -2,7 +2,11 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::Response,
+};
 
 use super::{
     Shared,
@@ -57,6 +61,22 @@ pub(super) fn choose(
     let _ =
         writeln!(main, "</ul>\n<p><a href=\"{}\">Nobody: cancel</a></p>", link(DECLINED, "yes"));
     page(StatusCode::OK, "Who are you today?", &main)
+}
+
+/// The answer as a form for the client. The person sends it; other providers have a script do that.
+///
+/// Source: OAuth 2.0 Form Post Response Mode §2.
+pub(super) fn post_back(redirect_uri: &str, parameters: &[(String, String)]) -> Response {
+    let mut main = format!("<form method=\"post\" action=\"{}\">\n", escape(redirect_uri));
+    for (name, value) in parameters {
+        let (name, value) = (escape(name), escape(value));
+        let _ = writeln!(main, "<input type=\"hidden\" name=\"{name}\" value=\"{value}\">");
+    }
+    main.push_str("<button>Continue</button>\n</form>\n");
+    let mut response = page(StatusCode::OK, "One more step", &main);
+    // `form-action` would stop the form, and its redirects as well.
+    response.headers_mut().remove(header::CONTENT_SECURITY_POLICY);
+    response
 }
 
 fn described(persona: &Persona) -> String {

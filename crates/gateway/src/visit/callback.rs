@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use lychgate_oidc::{Callback, SignedIn, Step, Timestamp};
+use http::Method;
+use lychgate_oidc::{
+    AuthorizationResponse, Callback, CallbackError, KeySet, SignedIn, SignedResponse, Timestamp,
+};
 
+use super::conversation::{moment, until_believed};
 use super::failure::Failure;
-use super::{Gateway, Provider, Site, moment};
+use super::sign_in::Wish;
+use super::{Gateway, Provider, Site};
 use crate::client;
 use crate::identity::Identity;
-use crate::login_state::LoginId;
+use crate::login_state::{LoginId, LoginState};
 use crate::origin::ReturnTo;
-use crate::outcome::{Answer, Event, Outcome, Redirect, Refusal};
+use crate::outcome::{Answer, Event, Outcome, Redirect, RedirectMethod, Refusal};
 use crate::reason::Reason;
 use crate::request::Request;
 use crate::session::{Session, SessionId};
@@ -31,10 +36,36 @@ impl Gateway {
                 Failure::new(Reason::LoginMalformed, "a browser looked ahead; nothing was used up");
             return self.failed(request, site, None, None, failure);
         }
-        let callback = match Callback::parse(request.query.unwrap_or_default()) {
-            Ok(callback) => callback,
+        let parameters = match *request.method {
+            Method::POST => request.form(),
+            _ => Some(request.query.unwrap_or_default()),
+        };
+        let Some(parameters) = parameters else {
+            let failure = Failure::new(Reason::LoginMalformed, "what was posted is no form");
+            return self.failed(request, site, None, None, failure);
+        };
+        let callback = match AuthorizationResponse::read(parameters) {
+            Ok(AuthorizationResponse::Plain(callback)) => callback,
+            Ok(AuthorizationResponse::Signed(response)) => {
+                match self.verified(world, request, site, response, now).await {
+                    Ok(callback) => callback,
+                    Err(failure) => return self.failed(request, site, None, None, failure),
+                }
+            }
             Err(error) => return self.failed(request, site, None, None, error.into()),
         };
+        if let Some(refusal) = callback.refusal_without_state()
+            && let Some((state, provider)) = self.awaited_here(request, site, now)
+        {
+            let return_to = self.return_to(&state.return_to, site);
+            let rules = &provider.settings.sign_in.errors;
+            let failure = Failure::without_state(refusal, rules);
+            if state.silent {
+                return self.asks_after_all(site, provider, &return_to, state.id(), failure);
+            }
+            // Nothing is used up: whoever brought this, the login may still be answered.
+            return self.failed(request, site, None, Some((provider, &return_to)), failure);
+        }
         let Some(id) = callback.state().map(LoginId::of) else {
             return self.failed(request, site, None, None, callback.without_login().into());
         };
@@ -50,7 +81,7 @@ impl Gateway {
         let return_to = self.return_to(&state.return_to, site);
         let about = Some((provider, &return_to));
 
-        if now.since(state.pending.begun_at()) >= self.settings.login_timeout {
+        if now.since(state.pending.begun_at()) >= self.login_timeout(provider) {
             let failure = Failure::new(Reason::LoginExpired, "the login began too long ago");
             return self.failed(request, site, Some(id), about, failure);
         }
@@ -59,6 +90,13 @@ impl Gateway {
             return self.failed(request, site, Some(id), about, failure);
         }
         let registration = &provider.settings.registration;
+        if (*request.method == Method::POST) != registration.answers.mode.is_posted() {
+            let failure = Failure::new(
+                Reason::LoginMalformed,
+                "the answer did not come by the method that was asked for",
+            );
+            return self.failed(request, site, None, about, failure);
+        }
         let Some(known) = world.provider(&registration.name) else {
             let failure =
                 Failure::new(Reason::ProviderUnavailable, "the provider's metadata is not known");
@@ -71,22 +109,99 @@ impl Gateway {
         }
         let matched = match callback.matching(state.pending, registration, &known.metadata) {
             Ok(matched) => matched,
-            Err(error) => return self.failed(request, site, Some(id), about, error.into()),
+            Err(error) => {
+                let refused = matches!(error, CallbackError::Provider(_));
+                let failure = Failure::provider(error, &provider.settings.sign_in.errors);
+                if state.silent && refused {
+                    return self.asks_after_all(site, provider, &return_to, id, failure);
+                }
+                return self.failed(request, site, Some(id), about, failure);
+            }
         };
         let redeem = {
             let (registration, metadata) = (Arc::clone(registration), Arc::clone(&known.metadata));
-            let moment = moment(world, now);
-            move || matched.redeem(registration, metadata, moment)
+            move |moment| matched.redeem(registration, metadata, moment)
         };
-        let redeemed = match world.compute(redeem).await {
-            Ok(step) => exchange(world, registration, &known, step, now).await,
-            Err(error) => Err(error.into()),
-        };
-        match redeemed {
+        match until_believed(world, registration, &known, redeem, now).await {
             Ok(signed_in) => self
                 .signed_in(world, request, site, provider, id, &signed_in, return_to, &known, now),
             Err(failure) => self.failed(request, site, Some(id), about, failure),
         }
+    }
+
+    /// What a signed response says, once it is verified. Whose it has to be follows from where it came.
+    async fn verified<W: World>(
+        &self,
+        world: &W,
+        request: &Request<'_>,
+        site: &Site,
+        response: SignedResponse,
+        now: Timestamp,
+    ) -> Result<Callback, Failure> {
+        let mut here = self.providers_at(request, site);
+        let (Some(provider), None) = (here.next(), here.next()) else {
+            return Err(CallbackError::SignedResponse.into());
+        };
+        let registration = &provider.settings.registration;
+        let known = world.provider(&registration.name).ok_or_else(|| {
+            Failure::new(Reason::ProviderUnavailable, "the provider's metadata is not known")
+        })?;
+        let verify = async |response: SignedResponse, keys: Arc<KeySet>| {
+            let moment = moment(world, registration, now).await?;
+            let registration = Arc::clone(registration);
+            let verified = world.compute(move || {
+                let callback = response.verify(&registration, &keys, moment);
+                (response, callback)
+            });
+            Ok::<_, Failure>(verified.await)
+        };
+        let (response, mut callback) = verify(response, known.keys).await?;
+        if callback.as_ref().is_err_and(CallbackError::may_pass_with_newer_keys) {
+            let keys = world.newer_keys(&registration.name).await;
+            (_, callback) = verify(response, keys).await?;
+        }
+        callback.map_err(Failure::from)
+    }
+
+    /// The login of this browser that an error without `state` may be about: at the one provider that answers
+    /// here, where the operator said that it never repeats `state` (CB-13).
+    fn awaited_here(
+        &self,
+        request: &Request<'_>,
+        site: &Site,
+        now: Timestamp,
+    ) -> Option<(LoginState, &Provider)> {
+        let mut here = self.providers_at(request, site);
+        let (provider, None) = (here.next()?, here.next()) else { return None };
+        if !provider.settings.sign_in.errors.show_without_state {
+            return None;
+        }
+        let opened = site.cookies.logins(request.headers);
+        opened
+            .filter_map(|(id, value)| self.open_login(site, id, value))
+            .filter(|(_, at)| at.tag == provider.tag)
+            .find(|(state, _)| now.since(state.pending.begun_at()) < self.login_timeout(provider))
+    }
+
+    /// The provider could not sign anybody in without asking, so now it may ask: once, since the hint that it was
+    /// given is gone from the browser (CB-44, CB-45).
+    fn asks_after_all(
+        &self,
+        site: &Site,
+        provider: &Provider,
+        return_to: &ReturnTo,
+        id: LoginId,
+        failure: Failure,
+    ) -> Outcome {
+        let link = self.choice(provider, return_to, &Wish::default()).link;
+        let mut outcome =
+            Outcome::answer(Answer::Redirect(Redirect::to_ours(link, RedirectMethod::SeeOther)));
+        outcome.cookies.extend(site.cookies.clear_login(&id.text()));
+        outcome.record.provider = Some(provider.settings.registration.name.clone());
+        outcome.record.event = Some(Event::LoginFailed { flow: Some(id.text()) });
+        outcome.record.reason = Some(failure.reason);
+        outcome.record.cause = Some(format!("silent: {}", failure.cause));
+        outcome
     }
 
     #[expect(
@@ -115,8 +230,9 @@ impl Gateway {
         };
         let mut entropy = [0; 16];
         world.fill_random(&mut entropy);
-        let signs_out = known.metadata.end_session_endpoint.is_some();
-        let hint = signed_in.id_token.as_ref().filter(|_| signs_out);
+        let kept =
+            known.metadata.end_session_endpoint.is_some() || provider.settings.sign_in.silent_login;
+        let hint = signed_in.id_token.as_ref().filter(|_| kept);
         let limits = &self.settings.sessions;
         let session = Session::begin(SessionId::new(entropy), login, identity, hint, limits, now);
         let mut session = self.with_grant(session, provider, &signed_in.grant, now);
@@ -147,6 +263,9 @@ impl Gateway {
         let mut outcome = Outcome::answer(Answer::Redirect(Redirect::back(return_to)));
         outcome.cookies = cookies;
         outcome.cookies.extend(site.cookies.clear_login(&login.text()));
+        if self.providers.len() > 1 {
+            outcome.cookies.extend(site.cookies.set_choice(provider.mark()));
+        }
         outcome.record.provider = Some(provider.settings.registration.name.clone());
         outcome.record.session = Some(Arc::new(session));
         outcome.record.event = Some(Event::LoginSucceeded { flow: login.text() });
@@ -175,7 +294,7 @@ impl Gateway {
             None => {
                 let sign_in = Some(self.login_link(site, "/", &[]));
                 let refusal =
-                    Refusal { sign_in, ..Refusal::new(Reason::LoginAlreadyUsed, request.kind) };
+                    Refusal { sign_in, ..Refusal::new(Reason::LoginAlreadyUsed, request.kind()) };
                 Outcome::refuse(refusal)
             }
         };
@@ -201,45 +320,17 @@ impl Gateway {
         let mut outcome = Outcome::refuse(Refusal {
             sign_in,
             words: failure.words,
-            ..Refusal::new(failure.reason, request.kind)
+            retry_after: failure.retry_after,
+            ..Refusal::new(failure.reason, request.kind())
         });
-        if let (Some(id), Some((provider, _))) = (id, about) {
+        if let (Some(id), Some(_)) = (id, about) {
             outcome.cookies.extend(site.cookies.clear_login(&id.text()));
+        }
+        if let Some((provider, _)) = about {
             outcome.record.provider = Some(provider.settings.registration.name.clone());
         }
         outcome.record.event = Some(Event::LoginFailed { flow: id.map(|id| id.text()) });
         outcome.record.cause = Some(failure.cause);
         outcome
-    }
-}
-
-/// Asks the provider until it can be believed, or cannot.
-pub(super) async fn exchange<W: World>(
-    world: &W,
-    registration: &lychgate_oidc::Provider,
-    known: &Known,
-    mut step: Step,
-    now: Timestamp,
-) -> Result<Box<SignedIn>, Failure> {
-    let mut keys = Arc::clone(&known.keys);
-    loop {
-        let moment = moment(world, now);
-        step = match step {
-            Step::Ask(question, exchange) => {
-                let answer = world.fetch(&registration.name, question).await;
-                let answer = answer.map_err(|error| {
-                    let cause = format!("{} endpoint: {error}", exchange.endpoint());
-                    Failure::new(Reason::ProviderUnavailable, cause)
-                })?;
-                let keys = Arc::clone(&keys);
-                world.compute(move || exchange.receive(answer, &keys, moment)).await?
-            }
-            Step::NewerKeys(exchange) => {
-                keys = world.newer_keys(&registration.name).await;
-                let keys = Arc::clone(&keys);
-                world.compute(move || exchange.with_keys(&keys, moment)).await?
-            }
-            Step::Believe(signed_in) => return Ok(signed_in),
-        };
     }
 }

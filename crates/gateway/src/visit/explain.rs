@@ -257,7 +257,7 @@ impl Hypothesis {
             peer: self.client.map_or(Peer::Unix, Peer::Address),
             trusted,
             transport: self.transport,
-            fresh_id: "explain",
+            fresh_id: "explain".into(),
         }
     }
 }
@@ -296,7 +296,7 @@ impl Gateway {
             Err(malformed) => return Ok(Explanation::refused(malformed)),
         };
         let outcome = at_once(self.visit(&world, &request, now));
-        let mut told = self.told(&request, outcome, person, site.map(AsRef::as_ref));
+        let mut told = self.told(&request, outcome, person);
         if matches!(route, Found::Ambiguous) && told.reason == Some(Reason::RequestMalformed) {
             let cause = "an application might cut the path at an encoded delimiter, and then it is another route's";
             told.cause.get_or_insert_with(|| cause.to_owned());
@@ -355,7 +355,6 @@ impl Gateway {
         request: &Request<'_>,
         outcome: Outcome,
         person: Option<Identity>,
-        site: Option<&Site>,
     ) -> Explanation {
         let Outcome { verdict, record, .. } = outcome;
         let client = request.client.address();
@@ -371,7 +370,7 @@ impl Gateway {
         };
         let (status, location, words, upstream) = match &verdict {
             Verdict::Admit(admission) => {
-                (None, None, None, Some(self.told_upstream(request, admission, site)))
+                (None, None, None, Some(self.told_upstream(request, admission)))
             }
             Verdict::Answer(answer) => {
                 let (status, location) = status(answer);
@@ -404,49 +403,35 @@ impl Gateway {
         }
     }
 
-    fn told_upstream(
-        &self,
-        request: &Request<'_>,
-        admission: &Admission,
-        site: Option<&Site>,
-    ) -> Told {
+    fn told_upstream(&self, request: &Request<'_>, admission: &Admission) -> Told {
         let edits = admission.edits();
-        let mut headers = HeaderMap::new();
-        let mut stripped = Vec::new();
-        for (name, value) in request.headers {
-            if *name == header::COOKIE {
-                continue;
-            }
-            if edits.passes_on(name, &self.stripped) {
-                headers.append(name.clone(), value.clone());
-            } else if !stripped.contains(name) {
+        let passes_on = |name: &HeaderName| edits.passes_on(name, &self.stripped);
+        // The cookies are told apart below, and the host is always that of the route.
+        let others = || {
+            let named = |name: &HeaderName| *name != header::COOKIE && *name != header::HOST;
+            request.headers.iter().filter(move |(name, _)| named(name))
+        };
+        let mut stripped: Vec<HeaderName> = Vec::new();
+        for (name, _) in others().filter(|(name, _)| !passes_on(name)) {
+            if !stripped.contains(name) {
                 stripped.push(name.clone());
             }
         }
-        if let Some(cookie) = request.headers.get(header::COOKIE) {
-            match site.map(|site| site.cookies.for_upstream(request.headers)) {
-                Some(ForUpstream::Only(cookie)) => drop(headers.insert(header::COOKIE, cookie)),
-                Some(ForUpstream::Nothing) => {}
-                Some(ForUpstream::AsSent) | None => {
-                    headers.insert(header::COOKIE, cookie.clone());
-                }
-            }
-        }
-        for (name, value) in &edits.set {
-            headers.insert(name.clone(), value.clone());
-        }
-        if let Ok(host) = HeaderValue::from_str(admission.route().origin.authority()) {
-            headers.insert(header::HOST, host);
-        }
-        let is_ours = |name: &HeaderName| {
-            *name == header::HOST || edits.set.iter().any(|(set, _)| set == name)
+        let cookies: Vec<&HeaderValue> = match admission.cookie() {
+            ForUpstream::AsSent => request.headers.get_all(header::COOKIE).iter().collect(),
+            ForUpstream::Only(cookie) => vec![cookie],
+            ForUpstream::Nothing => Vec::new(),
         };
+        let cookies = cookies.into_iter().map(|cookie| (&header::COOKIE, cookie));
+        let passed_on = others().filter(|(name, _)| passes_on(name));
+        let ours = edits.apply(std::iter::empty());
+        let headers = edits.apply(passed_on.chain(cookies));
         let mut headers: Vec<_> = headers
             .iter()
             .map(|(name, value)| ToldHeader {
                 name: name.clone(),
                 value: value.clone(),
-                is_ours: is_ours(name),
+                is_ours: ours.contains_key(name),
             })
             .collect();
         headers.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));

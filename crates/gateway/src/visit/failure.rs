@@ -1,14 +1,19 @@
 //! Sign-ins that end without a session: what the visitor may know of the cause, and what the log must.
 
 use std::error::Error;
+use std::time::Duration;
 
+use http::StatusCode;
 use lychgate_oidc::{
-    CallbackError, ExchangeError, IdTokenError, JwsError, KnownError, LoginError, ProviderRefusal,
+    CallbackError, ConsentError, ExchangeError, IdTokenError, JwsError, KnownError, LoginError,
+    LookupError, ProviderRefusal,
 };
+use url::Url;
 
 use super::refresh::ends_the_session;
 use crate::outcome::Words;
 use crate::reason::Reason;
+use crate::settings::ErrorRules;
 
 /// A sign-in that ended without a session: what the visitor may know, and what the log must.
 pub(super) struct Failure {
@@ -17,12 +22,15 @@ pub(super) struct Failure {
     pub(super) cause: String,
     /// Whether it says that a person who is signed in may not go on.
     pub(super) ends_the_session: bool,
+    /// When it may work, where somebody knows.
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl Failure {
     pub(super) fn new(reason: Reason, cause: impl Into<String>) -> Self {
         let cause = cause.into();
-        Self { reason, words: Words::default(), cause, ends_the_session: false }
+        let words = Words::default();
+        Self { reason, words, cause, ends_the_session: false, retry_after: None }
     }
 }
 
@@ -34,8 +42,11 @@ impl From<CallbackError> for Failure {
             | CallbackError::NothingGiven
             | CallbackError::Repeated { .. }
             | CallbackError::SignedResponse
-            | CallbackError::TooLarge { .. } => Reason::LoginMalformed,
+            | CallbackError::TooLarge { .. }
+            | CallbackError::Unsigned
+            | CallbackError::UnsignedBeside => Reason::LoginMalformed,
             CallbackError::Provider(refusal) => refused(refusal),
+            CallbackError::Response(error) => distrusted(error),
             CallbackError::OtherProvider
             | CallbackError::StateDiffers
             | CallbackError::StateMissing
@@ -44,7 +55,7 @@ impl From<CallbackError> for Failure {
         };
         let words = match &error {
             CallbackError::Provider(refusal) => Words {
-                provider_code: refusal.error.known().map(|error| error.as_str().to_owned()),
+                provider_code: Some(refusal.error.as_str().to_owned()),
                 provider_text: refusal.description.clone(),
                 ..Words::default()
             },
@@ -58,17 +69,98 @@ impl From<CallbackError> for Failure {
             | CallbackError::NothingGiven
             | CallbackError::OtherProvider
             | CallbackError::Repeated { .. }
+            | CallbackError::Response(_)
             | CallbackError::SignedResponse
             | CallbackError::StateDiffers
             | CallbackError::StateMissing
             | CallbackError::StateUnknown
-            | CallbackError::TooLarge { .. } => Words::default(),
+            | CallbackError::TooLarge { .. }
+            | CallbackError::Unsigned
+            | CallbackError::UnsignedBeside => Words::default(),
         };
         let unsolicited = matches!(error, CallbackError::UnsolicitedRefusal { .. });
-        let cause =
+        let mut cause =
             format!("{}{}", if unsolicited { "unsolicited_error: " } else { "" }, chain(&error));
-        Self { reason, words, cause, ends_the_session: false }
+        if let CallbackError::Provider(refusal) = &error {
+            cause.push_str(&for_the_log(refusal));
+        }
+        Self { reason, words, cause, ends_the_session: false, retry_after: None }
     }
+}
+
+impl Failure {
+    /// An error of `provider` that answers a login of this browser, in words that it may say (CB-39 to CB-43).
+    pub(super) fn provider(error: CallbackError, rules: &ErrorRules) -> Self {
+        let mut words = Words::default();
+        if let CallbackError::Provider(refusal) = &error {
+            words.provider_link = link(refusal, rules).map(Box::new);
+            words.retryable = Some(retryable(refusal, rules));
+        }
+        let failure = Self::from(error);
+        let words = Words {
+            provider_code: failure.words.provider_code,
+            provider_text: failure.words.provider_text,
+            ..words
+        };
+        Self { words, ..failure }
+    }
+
+    /// An error that came without `state`, from a provider that never repeats it, to a browser that has a login
+    /// there (CB-13). It is shown as that provider's, and says nothing about the login.
+    pub(super) fn without_state(refusal: &ProviderRefusal, rules: &ErrorRules) -> Self {
+        let failure = Self::provider(CallbackError::Provider(refusal.clone()), rules);
+        Self { cause: format!("unsolicited_error: {}", failure.cause), ..failure }
+    }
+}
+
+/// Where the provider says more, if a browser may be led there: https, a host that the operator listed, its
+/// usual port, and nothing that makes an address look like another's (CB-42).
+fn link(refusal: &ProviderRefusal, rules: &ErrorRules) -> Option<Url> {
+    let text = refusal.uri.as_deref()?;
+    // What the URL parser mends, other programs may read differently.
+    if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
+        return None;
+    }
+    let url = Url::parse(text).ok()?;
+    let plain = text.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.port().is_none();
+    let host = url.host_str()?;
+    (plain && !text.contains('@') && rules.uri_hosts.iter().any(|listed| listed == host))
+        .then_some(url)
+}
+
+/// Whether trying again can help, by the operator's list or the meaning of the code (CB-43).
+fn retryable(refusal: &ProviderRefusal, rules: &ErrorRules) -> bool {
+    match &rules.retryable {
+        Some(codes) => codes.iter().any(|code| code == refusal.error.as_str()),
+        None => matches!(
+            refusal.error.known(),
+            Some(
+                KnownError::AccessDenied
+                    | KnownError::AccountSelectionRequired
+                    | KnownError::ConsentRequired
+                    | KnownError::InteractionRequired
+                    | KnownError::InvalidGrant
+                    | KnownError::LoginRequired
+                    | KnownError::ServerError
+                    | KnownError::SlowDown
+                    | KnownError::TemporarilyUnavailable
+            )
+        ),
+    }
+}
+
+/// The provider's own words, quoted so that they end where they end (CB-52, CB-63). Of an address only the place
+/// is kept: what is asked there may be somebody's.
+fn for_the_log(refusal: &ProviderRefusal) -> String {
+    let description = refusal.description.as_ref().map(|text| format!(" ({text:?})"));
+    let place = refusal.uri.as_deref().and_then(|uri| Url::parse(uri).ok()).and_then(|url| {
+        let host = url.host_str()?;
+        Some(format!(" (see {}://{host}{})", url.scheme(), url.path()))
+    });
+    [description, place].into_iter().flatten().collect()
 }
 
 /// What an error of the authorization endpoint means for the visitor (CB-39, CB-40, CB-46).
@@ -90,7 +182,44 @@ fn refused(refusal: &ProviderRefusal) -> Reason {
 
 impl From<LoginError> for Failure {
     fn from(error: LoginError) -> Self {
-        match error {}
+        let reason = match &error {
+            LoginError::ParameterMalformed { .. } | LoginError::ParameterMissing { .. } => {
+                Reason::LoginMalformed
+            }
+            LoginError::PushClientRefused(_) => Reason::ProviderRefused,
+            LoginError::PushRefused(refusal) => refused(refusal),
+            LoginError::ClientAuth(_)
+            | LoginError::PushAnswer(_)
+            | LoginError::PushBusy { .. }
+            | LoginError::PushMalformed { .. }
+            | LoginError::Signing(_) => Reason::ProviderUnavailable,
+        };
+        // The texts that these endpoints give are for developers, and for the log.
+        let words = match &error {
+            LoginError::PushClientRefused(refusal) | LoginError::PushRefused(refusal) => Words {
+                provider_code: refusal.error.known().map(|error| error.as_str().to_owned()),
+                ..Words::default()
+            },
+            LoginError::ClientAuth(_)
+            | LoginError::ParameterMalformed { .. }
+            | LoginError::ParameterMissing { .. }
+            | LoginError::PushAnswer(_)
+            | LoginError::PushBusy { .. }
+            | LoginError::PushMalformed { .. }
+            | LoginError::Signing(_) => Words::default(),
+        };
+        let retry_after = match &error {
+            LoginError::PushBusy { retry_after } => *retry_after,
+            LoginError::ClientAuth(_)
+            | LoginError::ParameterMalformed { .. }
+            | LoginError::ParameterMissing { .. }
+            | LoginError::PushAnswer(_)
+            | LoginError::PushClientRefused(_)
+            | LoginError::PushMalformed { .. }
+            | LoginError::PushRefused(_)
+            | LoginError::Signing(_) => None,
+        };
+        Self { retry_after, words, ..Self::new(reason, chain(&error)) }
     }
 }
 
@@ -99,23 +228,72 @@ impl From<ExchangeError> for Failure {
         let reason = match &error {
             ExchangeError::IdToken(error) => distrusted(error),
             ExchangeError::OtherPerson => Reason::TokenInvalid,
-            ExchangeError::UserinfoSigned | ExchangeError::UserinfoSubject => {
-                Reason::UserinfoInvalid
+            ExchangeError::UserinfoSigned
+            | ExchangeError::UserinfoSubject
+            | ExchangeError::UserinfoToken(_)
+            | ExchangeError::UserinfoUnsigned => Reason::UserinfoInvalid,
+            ExchangeError::Consent(ConsentError::Missing | ConsentError::Wider) => {
+                Reason::ConsentMismatch
             }
-            ExchangeError::TokenClientRefused(_) => Reason::ProviderRefused,
+            ExchangeError::Consent(ConsentError::Status { status }) => match status.as_str() {
+                // None of these becomes a consent again.
+                "Consumed" | "Expired" | "Rejected" | "Revoked" | "Suspended" => {
+                    Reason::ProviderDenied
+                }
+                _ => Reason::ConsentPending,
+            },
+            ExchangeError::SubjectMissing => Reason::ClaimMissing,
+            ExchangeError::Status { status, .. }
+                if matches!(
+                    *status,
+                    StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+                ) =>
+            {
+                Reason::ProviderUnavailable
+            }
+            ExchangeError::TokenRefused(refusal)
+                if matches!(
+                    refusal.error.known(),
+                    Some(KnownError::SlowDown | KnownError::TemporarilyUnavailable)
+                ) =>
+            {
+                Reason::ProviderUnavailable
+            }
+            ExchangeError::MembershipRequired { .. } => Reason::MembershipRequired,
+            ExchangeError::RateLimited { .. } => Reason::ProviderBusy,
+            ExchangeError::Lookup { source: LookupError::TooMuch, .. } => Reason::SessionTooLarge,
+            ExchangeError::Lookup { .. } => Reason::LookupFailed,
+            ExchangeError::TokenClientRefused(_) | ExchangeError::ServiceAccountRefused => {
+                Reason::ProviderRefused
+            }
             ExchangeError::TokenGrantRefused(_) => Reason::LoginExpired,
-            ExchangeError::Json { .. }
+            ExchangeError::ClientAuth(_)
+            | ExchangeError::Json { .. }
             | ExchangeError::MemberMalformed { .. }
             | ExchangeError::MemberMissing { .. }
             | ExchangeError::NotDeclaredJson { .. }
             | ExchangeError::Redirected { .. }
+            | ExchangeError::StateDiffers
             | ExchangeError::Status { .. }
             | ExchangeError::TokenRefused(_)
             | ExchangeError::TokenType
             | ExchangeError::TooLarge { .. } => Reason::TokenExchangeFailed,
         };
         let ends_the_session = ends_the_session(&error);
-        Self { ends_the_session, ..Self::new(reason, chain(&error)) }
+        let mut cause = chain(&error);
+        if let ExchangeError::TokenClientRefused(refusal)
+        | ExchangeError::TokenGrantRefused(refusal)
+        | ExchangeError::TokenRefused(refusal) = &error
+        {
+            cause.push_str(&for_the_log(refusal));
+        }
+        let mut failure = Self { ends_the_session, ..Self::new(reason, cause) };
+        if let ExchangeError::MembershipRequired { hint, .. } = error {
+            failure.words.explain = hint;
+        } else if let ExchangeError::RateLimited { retry_after, .. } = error {
+            failure.retry_after = retry_after.map(Duration::from_secs);
+        }
+        failure
     }
 }
 
@@ -136,7 +314,9 @@ fn distrusted(error: &IdTokenError) -> Reason {
         | IdTokenError::NoKeyVerifies
         | IdTokenError::Signature
         | IdTokenError::UnknownKey { .. } => Reason::SignatureInvalid,
+        IdTokenError::AuthenticationContext => Reason::AuthenticationWeak,
         IdTokenError::AccessTokenHash
+        | IdTokenError::Encryption(_)
         | IdTokenError::AuthenticatedTooLongAgo { .. }
         | IdTokenError::ClaimMalformed { .. }
         | IdTokenError::ClaimMissing { .. }
@@ -163,4 +343,41 @@ pub(super) fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CB-58: who has to wait for others is told so; a consent that is over is no consent; another one is an alarm.
+    #[test]
+    fn a_consent_that_does_not_count_has_its_own_page() {
+        let reason = |error: ConsentError| Failure::from(ExchangeError::Consent(error)).reason;
+        let status = |status: &str| ConsentError::Status { status: status.to_owned() };
+        for (error, expected) in [
+            (status("AwaitingAuthorization"), Reason::ConsentPending),
+            (status(""), Reason::ConsentPending),
+            (status("Rejected"), Reason::ProviderDenied),
+            (status("Revoked"), Reason::ProviderDenied),
+            (ConsentError::Wider, Reason::ConsentMismatch),
+            (ConsentError::Missing, Reason::ConsentMismatch),
+        ] {
+            assert_eq!(reason(error.clone()), expected, "{error}");
+        }
+    }
+
+    /// CB-65: what an operator wants an alarm for can be told from everything else.
+    #[test]
+    fn a_signed_answer_that_is_refused_is_counted_by_its_cause() {
+        let reason = |error| Failure::from(CallbackError::Response(error)).reason;
+        for (error, expected) in [
+            (IdTokenError::Issuer, Reason::IssuerMismatch),
+            (IdTokenError::Audience, Reason::AudienceMismatch),
+            (IdTokenError::Signature, Reason::SignatureInvalid),
+            (IdTokenError::Algorithm, Reason::SignatureInvalid),
+            (IdTokenError::AuthenticationContext, Reason::AuthenticationWeak),
+        ] {
+            assert_eq!(reason(error.clone()), expected, "{error}");
+        }
+    }
 }

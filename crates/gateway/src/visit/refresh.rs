@@ -13,9 +13,9 @@ use std::time::Duration;
 use lychgate_oidc::grant::{self, Held};
 use lychgate_oidc::{ExchangeError, Grant, SignedIn, Timestamp};
 
-use super::callback::exchange;
-use super::failure::chain;
-use super::{Gateway, OpenSession, Opened, Provider, Site, moment};
+use super::conversation::{moment, until_believed};
+use super::{Gateway, OpenSession, Opened, Provider, Site};
+use crate::cookie::Found as FoundCookie;
 use crate::outcome::Event;
 use crate::request::Request;
 use crate::session::{NoSession, Session};
@@ -37,15 +37,16 @@ impl From<NoSession> for Unconfirmed {
 }
 
 impl Gateway {
-    /// The session that the browser brought, confirmed by the provider where that is due.
-    pub(super) async fn confirmed_session<W: World>(
+    /// The session that was `brought`, confirmed by the provider where that is due.
+    pub(super) async fn confirmed<W: World>(
         &self,
         world: &W,
         request: &Request<'_>,
         site: &Site,
+        brought: FoundCookie<'_>,
         now: Timestamp,
     ) -> Result<Opened, Unconfirmed> {
-        let opened = self.session(world, request, site, now)?;
+        let opened = self.open(world, request, site, brought, now)?;
         if opened.session.due_for_refresh(now).is_none() {
             return Ok(opened);
         }
@@ -63,13 +64,14 @@ impl Gateway {
     ) -> Result<Opened, Unconfirmed> {
         let limits = self.settings.sessions.refresh;
         let provider = self.provider(opened.session.identity().provider());
-        let (Some(limits), Some(provider), Some(refresh_token)) =
-            (limits, provider, opened.session.due_for_refresh(now).cloned())
+        let (Some(limits), Some(provider), Some((refresh_token, expires_at))) =
+            (limits, provider, opened.session.due_for_refresh(now))
         else {
             return Ok(opened);
         };
         let registration = &provider.settings.registration;
-        let id = GrantId::of(opened.session.id(), &refresh_token);
+        let id = GrantId::of(opened.session.id(), refresh_token, expires_at);
+        let refresh_token = refresh_token.clone();
         let subject = opened.session.identity().subject().to_owned();
         let held = Held { refresh_token, subject };
         let refresh = ask(world.clone(), Arc::clone(registration), held, now);
@@ -154,12 +156,14 @@ impl Gateway {
     }
 
     /// Tells the provider that a session's grant is not needed any more.
-    pub(super) fn give_back<W: World>(&self, world: &W, session: &Session) {
+    pub(super) async fn give_back<W: World>(&self, world: &W, session: &Session, now: Timestamp) {
         let Some(grant) = session.grant() else { return };
         let Some(provider) = self.provider(session.identity().provider()) else { return };
         let registration = &provider.settings.registration;
         let Some(Known { metadata, .. }) = world.provider(&registration.name) else { return };
-        if let Some(request) = grant::revocation(registration, &metadata, grant) {
+        // A moment that cannot be had is a request that cannot be made; the session ends all the same.
+        let Ok(moment) = moment(world, registration, now).await else { return };
+        if let Some(request) = grant::revocation(registration, &metadata, grant, moment) {
             world.send(&registration.name, request);
         }
     }
@@ -177,14 +181,9 @@ async fn ask<W: World>(
     };
     let begin = {
         let (registration, metadata) = (Arc::clone(&registration), Arc::clone(&known.metadata));
-        let moment = moment(&world, now);
-        move || grant::refresh(registration, metadata, held, moment)
+        move |moment| grant::refresh(registration, metadata, held, moment)
     };
-    let step = match world.compute(begin).await {
-        Ok(step) => step,
-        Err(error) => return Refreshed::Unanswered(chain(&error)),
-    };
-    match exchange(&world, &registration, &known, step, now).await {
+    match until_believed(&world, &registration, &known, begin, now).await {
         Ok(signed_in) => Refreshed::Newer(Arc::from(signed_in)),
         Err(failure) if failure.ends_the_session => Refreshed::Refused(failure.cause),
         Err(failure) => Refreshed::Unanswered(failure.cause),
@@ -196,19 +195,29 @@ async fn ask<W: World>(
 pub(super) fn ends_the_session(error: &ExchangeError) -> bool {
     match error {
         ExchangeError::IdToken(_)
+        | ExchangeError::MembershipRequired { .. }
         | ExchangeError::OtherPerson
         | ExchangeError::TokenGrantRefused(_)
-        | ExchangeError::UserinfoSubject => true,
-        ExchangeError::Json { .. }
+        | ExchangeError::UserinfoSubject
+        | ExchangeError::UserinfoToken(_) => true,
+        ExchangeError::ClientAuth(_)
+        | ExchangeError::Consent(_)
+        | ExchangeError::Json { .. }
+        | ExchangeError::Lookup { .. }
         | ExchangeError::MemberMalformed { .. }
         | ExchangeError::MemberMissing { .. }
         | ExchangeError::NotDeclaredJson { .. }
+        | ExchangeError::RateLimited { .. }
         | ExchangeError::Redirected { .. }
+        | ExchangeError::ServiceAccountRefused
+        | ExchangeError::StateDiffers
         | ExchangeError::Status { .. }
+        | ExchangeError::SubjectMissing
         | ExchangeError::TokenClientRefused(_)
         | ExchangeError::TokenRefused(_)
         | ExchangeError::TokenType
         | ExchangeError::TooLarge { .. }
-        | ExchangeError::UserinfoSigned => false,
+        | ExchangeError::UserinfoSigned
+        | ExchangeError::UserinfoUnsigned => false,
     }
 }

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lychgate_oidc::{Beginning, LoginEntropy, LoginRequest, Timestamp, login};
+use lychgate_oidc::{
+    AuthorizationUrl, Beginning, Endpoint as ProviderEndpoint, LoginEntropy, LoginRequest,
+    PendingLogin, Secret, Timestamp, login,
+};
 
+use super::conversation::{ask, moment};
 use super::failure::Failure;
-use super::{Gateway, Provider, Site, moment};
+use super::{Gateway, Provider, Site};
 use crate::client::{self, Client};
 use crate::cookie::Found as FoundCookie;
 use crate::endpoint::{self, Endpoint};
@@ -19,10 +23,37 @@ use crate::reason::Reason;
 use crate::request::Request;
 use crate::route::Found;
 use crate::seal::{Binding, Purpose};
-use crate::world::World;
+use crate::session::NoSession;
+use crate::world::{Known, World};
 
 /// What a person may ask of the provider through our own links.
 const PROMPTS: [&str; 2] = ["login", "select_account"];
+
+/// The parameters of a login link that mean something to ourselves.
+const OURS: [&str; 7] =
+    ["fragment", "iss", "login_hint", "prompt", "provider", "return_to", "target_link_uri"];
+
+/// How many bytes of a `login_hint` are passed on.
+const LOGIN_HINT_BYTES_MAX: usize = 256;
+
+/// What a sign-in asks of the provider beyond the ordinary.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wish {
+    prompt: Option<String>,
+    login_hint: Option<String>,
+    /// What some provider takes from the login link.
+    parameters: Vec<(String, String)>,
+}
+
+impl Wish {
+    /// As parameters of our own login page.
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let prompt = self.prompt.as_deref().map(|prompt| ("prompt", prompt));
+        let hint = self.login_hint.as_deref().map(|hint| ("login_hint", hint));
+        let more = self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        prompt.into_iter().chain(hint).chain(more)
+    }
+}
 
 /// When to come back to a provider whose metadata is not there yet.
 const METADATA_PATIENCE: Duration = Duration::from_secs(10);
@@ -42,17 +73,21 @@ impl Gateway {
     ) -> Outcome {
         let here = self.sign_in_elsewhere(site).is_none();
         if let ([only], true, Client::Navigation) =
-            (&*challenge.rule.route().providers, here, request.kind)
+            (&*challenge.rule.route().providers, here, request.kind())
             && let Some(provider) = self.provider(only)
         {
             let return_to = self.return_to(&request.target(), site);
-            return self.begin(world, request, site, provider, &return_to, None, now).await;
+            let wish = Wish::default();
+            return self.begin(world, request, site, provider, &return_to, &wish, now).await;
         }
         let link = self.login_link(site, &request.target(), &[]);
         Outcome::answer(Answer::Redirect(Redirect::to_ours(link, RedirectMethod::Found)))
     }
 
     /// Our own page to sign in at.
+    ///
+    /// Other sites may send people here to sign in at an issuer (OIDC Core §4): with `iss`, which has to be that
+    /// of one provider, `login_hint`, and `target_link_uri`, which is held to what any return target is.
     pub(super) async fn sign_in<W: World>(
         &self,
         world: &W,
@@ -61,29 +96,54 @@ impl Gateway {
         now: Timestamp,
     ) -> Outcome {
         if client::is_prefetch(request.headers) {
-            return Outcome::refuse(Refusal::new(Reason::SessionRequired, request.kind));
+            return Outcome::refuse(Refusal::new(Reason::SessionRequired, request.kind()));
         }
-        let target = request.parameter("return_to").unwrap_or_else(|| "/".to_owned());
+        let target = request.field("return_to").or_else(|| request.field("target_link_uri"));
         let fragment = request.parameter("fragment").unwrap_or_default();
-        let return_to = self.return_to(&target, site).with_fragment(&fragment);
-        let prompt =
-            request.parameter("prompt").filter(|prompt| PROMPTS.contains(&prompt.as_str()));
-        if self.sign_in_elsewhere(site).is_some() {
-            let target = if return_to.origin().as_ref() == Some(&site.origin) {
-                return_to.local()
-            } else {
-                "/"
+        let return_to =
+            self.return_to(target.as_deref().unwrap_or("/"), site).with_fragment(&fragment);
+        let wish = self.wish(request);
+        let providers = self.providers_for(&return_to);
+        let chosen = match request.field("iss") {
+            Some(issuer) => {
+                let mut those = providers
+                    .iter()
+                    .copied()
+                    .filter(|provider| provider.settings.registration.issuer == issuer);
+                match (those.next(), those.next()) {
+                    (Some(only), None) => Some(only),
+                    (None, _) | (Some(_), Some(_)) => {
+                        let refusal = Refusal::new(Reason::LoginIssuerUnknown, request.kind());
+                        let sign_in = Some(self.login_link(site, "/", &[]));
+                        return Outcome::refuse(Refusal { sign_in, ..refusal });
+                    }
+                }
+            }
+            None => {
+                let named = request.field("provider");
+                let named = named.and_then(|name| {
+                    let mut all = providers.iter().copied();
+                    all.find(|provider| provider.settings.registration.name == name)
+                });
+                named.or_else(|| expects(&providers, wish.login_hint.as_deref()?))
+            }
+        };
+        // What was posted here becomes a page that was asked for, with the cookies that belong to it.
+        let posted = *request.method == http::Method::POST;
+        if posted || self.sign_in_elsewhere(site).is_some() {
+            let target = match return_to.origin() {
+                Some(origin) if origin == site.origin => return_to.local(),
+                _ => "/",
             };
-            let wish = prompt.as_deref().map(|prompt| ("prompt", prompt));
-            let link = self.login_link(site, target, wish.as_slice());
-            return Outcome::answer(Answer::Redirect(Redirect::to_ours(
-                link,
-                RedirectMethod::Found,
-            )));
+            let chosen = chosen.map(|provider| provider.settings.registration.name.as_str());
+            let parameters: Vec<_> =
+                wish.pairs().chain(chosen.map(|name| ("provider", name))).collect();
+            let link = self.login_link(site, target, &parameters);
+            let method = if posted { RedirectMethod::SeeOther } else { RedirectMethod::Found };
+            return Outcome::answer(Answer::Redirect(Redirect::to_ours(link, method)));
         }
 
-        let providers = self.providers_for(&return_to);
-        if prompt.is_none()
+        if wish.prompt.is_none()
             && let Ok(opened) = self.session(world, request, site, now)
             && providers.iter().any(|provider| {
                 provider.settings.registration.name == opened.session.identity().provider()
@@ -92,28 +152,30 @@ impl Gateway {
             // Somebody who is signed in already, by the back button or in another tab, just goes on.
             return opened.answer(Answer::Redirect(Redirect::back(return_to)));
         }
-        let chosen = request.parameter("provider");
-        let chosen = chosen.and_then(|name| {
-            providers.iter().find(|provider| provider.settings.registration.name == name)
-        });
         match (chosen, &*providers) {
             (Some(provider), _) => {
-                self.begin(world, request, site, provider, &return_to, prompt, now).await
+                self.begin(world, request, site, provider, &return_to, &wish, now).await
             }
             (None, [only])
-                if request.kind != Client::Browser || request.method == http::Method::HEAD =>
+                if request.kind() != Client::Browser || request.method == http::Method::HEAD =>
             {
-                self.begin(world, request, site, only, &return_to, prompt, now).await
+                self.begin(world, request, site, only, &return_to, &wish, now).await
             }
             (None, [only]) => {
-                let link = self.choice(only, &return_to, prompt.as_deref()).link;
+                let link = self.choice(only, &return_to, &wish).link;
                 Outcome::answer(Answer::Page(Page::ContinueSignIn { link }))
             }
             (None, several) => {
+                // Whoever was here before mostly wants the same again.
+                let before = site.cookies.choice(request.headers);
+                let mut several: Vec<_> = several.to_vec();
+                several.sort_by_key(|provider| {
+                    !matches!(&before, FoundCookie::Value(mark) if **mark == *provider.mark().as_bytes())
+                });
                 let choices = several
-                    .iter()
-                    .map(|provider| self.choice(provider, &return_to, prompt.as_deref()));
-                let choices = choices.collect();
+                    .into_iter()
+                    .map(|provider| self.choice(provider, &return_to, &wish))
+                    .collect();
                 let destination = return_to.authority().to_owned();
                 Outcome::answer(Answer::Page(Page::ChooseProvider { choices, destination }))
             }
@@ -132,18 +194,20 @@ impl Gateway {
         site: &Site,
         provider: &Provider,
         return_to: &ReturnTo,
-        prompt: Option<String>,
+        wish: &Wish,
         now: Timestamp,
     ) -> Outcome {
         let mut registration = Arc::clone(&provider.settings.registration);
-        let again = self.choice(provider, return_to, prompt.as_deref()).link;
+        let again = self.choice(provider, return_to, wish).link;
         let failed = |failure: Failure| {
             let unavailable = failure.reason == Reason::ProviderUnavailable;
             let mut outcome = Outcome::refuse(Refusal {
                 sign_in: Some(again.clone()),
-                retry_after: unavailable.then_some(METADATA_PATIENCE),
+                retry_after: failure
+                    .retry_after
+                    .or_else(|| unavailable.then_some(METADATA_PATIENCE)),
                 words: failure.words,
-                ..Refusal::new(failure.reason, request.kind)
+                ..Refusal::new(failure.reason, request.kind())
             });
             outcome.record.provider = Some(provider.settings.registration.name.clone());
             outcome.record.event = Some(Event::LoginFailed { flow: None });
@@ -160,42 +224,63 @@ impl Gateway {
         if provider.settings.groups_scope_if_offered && offered {
             Arc::make_mut(&mut registration).scopes.push("groups".to_owned());
         }
-        let mut entropy = [0; 96];
-        world.fill_random(&mut entropy);
-        let wish = LoginRequest { prompt, ..LoginRequest::default() };
+        let hint = match wish.prompt {
+            None => self.expected_again(world, request, site, provider, now),
+            Some(_) => None,
+        };
+        let silent = hint.is_some();
+        let wish = LoginRequest {
+            prompt: if silent { Some("none".to_owned()) } else { wish.prompt.clone() },
+            login_hint: wish.login_hint.clone(),
+            id_token_hint: hint,
+            parameters: wish.parameters.clone(),
+            ..LoginRequest::default()
+        };
         let redirect_uri = self.redirect_uri(site, provider);
-        let beginning = world.compute({
-            let (registration, moment) = (Arc::clone(&registration), moment(world, now));
-            move || {
-                let entropy = LoginEntropy::from(entropy);
-                login::begin(&registration, &known.metadata, &redirect_uri, &wish, entropy, moment)
-            }
-        });
-        let (url, pending) = match beginning.await {
-            Ok(Beginning::Go(url, pending)) => (url, pending),
-            Err(error) => {
-                return failed(error.into());
-            }
+        let begun = begin(world, &registration, &known, redirect_uri, wish, now).await;
+        let (url, pending) = match begun {
+            Ok(begun) => begun,
+            Err(failure) => return failed(failure),
         };
 
         let id = LoginId::of(pending.state());
         let name = site.cookies.login_name(&id.text());
-        let binding = Binding {
-            purpose: Purpose::Login,
-            cookie: &name,
-            place: site.origin.as_str(),
-            provider: &provider.tag,
+        let sealed = |state: &LoginState| {
+            let binding = Binding {
+                purpose: Purpose::Login,
+                cookie: &name,
+                place: site.origin.as_str(),
+                provider: &provider.tag,
+            };
+            self.seal(world, binding, state)
         };
-        let state = LoginState { pending, return_to: return_to.as_str().to_owned() };
-        let sealed = self.seal(world, binding, &state);
+        let return_to = return_to.as_str().to_owned();
+        let mut state = LoginState { pending, return_to, silent };
+        let mut value = sealed(&state);
+        if !site.cookies.fits_login(&id.text(), &value) {
+            // Where to return to is all that can be done without: much is to be authorized.
+            self.return_to("/", site).as_str().clone_into(&mut state.return_to);
+            value = sealed(&state);
+        }
+        if !site.cookies.fits_login(&id.text(), &value) {
+            return failed(Failure::new(
+                Reason::LoginMalformed,
+                "what is to be authorized does not fit into a cookie",
+            ));
+        }
 
         let mut outcome = Outcome::answer(Answer::Redirect(Redirect::to_provider(url)));
         outcome.cookies.extend(self.surplus_logins(request, site, now));
         outcome.cookies.extend(site.cookies.set_login(
             &id.text(),
-            sealed,
-            self.settings.login_timeout,
+            value,
+            self.login_timeout(provider),
+            registration.answers.mode.is_posted(),
         ));
+        if silent {
+            // Without the hint the next attempt is not silent, whatever becomes of this one (CB-45).
+            outcome.cookies.extend(site.cookies.clear_session(request.headers));
+        }
         outcome.record.provider = Some(registration.name.clone());
         outcome.record.event = Some(Event::LoginStarted);
         outcome
@@ -209,9 +294,9 @@ impl Gateway {
         now: Timestamp,
     ) -> impl Iterator<Item = http::HeaderValue> + 'a {
         let begun = |id: &str, value: &str| {
-            let (state, _) = self.open_login(site, id, value)?;
+            let (state, provider) = self.open_login(site, id, value)?;
             let begun_at = state.pending.begun_at();
-            (now.since(begun_at) < self.settings.login_timeout).then_some(begun_at)
+            (now.since(begun_at) < self.login_timeout(provider)).then_some(begun_at)
         };
         let mut logins: Vec<_> = site
             .cookies
@@ -224,6 +309,44 @@ impl Gateway {
         let room = self.settings.max_pending_logins.saturating_sub(1);
         let surplus = over.max(logins.len().saturating_sub(room));
         logins.into_iter().take(surplus).filter_map(|(_, id)| site.cookies.clear_login(&id))
+    }
+
+    /// The ID token of somebody whose session here is over, at a provider that may be asked whether theirs is.
+    /// Who signed out is not expected back.
+    fn expected_again<W: World>(
+        &self,
+        world: &W,
+        request: &Request<'_>,
+        site: &Site,
+        provider: &Provider,
+        now: Timestamp,
+    ) -> Option<Secret> {
+        if !provider.settings.sign_in.silent_login {
+            return None;
+        }
+        let FoundCookie::Value(value) = site.cookies.session(request.headers) else { return None };
+        let session = self.open_session(site, &value)?.session;
+        let here = session.identity().provider() == provider.settings.registration.name;
+        let over = matches!(
+            session.check(&self.settings.sessions, now),
+            Err(NoSession::Expired | NoSession::Idle)
+        );
+        (here && over && !world.is_revoked(session.id())).then(|| session.id_token_hint())?
+    }
+
+    /// How long a sign-in at `provider` may take.
+    pub(super) fn login_timeout(&self, provider: &Provider) -> Duration {
+        provider.settings.sign_in.login_timeout.unwrap_or(self.settings.login_timeout)
+    }
+
+    /// The providers that send browsers back to this address.
+    pub(super) fn providers_at<'a>(
+        &'a self,
+        request: &Request<'_>,
+        site: &'a Site,
+    ) -> impl Iterator<Item = &'a Provider> {
+        let here = format!("{}{}", site.origin, request.path);
+        self.providers.iter().filter(move |provider| self.redirect_uri(site, provider) == here)
     }
 
     /// One login of this browser, and the provider that it began at.
@@ -251,7 +374,7 @@ impl Gateway {
         id: LoginId,
     ) -> Option<String> {
         match site.cookies.login(request.headers, &id.text()) {
-            FoundCookie::Value(value) => Some(value),
+            FoundCookie::Value(value) => String::from_utf8(value.into_owned()).ok(),
             FoundCookie::Confused | FoundCookie::Nothing => None,
         }
     }
@@ -292,15 +415,74 @@ impl Gateway {
         }
     }
 
-    fn choice(&self, provider: &Provider, return_to: &ReturnTo, prompt: Option<&str>) -> Choice {
+    /// What somebody asks of a login by its link: a prompt, a person, and what some provider takes from there.
+    fn wish(&self, request: &Request<'_>) -> Wish {
+        let prompt = request.field("prompt").filter(|prompt| PROMPTS.contains(&prompt.as_str()));
+        let login_hint = request.field("login_hint").filter(|hint| {
+            (1..=LOGIN_HINT_BYTES_MAX).contains(&hint.len()) && !hint.chars().any(char::is_control)
+        });
+        let mut parameters: Vec<(String, String)> = Vec::new();
+        for provider in &self.providers {
+            for name in &provider.settings.registration.authorization.parameters_from_login {
+                // Our own names stay ours.
+                let is_new = !OURS.contains(&name.as_str())
+                    && !parameters.iter().any(|(given, _)| given == name);
+                if let Some(value) = request.field(name).filter(|_| is_new) {
+                    parameters.push((name.clone(), value));
+                }
+            }
+        }
+        Wish { prompt, login_hint, parameters }
+    }
+
+    pub(super) fn choice(&self, provider: &Provider, return_to: &ReturnTo, wish: &Wish) -> Choice {
         let path = Endpoint::Login.path(&self.settings.path_prefix);
         let mut query =
             url::form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
         query.append_pair("return_to", return_to.as_str());
         query.append_pair("provider", &provider.settings.registration.name);
-        if let Some(prompt) = prompt {
-            query.append_pair("prompt", prompt);
-        }
+        query.extend_pairs(wish.pairs());
         Choice { label: provider.settings.label.clone(), link: query.finish() }
+    }
+}
+
+/// The one provider whose people have addresses like the one that is hinted at.
+fn expects<'a>(providers: &[&'a Provider], login_hint: &str) -> Option<&'a Provider> {
+    let (_, domain) = login_hint.rsplit_once('@')?;
+    let mut those = providers.iter().copied().filter(|provider| {
+        let domains = &provider.settings.sign_in.email_domains;
+        domains.iter().any(|known| known.eq_ignore_ascii_case(domain))
+    });
+    those.next().filter(|_| those.next().is_none())
+}
+
+/// Has a login begin, and what the provider wants to know of it before the browser comes.
+async fn begin<W: World>(
+    world: &W,
+    registration: &Arc<lychgate_oidc::Provider>,
+    known: &Known,
+    redirect_uri: String,
+    wish: LoginRequest,
+    now: Timestamp,
+) -> Result<(AuthorizationUrl, PendingLogin), Failure> {
+    let mut entropy = [0; 96];
+    world.fill_random(&mut entropy);
+    let moment_of_it = moment(world, registration, now).await?;
+    let (provider, metadata) = (Arc::clone(registration), Arc::clone(&known.metadata));
+    let work = move || {
+        let entropy = LoginEntropy::from(entropy);
+        login::begin(&provider, &metadata, &redirect_uri, &wish, entropy, moment_of_it)
+    };
+    let mut beginning = world.compute(work).await?;
+    loop {
+        beginning = match beginning {
+            Beginning::Go(url, pending) => return Ok((url, pending)),
+            Beginning::Push(question, pushed) => {
+                let endpoint = ProviderEndpoint::PushedAuthorizationRequest;
+                let answer = ask(world, registration, endpoint, question).await?;
+                let moment = moment(world, registration, now).await?;
+                world.compute(move || pushed.receive(answer, moment)).await?
+            }
+        };
     }
 }

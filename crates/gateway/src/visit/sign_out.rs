@@ -23,7 +23,7 @@ impl Gateway {
     ///
     /// Another site cannot sign people out: unless the browser says that the request is our own page's or the
     /// person's, or it is a POST that browsers would have marked as foreign, we ask first.
-    pub(super) fn sign_out<W: World>(
+    pub(super) async fn sign_out<W: World>(
         &self,
         world: &W,
         request: &Request<'_>,
@@ -33,7 +33,7 @@ impl Gateway {
         let posted = request.method == Method::POST;
         let meant = match Initiator::of(request.headers, site.origin.as_str()) {
             // An application's page may hold what strangers wrote; a picture in it is not the person's wish.
-            Initiator::Own => posted || request.kind == Client::Browser,
+            Initiator::Own => posted || request.kind() == Client::Browser,
             Initiator::Foreign => false,
             Initiator::Unsaid => posted,
         };
@@ -53,7 +53,7 @@ impl Gateway {
         let mut outcome = match &opened {
             Some(opened) => {
                 world.revoke(opened.session.id());
-                self.give_back(world, &opened.session);
+                self.give_back(world, &opened.session, now).await;
                 self.provider_sign_out(world, site, &opened.session, return_to.as_ref(), now)
             }
             None => None,
@@ -61,7 +61,6 @@ impl Gateway {
         .unwrap_or_else(|| self.farewell(ProviderSignOut::Unknown, return_to.as_ref()));
         outcome.cookies.extend(site.cookies.clear_session(request.headers));
         if let Some(opened) = opened {
-            outcome.record.provider = Some(opened.session.identity().provider().to_owned());
             outcome.record.session = Some(opened.session);
             outcome.record.event = Some(Event::Logout);
         }
@@ -124,7 +123,7 @@ impl Gateway {
 
     fn open_logout(&self, request: &Request<'_>, site: &Site) -> Option<LogoutState> {
         let value = match site.cookies.logout(request.headers) {
-            FoundCookie::Value(value) => value,
+            FoundCookie::Value(value) => String::from_utf8(value.into_owned()).ok()?,
             FoundCookie::Confused | FoundCookie::Nothing => return None,
         };
         let (name, place) = (site.cookies.logout_name(), site.cookies.place());

@@ -282,7 +282,11 @@ fn each_error_of_the_provider_has_its_reason() {
         let Login { state, .. } = browser.begins("/page");
         let iss = issuer("corp");
         let url = format!("{CALLBACK}?error={code}&state={state}&iss={iss}");
-        assert_eq!(browser.comes_back(&url).reason(), Some(expected), "{code}");
+        let seen = browser.comes_back(&url);
+        assert_eq!(seen.reason(), Some(expected), "{code}");
+        // CB-47: whoever looks it up needs the code, most of all one that we have never heard of.
+        let words = &refusal(&seen.outcome).unwrap().words;
+        assert_eq!(words.provider_code.as_deref(), Some(code));
         assert_eq!(world.token_requests(), 0, "{code}");
         assert!(browser.jar.0.is_empty(), "{code}");
     }
@@ -407,7 +411,7 @@ fn an_injected_code_is_refused() {
     }
 }
 
-/// F6, G: a token that says anything else than it should is no sign-in.
+/// CB-56, F6, G: a token that says anything else than it should is no sign-in.
 #[test]
 fn a_token_that_lies_signs_nobody_in() {
     let cases: [(&str, Lie, Reason); 10] = [
@@ -456,7 +460,7 @@ fn a_token_that_lies_signs_nobody_in() {
     }
 }
 
-/// CB-28, CB-51, CB-54: whatever the token endpoint does, it is asked once, and there is no session.
+/// CB-32, CB-28, CB-51, CB-54: whatever the token endpoint does, it is asked once, and there is no session.
 #[test]
 fn a_token_endpoint_that_fails_is_asked_once() {
     for (manner, expected) in [
@@ -487,6 +491,23 @@ fn a_token_endpoint_that_fails_is_asked_once() {
         world.at("corp", |corp| corp.manner = Manner::Honest);
         assert_eq!(browser.opens(&link).user(), Some("ada"));
     }
+}
+
+/// CB-34: however many questions there are, all of them together have to end.
+#[test]
+fn a_provider_that_comes_to_no_end_costs_no_more_than_a_page() {
+    let world = World::new(Plan::one_app());
+    world.at("corp", |corp| corp.manner = Manner::Endless);
+    let mut browser = world.browser(Person::ada());
+    let login = browser.begins("/page");
+    let back = world.granted(&login.authorization_url, &browser.person);
+
+    let seen = browser.comes_back(&back);
+
+    assert_eq!(seen.reason(), Some(Reason::ProviderUnavailable));
+    assert_eq!(seen.outcome.record.cause.as_deref(), Some("no end after 45 s of questions"));
+    assert!(browser.jar.0.is_empty());
+    assert_eq!(browser.comes_back(&back).reason(), Some(Reason::LoginAlreadyUsed));
 }
 
 /// A failed sign-in takes nothing away from whoever was signed in before.

@@ -1,8 +1,12 @@
 //! Visits as stories: a browser, a provider and a gateway in one process, without a network.
 
+mod answers;
 mod callbacks;
 mod central_sign_in;
 mod cookies;
+mod identities;
+mod proofs;
+mod pushed_requests;
 mod refreshing;
 mod refused;
 mod signing_in;

@@ -74,7 +74,7 @@ fn a_public_path_needs_nobody_and_still_knows_who_is_there() {
     assert_eq!(outcome.record.decision, DecisionWord::Public);
     assert_eq!(user(&outcome), None);
     let edits = admission(&outcome).unwrap().edits();
-    assert!(edits.remove.iter().any(|name| name == "x-forwarded-user"), "{edits:?}");
+    assert!(edits.withheld().iter().any(|name| name == "x-forwarded-user"), "{edits:?}");
 
     browser.opens("/");
     let ask = browser.page("/public/logo.svg");

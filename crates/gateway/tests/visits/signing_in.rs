@@ -4,11 +4,12 @@ use http::Method;
 use lychgate_gateway::outcome::{Event, Page};
 use lychgate_gateway::reason::Reason;
 
-use crate::world::browser::{admission, page, reason, refusal};
+use crate::world::browser::{Browser, admission, page, reason, refusal, user};
 use crate::world::plan::{Plan, PlannedRoute};
 use crate::world::provider::Person;
 use crate::world::{Ask, World, location};
 
+/// CB-27, CB-36.
 #[test]
 fn signing_in_leads_to_the_page_with_its_query_and_fragment() {
     let world = World::new(Plan::one_app());
@@ -110,6 +111,45 @@ fn a_program_is_refused_and_never_sent_to_a_login_page() {
         let outcome = browser.asks(ask.clone());
         assert_eq!(reason(&outcome), Some(Reason::SessionRequired), "{ask:?}");
         assert!(outcome.cookies.is_empty(), "{ask:?}");
+    }
+}
+
+/// E8, ASVS 4.4.2: a page of another site may not open a WebSocket in somebody's name, wherever a session is used;
+/// programs send no `Origin`, and where there is no session there is nobody to speak for.
+#[test]
+fn a_websocket_is_opened_with_a_session_by_the_applications_own_pages_only() {
+    let mut plan = Plan::one_app();
+    plan.routes[0].websocket_origins = vec!["https://portal.test"];
+    let world = World::new(plan);
+    let mut browser = world.browser(Person::ada());
+    let from = |browser: &Browser, path: &str, origin: Option<&str>| {
+        let ask = browser.page(path).with("upgrade", "websocket").with("connection", "upgrade");
+        match origin {
+            Some(origin) => ask.with("origin", origin),
+            None => ask,
+        }
+    };
+    let foreign = [Some("https://evil.test"), Some("null"), Some("http://app.test")];
+
+    for origin in foreign {
+        let public = browser.asks(from(&browser, "/public/ws", origin));
+        assert!(admission(&public).is_some(), "{origin:?}: there is no session to use");
+        let without = browser.asks(from(&browser, "/ws", origin));
+        assert_eq!(reason(&without), Some(Reason::SessionRequired), "{origin:?}");
+    }
+    browser.opens("/");
+    for path in ["/ws", "/public/ws"] {
+        for origin in [None, Some("https://app.test"), Some("https://portal.test")] {
+            let outcome = browser.asks(from(&browser, path, origin));
+            assert_eq!(user(&outcome), Some("ada"), "{path} {origin:?}");
+        }
+        for origin in foreign {
+            let outcome = browser.asks(from(&browser, path, origin));
+            assert_eq!(reason(&outcome), Some(Reason::WebsocketOriginRefused), "{path} {origin:?}");
+            assert!(admission(&outcome).is_none(), "{path} {origin:?}");
+            assert_eq!(outcome.record.event, Some(Event::AccessDenied));
+            assert!(outcome.record.rule.is_some());
+        }
     }
 }
 

@@ -77,6 +77,27 @@ fn an_answer_carries_a_cookie_only_when_it_has_something_to_say() {
     }
 }
 
+/// N4: what everybody may see may be kept by caches, and must not have anybody's session in it; the session is
+/// renewed at the next page that is not public.
+#[test]
+fn a_public_page_renews_no_session() {
+    let world = World::new(Plan::one_app());
+    let mut browser = world.browser(Person::ada());
+    browser.opens("/");
+
+    world.pass("5m");
+    let ask = browser.page("/public/style.css");
+    let outcome = browser.asks(ask);
+    assert_eq!(user(&outcome), Some("ada"), "the application knows who looks at it");
+    assert!(outcome.cookies.is_empty(), "{:?}", outcome.cookies);
+    let ask = browser.page("/page");
+    assert_eq!(browser.asks(ask).cookies.len(), 1, "it was due");
+
+    world.reload(|plan| plan.keys = vec![2, 1]);
+    let ask = browser.page("/public/style.css");
+    assert!(browser.asks(ask).cookies.is_empty(), "nor is one sealed anew");
+}
+
 /// R24: a clock that is set back harms nobody.
 #[test]
 fn a_clock_that_steps_back_signs_nobody_out() {

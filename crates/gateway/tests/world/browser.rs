@@ -87,6 +87,32 @@ impl Browser {
         self.goes(url, Cause::Foreign, true).unwrap_or_else(|url| panic!("left at {url}"))
     }
 
+    /// A page of another site posts a form: to `url`, with what stands in its query.
+    pub(crate) fn posts(&mut self, url: &str) -> Seen {
+        let (address, form) = url.split_once('?').expect("a query");
+        let ask = self.form(address, form);
+        let ask = self.dressed(ask, Cause::Foreign);
+        let outcome = self.world.visit(&ask);
+        self.keeps(&ask, &outcome);
+        match onwards(&outcome, None) {
+            Some(place) => {
+                let next = Url::parse(address).and_then(|url| url.join(&place)).expect("a place");
+                self.comes_back(next.as_str())
+            }
+            None => Seen { url: address.to_owned(), outcome },
+        }
+    }
+
+    /// A form that another site posts.
+    pub(crate) fn form(&self, address: &str, form: &str) -> Ask {
+        let mut ask = Ask::new(Method::POST, address)
+            .with("accept", "text/html,*/*;q=0.8")
+            .with("content-type", "application/x-www-form-urlencoded")
+            .with("sec-fetch-mode", "navigate");
+        ask.body = Some(form.to_owned());
+        ask
+    }
+
     /// One request and its answer, without going anywhere. `ask` may carry headers of its own.
     pub(crate) fn asks(&mut self, ask: Ask) -> Outcome {
         let ask = self.dressed(ask, Cause::Own);
@@ -251,9 +277,7 @@ pub(crate) fn admission(outcome: &Outcome) -> Option<&Admission> {
 
 /// As whom an outcome admits, in the words of the header that the application reads.
 pub(crate) fn user(outcome: &Outcome) -> Option<&str> {
-    let edits = admission(outcome)?.edits();
-    let (_, value) = edits.set.iter().find(|(name, _)| name == "x-forwarded-user")?;
-    value.to_str().ok()
+    admission(outcome)?.edits().says("x-forwarded-user")?.to_str().ok()
 }
 
 impl Seen {
@@ -280,6 +304,13 @@ pub(crate) struct Kept {
     secure: bool,
     same_site: SameSite,
     ends_at: Option<i64>,
+}
+
+impl Kept {
+    /// A browser that does not forget, as a copy of its cookies does not.
+    pub(crate) fn keep_forever(&mut self) {
+        self.ends_at = None;
+    }
 }
 
 impl Jar {

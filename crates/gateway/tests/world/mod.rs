@@ -26,12 +26,12 @@ use lychgate_gateway::request::{Received, Request, Transport};
 use lychgate_gateway::session::SessionId;
 use lychgate_gateway::visit::malformed;
 use lychgate_gateway::world::{GrantId, Known, Refreshed, Spent, Unreachable, World as WaysOut};
-use lychgate_oidc::{KeySet, Timestamp};
+use lychgate_oidc::{DpopNonces, KeySet, Secret, Timestamp};
 use url::Url;
 
 use browser::Browser;
 use plan::Plan;
-use provider::{Person, Provider};
+use provider::{Manner, Person, Provider};
 
 /// 2030-01-01T09:00:00Z.
 const MORNING: i64 = 1_893_488_400;
@@ -62,6 +62,9 @@ struct State {
     revoked: HashSet<SessionId>,
     refreshes: HashMap<GrantId, Refreshed>,
     secrets: VecDeque<String>,
+    /// What somebody else put where our client assertions are, if they did.
+    assertion: Option<String>,
+    dpop_nonces: BTreeMap<String, DpopNonces>,
 }
 
 /// Randomness from a seed. SplitMix64: small, and good enough to never repeat in a story.
@@ -86,6 +89,8 @@ pub(crate) struct Ask {
     /// Path and query.
     pub(crate) target: String,
     pub(crate) headers: HeaderMap,
+    /// A form.
+    pub(crate) body: Option<String>,
 }
 
 impl Ask {
@@ -100,6 +105,7 @@ impl Ask {
             origin: url[..path].to_owned(),
             target: format!("{slash}{target}"),
             headers: HeaderMap::new(),
+            body: None,
         }
     }
 
@@ -130,6 +136,8 @@ impl World {
             revoked: HashSet::new(),
             refreshes: HashMap::new(),
             secrets: VecDeque::new(),
+            assertion: None,
+            dpop_nonces: BTreeMap::new(),
         };
         Self(Rc::new(Inner {
             gateway: RefCell::new(Rc::new(Gateway::new(plan.settings()))),
@@ -169,6 +177,13 @@ impl World {
     pub(crate) fn reload(&self, change: impl FnOnce(&mut Plan)) {
         change(&mut self.0.plan.borrow_mut());
         *self.0.gateway.borrow_mut() = Rc::new(Gateway::new(self.0.plan.borrow().settings()));
+    }
+
+    /// Somebody else signs a client assertion for us, or takes it away.
+    pub(crate) fn puts_assertion(&self, assertion: Option<&str>) {
+        let mut state = self.0.outside.state();
+        state.keep_secret(assertion.map(str::to_owned));
+        state.assertion = assertion.map(str::to_owned);
     }
 
     /// How many requests every token endpoint has seen.
@@ -246,10 +261,17 @@ impl World {
             peer: Peer::Address([203, 0, 113, 7].into()),
             trusted: &TrustedProxies::default(),
             transport: Transport::Tls,
-            fresh_id: "request-1",
+            fresh_id: "request-1".into(),
         };
         let outcome = match Request::read(received) {
-            Ok(request) => gateway.visit(&self.0.outside, &request, now).await,
+            Ok(mut request) => {
+                // A door reads no more than it is told to.
+                let body = ask.body.as_deref().filter(|body| {
+                    gateway.form_bytes_max(&request).is_some_and(|most| body.len() <= most)
+                });
+                request.body = body.map(str::as_bytes);
+                gateway.visit(&self.0.outside, &request, now).await
+            }
             Err(error) => malformed(&error, &ask.method, &ask.headers),
         };
         self.watch(ask, &outcome);
@@ -333,6 +355,36 @@ impl WaysOut for Outside {
 
     fn provider(&self, name: &str) -> Option<Known> {
         self.state().providers.get(name)?.known()
+    }
+
+    async fn client_assertion(&self, _: &str) -> Result<Option<Secret>, Unreachable> {
+        pause().await;
+        let assertion = self.state().assertion.clone();
+        let missing =
+            || Unreachable("the client assertion in /run/token cannot be used".to_owned());
+        assertion.map(|text| Some(Secret::new(text))).ok_or_else(missing)
+    }
+
+    fn dpop_nonces(&self, provider: &str) -> DpopNonces {
+        self.state().dpop_nonces.get(provider).cloned().unwrap_or_default()
+    }
+
+    fn remember_dpop_nonce(&self, provider: &str, server: &str, nonce: &str) {
+        let mut state = self.state();
+        let nonces = state.dpop_nonces.entry(provider.to_owned()).or_default();
+        nonces.insert(server.to_owned(), nonce.to_owned());
+    }
+
+    async fn within<T: Send>(
+        &self,
+        _patience: Duration,
+        work: impl Future<Output = T> + Send,
+    ) -> Option<T> {
+        let endless = |provider: &Provider| matches!(provider.manner, Manner::Endless);
+        if self.state().providers.values().any(endless) {
+            return None;
+        }
+        Some(work.await)
     }
 
     async fn newer_keys(&self, provider: &str) -> Arc<KeySet> {

@@ -12,7 +12,9 @@ use lychgate_gateway::path::PathPattern;
 use lychgate_gateway::policy::{Condition, Entry, Policy};
 use lychgate_gateway::route::{Access, Route, Routes, Rule};
 use lychgate_gateway::seal::{Key, KeyRing};
-use lychgate_gateway::settings::{ClaimNames, RefreshLimits, SessionLimits, SignInProvider};
+use lychgate_gateway::settings::{
+    ClaimNames, RefreshLimits, SessionLimits, SignInProvider, SignInRules,
+};
 use lychgate_gateway::template::Template;
 use lychgate_oidc::{ClientAuth, Secret};
 use url::Url;
@@ -38,6 +40,12 @@ pub(crate) struct Plan {
     /// Where every provider sends browsers back, if not to our own paths.
     pub(crate) redirect_uri: Option<&'static str>,
     pub(crate) post_logout_redirect_uris: Vec<&'static str>,
+    /// Where every provider's claims are.
+    pub(crate) claims: ClaimNames,
+    /// What is different about the providers, by their names.
+    pub(crate) change: fn(&str, &mut SignInProvider),
+    /// What is different about our registrations.
+    pub(crate) registration: fn(&mut lychgate_oidc::Provider),
 }
 
 /// A route and its exceptions.
@@ -48,12 +56,26 @@ pub(crate) struct PlannedRoute {
     pub(crate) providers: Vec<&'static str>,
     /// Paths, and the group that may open them; `None` for everybody, signed in or not.
     pub(crate) rules: Vec<(&'static str, Option<&'static str>)>,
+    /// Whose pages may open WebSockets with somebody's session, beside its own.
+    pub(crate) websocket_origins: Vec<&'static str>,
 }
 
 impl PlannedRoute {
     /// A whole host, for anybody who signs in with one of `providers`.
     pub(crate) fn new(name: &'static str, url: &'static str, providers: &[&'static str]) -> Self {
-        Self { name, url, upstream_path: "", providers: providers.to_vec(), rules: Vec::new() }
+        Self {
+            name,
+            url,
+            upstream_path: "",
+            providers: providers.to_vec(),
+            rules: Vec::new(),
+            websocket_origins: Vec::new(),
+        }
+    }
+
+    fn websocket_origins(&self) -> Vec<PublicOrigin> {
+        let urls = self.websocket_origins.iter().map(|url| Url::parse(url).expect("a URL"));
+        urls.map(|url| PublicOrigin::of(&url).expect("an origin")).collect()
     }
 
     fn route(&self, tells_access_token: bool) -> Route {
@@ -86,6 +108,7 @@ impl PlannedRoute {
             identity: IdentityHeaders { set: set.collect(), remove: Vec::new() },
             response_headers: Vec::new(),
             body_bytes_max: None,
+            websocket_origins: self.websocket_origins(),
         }
     }
 }
@@ -112,7 +135,10 @@ impl Plan {
             tells_access_token: false,
             max_pending_logins: 4,
             redirect_uri: None,
+            registration: |_| {},
             post_logout_redirect_uris: vec!["https://www.example.test/bye"],
+            claims: ClaimNames::default(),
+            change: |_, _| {},
         }
     }
 
@@ -183,21 +209,26 @@ impl Plan {
     }
 
     fn provider(&self, name: &str) -> SignInProvider {
-        SignInProvider {
-            registration: Arc::new(lychgate_oidc::Provider {
-                client_auth: ClientAuth::Secret {
-                    secret: Secret::new(provider::CLIENT_SECRET),
-                    method: None,
-                },
-                clock_tolerance: Duration::from_secs(30),
-                ..lychgate_oidc::Provider::new(name, provider::issuer(name), provider::CLIENT)
-            }),
+        let mut registration = lychgate_oidc::Provider {
+            client_auth: ClientAuth::Secret {
+                secret: Secret::new(provider::CLIENT_SECRET),
+                method: None,
+            },
+            clock_tolerance: Duration::from_secs(30),
+            ..lychgate_oidc::Provider::new(name, provider::issuer(name), provider::CLIENT)
+        };
+        (self.registration)(&mut registration);
+        let mut provider = SignInProvider {
+            registration: Arc::new(registration),
             label: format!("The {name} provider"),
-            claims: ClaimNames::default(),
+            claims: self.claims.clone(),
             kept_claims: Vec::new(),
             groups_scope_if_offered: false,
             keeps_access_token: self.tells_access_token,
             redirect_uri: self.redirect_uri.map(|url| Url::parse(url).expect("a URL")),
-        }
+            sign_in: SignInRules::default(),
+        };
+        (self.change)(name, &mut provider);
+        provider
     }
 }

@@ -50,6 +50,8 @@ pub(crate) enum Manner {
     Silent,
     /// It answers with a status and an error code.
     Failing(u16, &'static str),
+    /// It never comes to an end.
+    Endless,
     /// It takes any verifier, as a provider without PKCE does.
     Careless,
     /// It asserts something else than it should.
@@ -73,12 +75,24 @@ pub(crate) struct Provider {
     fetched_key: u8,
     /// Whether it issues refresh tokens, each good for one use.
     pub(crate) refreshes: bool,
+    /// Whether its refresh tokens stay the same instead.
+    pub(crate) keeps_refresh_tokens: bool,
     /// Whether a refresh brings an ID token.
     pub(crate) refreshes_id_token: bool,
     /// What it knows of everybody's groups by now, if it is no more what it said at sign-in.
     pub(crate) groups_now: Option<Vec<String>>,
     /// Tokens that were given back.
     pub(crate) given_back: Vec<String>,
+    /// Whether it takes nothing but pushed requests, and what becomes of these when that is not well.
+    pub(crate) pushed_only: bool,
+    pub(crate) push_refusal: Option<(u16, &'static str)>,
+    /// What it wants in proofs of possession; then it gives tokens that are bound to their key.
+    pub(crate) wants_nonce: Option<&'static str>,
+    /// The assertions that clients brought to its token endpoint.
+    pub(crate) assertions: Vec<String>,
+    /// Requests that were pushed and not used yet, by their references.
+    parked: BTreeMap<String, BTreeMap<String, String>>,
+    pub(crate) pushes: usize,
     grants: BTreeMap<String, Grant>,
     /// By refresh token: whose it is, and whether it was used.
     families: BTreeMap<String, (Person, bool)>,
@@ -92,6 +106,8 @@ struct Grant {
     nonce: String,
     challenge: String,
     redirect_uri: String,
+    /// What was asked to be authorized, as it was asked.
+    details: String,
 }
 
 /// The issuer of the provider with this name.
@@ -111,9 +127,16 @@ impl Provider {
             key: 1,
             fetched_key: 1,
             refreshes: false,
+            keeps_refresh_tokens: false,
             refreshes_id_token: true,
             groups_now: None,
             given_back: Vec::new(),
+            pushed_only: false,
+            push_refusal: None,
+            wants_nonce: None,
+            assertions: Vec::new(),
+            parked: BTreeMap::new(),
+            pushes: 0,
             grants: BTreeMap::new(),
             families: BTreeMap::new(),
             token_requests: 0,
@@ -141,6 +164,11 @@ impl Provider {
         });
         if self.refreshes {
             document["revocation_endpoint"] = format!("{}/revoke", self.issuer).into();
+        }
+        if self.pushed_only {
+            document["pushed_authorization_request_endpoint"] =
+                format!("{}/par", self.issuer).into();
+            document["require_pushed_authorization_requests"] = true.into();
         }
         if self.signs_out {
             document["end_session_endpoint"] = format!("{}/sign-out", self.issuer).into();
@@ -181,10 +209,15 @@ impl Provider {
         person: &Person,
         code: String,
     ) -> (String, Vec<String>) {
-        let query: BTreeMap<_, _> = url.query_pairs().into_owned().collect();
+        let mut query: BTreeMap<_, _> = url.query_pairs().into_owned().collect();
+        assert_eq!(url.query_pairs().count(), query.len(), "a parameter is repeated: {url}");
+        if self.pushed_only {
+            // A reference is used once, and nothing stands beside it (F2-13).
+            assert_eq!(query.keys().collect::<Vec<_>>(), ["client_id", "request_uri"], "{url}");
+            query = self.parked.remove(&query["request_uri"]).expect("a reference of ours");
+        }
         let asked = |name: &str| query.get(name).cloned().unwrap_or_default();
         assert!(self.owns(url) && url.path() == "/authorize", "{url}");
-        assert_eq!(url.query_pairs().count(), query.len(), "a parameter is repeated: {url}");
         for (name, expected) in
             [("response_type", "code"), ("client_id", CLIENT), ("code_challenge_method", "S256")]
         {
@@ -197,11 +230,20 @@ impl Provider {
             nonce: nonce.clone(),
             challenge: asked("code_challenge"),
             redirect_uri: asked("redirect_uri"),
+            details: asked("authorization_details"),
         };
         let mut back = Url::parse(&grant.redirect_uri).expect("a redirect URI");
-        back.query_pairs_mut().append_pair("code", &code).append_pair("state", &state);
-        if self.sends_issuer {
-            back.query_pairs_mut().append_pair("iss", &self.issuer);
+        if asked("response_mode").ends_with("jwt") {
+            let claims = json!({
+                "iss": self.issuer, "aud": CLIENT, "exp": 4_000_000_000_u32,
+                "code": code, "state": state,
+            });
+            back.query_pairs_mut().append_pair("response", &self.sign(&claims));
+        } else {
+            back.query_pairs_mut().append_pair("code", &code).append_pair("state", &state);
+            if self.sends_issuer {
+                back.query_pairs_mut().append_pair("iss", &self.issuer);
+            }
         }
         self.grants.insert(code.clone(), grant);
         (back.into(), vec![code, state, nonce])
@@ -214,6 +256,9 @@ impl Provider {
         now: i64,
     ) -> (Result<Response<Vec<u8>>, Unreachable>, Vec<String>) {
         assert_eq!(request.method(), http::Method::POST);
+        if request.uri().path() == "/par" {
+            return (Ok(self.push(request)), vec![CLIENT_SECRET.to_owned()]);
+        }
         let form: BTreeMap<_, _> = form_urlencoded::parse(request.body()).into_owned().collect();
         let sent = |name: &str| form.get(name).cloned().unwrap_or_default();
         if request.uri().path() == "/revoke" {
@@ -228,6 +273,15 @@ impl Provider {
         let mut secrets = vec![sent("code_verifier"), CLIENT_SECRET.to_owned()];
         let refused = |status: u16, code: &str| Ok(answer(status, &json!({ "error": code })));
 
+        if let Some(nonce) = self.wants_nonce
+            && proof(request)["nonce"] != nonce
+        {
+            let mut refusal = answer(400, &json!({ "error": "use_dpop_nonce" }));
+            refusal.headers_mut().insert("dpop-nonce", http::HeaderValue::from_static(nonce));
+            return (Ok(refusal), secrets);
+        }
+        self.assertions.extend(form.get("client_assertion").cloned());
+
         // A code is gone with the first who brings it, right or wrong (RFC 6749 §4.1.2).
         let Some(grant) = self.grants.remove(&sent("code")) else {
             return (refused(400, "invalid_grant"), secrets);
@@ -238,7 +292,9 @@ impl Provider {
             return (refused(400, "invalid_grant"), secrets);
         }
         match self.manner {
-            Manner::Silent => return (Err(Unreachable("no answer in time".to_owned())), secrets),
+            Manner::Endless | Manner::Silent => {
+                return (Err(Unreachable("no answer in time".to_owned())), secrets);
+            }
             Manner::Failing(status, code) => return (refused(status, code), secrets),
             Manner::Careless | Manner::Forging | Manner::Honest | Manner::Lying(_) => {}
         }
@@ -247,7 +303,10 @@ impl Provider {
         if let Manner::Lying(change) = self.manner {
             change(&mut claims);
         }
-        let (body, made) = self.tokens(&grant.person, Some(&claims));
+        let (mut body, made) = self.tokens(&grant.person, Some(&claims));
+        if let Ok(details) = serde_json::from_str::<Value>(&grant.details) {
+            body["authorization_details"] = details;
+        }
         secrets.extend(made);
         (Ok(answer(200, &body)), secrets)
     }
@@ -264,12 +323,16 @@ impl Provider {
                 return (Err(Unreachable("no answer in time".to_owned())), Vec::new());
             }
             Manner::Failing(status, code) => return (refused(status, code), Vec::new()),
-            Manner::Careless | Manner::Forging | Manner::Honest | Manner::Lying(_) => {}
+            Manner::Careless
+            | Manner::Endless
+            | Manner::Forging
+            | Manner::Honest
+            | Manner::Lying(_) => {}
         }
         let Some((person, used)) = self.families.get_mut(token) else {
             return (refused(400, "invalid_grant"), Vec::new());
         };
-        if std::mem::replace(used, true) {
+        if std::mem::replace(used, !self.keeps_refresh_tokens) {
             let name = person.name.clone();
             self.families.retain(|_, (person, _)| person.name != name);
             return (refused(400, "invalid_grant"), Vec::new());
@@ -282,8 +345,11 @@ impl Provider {
         if let Manner::Lying(change) = self.manner {
             change(&mut claims);
         }
-        let (body, secrets) =
+        let (mut body, secrets) =
             self.tokens(&person, Some(&claims).filter(|_| self.refreshes_id_token));
+        if self.keeps_refresh_tokens {
+            body.as_object_mut().expect("an answer").remove("refresh_token");
+        }
         (Ok(answer(200, &body)), secrets)
     }
 
@@ -307,7 +373,7 @@ impl Provider {
         let access_token = format!("access-token-{number}-of-{}", person.name);
         let mut body = json!({
             "access_token": access_token,
-            "token_type": "Bearer",
+            "token_type": if self.wants_nonce.is_some() { "DPoP" } else { "Bearer" },
             "expires_in": 300,
         });
         let mut secrets = vec![access_token];
@@ -325,7 +391,21 @@ impl Provider {
         (body, secrets)
     }
 
-    fn sign(&self, claims: &Value) -> String {
+    /// The endpoint for pushed requests.
+    fn push(&mut self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
+        self.pushes += 1;
+        if let Some((status, code)) = self.push_refusal {
+            let mut refusal = answer(status, &json!({ "error": code }));
+            refusal.headers_mut().insert("retry-after", http::HeaderValue::from_static("17"));
+            return refusal;
+        }
+        let form = form_urlencoded::parse(request.body()).into_owned().collect();
+        let reference = format!("urn:ietf:params:oauth:request_uri:{}", self.pushes);
+        self.parked.insert(reference.clone(), form);
+        answer(201, &json!({ "request_uri": reference, "expires_in": 60 }))
+    }
+
+    pub(crate) fn sign(&self, claims: &Value) -> String {
         let key = if matches!(self.manner, Manner::Forging) { 0xFF } else { self.key };
         let header = json!({ "alg": "EdDSA", "kid": format!("key-{}", self.key), "typ": "JWT" });
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -333,6 +413,14 @@ impl Provider {
         let signature = self.signing_key(key).sign(input.as_bytes());
         format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
+}
+
+/// What a proof of possession says.
+fn proof(request: &Request<Vec<u8>>) -> Value {
+    let proof = request.headers()["dpop"].to_str().expect("a token");
+    let claims = proof.split('.').nth(1).expect("three parts");
+    let claims = URL_SAFE_NO_PAD.decode(claims).expect("base64url");
+    serde_json::from_slice(&claims).expect("claims")
 }
 
 fn answer(status: u16, body: &Value) -> Response<Vec<u8>> {

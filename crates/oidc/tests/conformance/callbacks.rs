@@ -156,7 +156,7 @@ fn a_refusal_is_the_providers_word_once_it_answers_this_login() {
     for known in KnownError::ALL {
         let query = format!("code=c&error={}&state={{state}}", known.as_str());
         let error = RefusalCode::Known(known);
-        let refusal = ProviderRefusal { error, description: None };
+        let refusal = ProviderRefusal { error, description: None, uri: None };
         assert_eq!(refused(&stage, &query), CallbackError::Provider(refusal));
     }
 
@@ -165,6 +165,7 @@ fn a_refusal_is_the_providers_word_once_it_answers_this_login() {
     let refusal = ProviderRefusal {
         error: RefusalCode::Other("access".to_owned()),
         description: Some("No way, sir".to_owned()),
+        uri: Some("javascript:alert(1)".to_owned()),
     };
     assert_eq!(refused(&stage, query), CallbackError::Provider(refusal));
 }

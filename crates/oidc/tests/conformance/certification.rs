@@ -229,13 +229,16 @@ fn oidcc_client_test_discovery_jwks_uri_keys() {
 #[test]
 fn oidcc_client_test_discovery_issuer_mismatch() {
     let document = Stage::new().metadata.to_string();
-    for expected in
-        ["https://idp.example/realm/", "https://idp.example", "HTTPS://idp.example/realm"]
-    {
+    for expected in ["https://idp.example", "HTTPS://idp.example/realm"] {
         let result = Metadata::parse(document.as_bytes(), expected);
         let error = DiscoveryError::IssuerDiffers { found: ISSUER.to_owned() };
         assert_eq!(result.err(), Some(error), "{expected}");
     }
+    // B-D1: the usual mistake is said in words.
+    let result = Metadata::parse(document.as_bytes(), "https://idp.example/realm/");
+    let error = result.expect_err("it is another issuer");
+    assert_eq!(error, DiscoveryError::IssuerSlash { found: ISSUER.to_owned() });
+    assert!(error.to_string().contains("only the slash at the end differs"), "{error}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn pairs(url: &str) -> Vec<(String, String)> {
     Url::parse(url).unwrap().query_pairs().into_owned().collect()
 }
 
-/// `CB-01`, `CB-02`, `F7`; RFC 7636 §4.3
+/// `CB-01`, `CB-02`, `CB-03`, `F7`; RFC 7636 §4.3
 #[test]
 fn a_login_asks_for_a_code_and_binds_it_three_times() {
     let stage = Stage::new();
@@ -18,6 +18,7 @@ fn a_login_asks_for_a_code_and_binds_it_three_times() {
         prompt: Some("none".to_owned()),
         login_hint: Some("ada@example.com".to_owned()),
         ui_locales: Some("pt-BR en".to_owned()),
+        ..LoginRequest::default()
     };
 
     let (url, pending) = stage.begin_with(&request, [7; 96].into());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::{Request, Response};
 use lychgate_oidc::grant::{self, Held};
 use lychgate_oidc::{
-    ExchangeError, Grant, IdTokenError, KnownError, RefusalCode, Secret, SignedIn, Step, Timestamp,
-    Userinfo,
+    Endpoint, ExchangeError, Grant, IdTokenError, KnownError, Lookup, Membership, Read,
+    RefusalCode, Secret, SignedIn, Step, Timestamp, Userinfo,
 };
 use serde_json::{Value, json};
 
@@ -200,8 +200,9 @@ fn a_refused_refresh_is_told_from_one_that_failed() {
 fn a_grant_is_given_back_where_the_provider_takes_it() {
     let mut stage = Stage::new();
     let grant = refresh(&stage, &without_id_token()).unwrap().grant;
-    let revoke =
-        |stage: &Stage, grant: &Grant| grant::revocation(&stage.provider, &stage.metadata(), grant);
+    let revoke = |stage: &Stage, grant: &Grant| {
+        grant::revocation(&stage.provider, &stage.metadata(), grant, moment())
+    };
     assert!(revoke(&stage, &grant).is_none());
 
     stage.metadata["revocation_endpoint"] = "https://idp.example/revoke".into();
@@ -219,4 +220,74 @@ fn a_grant_is_written_down_whole_and_printed_not_at_all() {
     assert_eq!(serde_json::from_str::<Grant>(&written).unwrap(), grant);
     let shown = format!("{grant:?}");
     assert!(!shown.contains("newer") && !shown.contains(HELD), "{shown}");
+}
+
+/// A provider whose API tells groups, and of which only the group `staff` may enter.
+fn members_only() -> Stage {
+    let mut stage = Stage::new();
+    let reads = vec![Read::every("groups", "", "{slug}")];
+    stage.provider.manner.lookups =
+        vec![Lookup::get("groups", "https://api.example/groups", reads)];
+    stage.provider.manner.memberships =
+        vec![Membership::of("groups", "groups", &["staff".to_owned()])];
+    stage
+}
+
+/// Refreshes at `stage`, and answers the lookup that follows with `groups`.
+fn refresh_looked_up(
+    stage: &Stage,
+    body: &Value,
+    groups: &Value,
+) -> Result<Box<SignedIn>, ExchangeError> {
+    let (_, exchange) = ask(stage);
+    let step = exchange.receive(stage::json(body), &keys(&stage.keys), moment())?;
+    let Step::Ask(request, exchange) = step else { panic!("{step:?}") };
+    assert_eq!(exchange.endpoint(), Endpoint::Lookup);
+    assert_eq!(request.headers()["authorization"], "Bearer newer");
+    match exchange.receive(stage::json(groups), &keys(&stage.keys), moment())? {
+        Step::Believe(signed_in) => Ok(signed_in),
+        step @ (Step::Ask(..) | Step::NewerKeys(_)) => panic!("{step:?}"),
+    }
+}
+
+/// H12: what an API told at sign-in is asked of it again, with the newer access token.
+#[test]
+fn memberships_are_read_again_at_every_refresh() {
+    let stage = members_only();
+    let lost = ExchangeError::MembershipRequired { lacking: vec!["groups".to_owned()], hint: None };
+    for body in [with_id_token(&stage, |_| ()), without_id_token()] {
+        let still = refresh_looked_up(&stage, &body, &json!([{ "slug": "staff" }])).unwrap();
+        assert_eq!(still.claims.list("groups"), ["staff"]);
+        for gone in [json!([]), json!([{ "slug": "guests" }])] {
+            let refused = refresh_looked_up(&stage, &body, &gone).err();
+            assert_eq!(refused, Some(lost.clone()), "{gone}");
+        }
+    }
+}
+
+/// H12: an empty list of an API that was asked is an empty list, and not one that nobody spoke of.
+#[test]
+fn a_list_that_an_api_no_longer_has_is_empty_after_a_refresh() {
+    let mut stage = members_only();
+    stage.provider.manner.memberships.clear();
+
+    let signed_in = refresh_looked_up(&stage, &without_id_token(), &json!([])).unwrap();
+
+    assert!(!signed_in.complete);
+    assert_eq!(signed_in.claims.value("groups"), Some(&json!([])));
+}
+
+/// A refresh without an ID token says nothing about what only an ID token says.
+#[test]
+fn a_membership_of_which_a_refresh_says_nothing_is_not_judged() {
+    let mut stage = Stage::new();
+    let domain = Membership::of("hosted_domain", "hd", &["example.com".to_owned()]);
+    stage.provider.manner.memberships = vec![Membership { in_id_token: true, ..domain }];
+
+    assert!(refresh(&stage, &without_id_token()).is_ok());
+    assert!(refresh(&stage, &with_id_token(&stage, |_| ())).is_err());
+    let elsewhere = with_id_token(&stage, |draft| draft.claims["hd"] = json!("example.org"));
+    assert!(refresh(&stage, &elsewhere).is_err());
+    let at_home = with_id_token(&stage, |draft| draft.claims["hd"] = json!("example.com"));
+    assert!(refresh(&stage, &at_home).is_ok());
 }

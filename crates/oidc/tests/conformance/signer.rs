@@ -3,16 +3,19 @@
 
 use std::sync::LazyLock;
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-    KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
-    RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
+    ECDSA_P384_SHA384_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256,
+    RsaEncoding, RsaKeyPair, RsaPublicKeyComponents, VerificationAlgorithm,
 };
-use aws_lc_rs::{encoding::AsDer as _, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use lychgate_oidc::Secret;
 use serde_json::{Value, json};
 
 /// The keys of our provider, made once: RSA keys are slow to make.
@@ -81,6 +84,36 @@ impl Key {
         }
     }
 
+    /// The private half as an operator keeps it.
+    pub(crate) fn pem(&self) -> Secret {
+        let der = match self {
+            Self::Rsa(pair) => {
+                let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+                der.as_ref().to_vec()
+            }
+            Self::P256(pair) | Self::P384(pair) => pair.to_pkcs8v1().unwrap().as_ref().to_vec(),
+            Self::Ed25519(pair) => pair.to_pkcs8().unwrap().as_ref().to_vec(),
+        };
+        Secret::new(pem("PRIVATE KEY", &der))
+    }
+
+    /// Reads a token that this key has to have signed: header and claims.
+    pub(crate) fn open(&self, token: &str) -> (Value, Value) {
+        let (input, signature) = token.rsplit_once('.').unwrap();
+        let (header, claims) = parts(input);
+        let (algorithm, public): (&dyn VerificationAlgorithm, &[u8]) = match self {
+            Self::Rsa(pair) if header["alg"] == "PS256" => {
+                (&RSA_PSS_2048_8192_SHA256, pair.public_key().as_ref())
+            }
+            Self::Rsa(pair) => (&RSA_PKCS1_2048_8192_SHA256, pair.public_key().as_ref()),
+            Self::P256(pair) => (&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref()),
+            Self::P384(pair) => (&ECDSA_P384_SHA384_FIXED, pair.public_key().as_ref()),
+            Self::Ed25519(pair) => (&ED25519, pair.public_key().as_ref()),
+        };
+        algorithm.verify_sig(public, input.as_bytes(), &decode(signature)).unwrap();
+        (header, claims)
+    }
+
     /// Signs `input`; an RSA key by `algorithm`, the others in their only way.
     pub(crate) fn sign(&self, algorithm: &str, input: &str) -> Vec<u8> {
         let random = SystemRandom::new();
@@ -119,6 +152,31 @@ impl Key {
             Vec::new(),
         ]
     }
+}
+
+/// Reads a token that HS256 with `secret` has to have signed.
+pub(crate) fn open_with_secret(secret: &str, token: &str) -> (Value, Value) {
+    let (input, signature) = token.rsplit_once('.').unwrap();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    hmac::verify(&key, input.as_bytes(), &decode(signature)).unwrap();
+    parts(input)
+}
+
+fn parts(input: &str) -> (Value, Value) {
+    let (header, claims) = input.split_once('.').unwrap();
+    let json = |part| serde_json::from_slice(&decode(part)).unwrap();
+    (json(header), json(claims))
+}
+
+fn decode(part: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(part).unwrap()
+}
+
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 /// An HMAC over `input`, by the algorithm's name.

@@ -67,7 +67,9 @@ impl Stage {
     }
 
     pub(crate) fn metadata(&self) -> Metadata {
-        Metadata::parse(self.metadata.to_string().as_bytes(), ISSUER).unwrap()
+        let issuer = &self.provider.issuer;
+        let issuer = if self.metadata["issuer"] == issuer.as_str() { issuer } else { ISSUER };
+        Metadata::parse(self.metadata.to_string().as_bytes(), issuer).unwrap()
     }
 
     /// Has the secret sent in one way, whatever the metadata lists.
@@ -85,7 +87,7 @@ impl Stage {
         let (provider, metadata) = (Arc::new(self.provider.clone()), Arc::new(self.metadata()));
         let beginning =
             login::begin(&provider, &metadata, REDIRECT_URI, request, entropy, moment());
-        let Beginning::Go(url, pending) = beginning.unwrap();
+        let Beginning::Go(url, pending) = beginning.unwrap() else { panic!("it is pushed") };
         (url, pending)
     }
 
@@ -103,12 +105,24 @@ impl Stage {
     /// Begins a login and comes back from the provider with a code.
     pub(crate) fn come_back(&self) -> (Login, MatchedCallback) {
         let login = self.begin();
-        let matched = Callback::parse(&format!("code=the-code&state={}", login.query["state"]))
+        let matched = self.come_back_to(&login);
+        (login, matched)
+    }
+
+    fn come_back_to(&self, login: &Login) -> MatchedCallback {
+        Callback::parse(&format!("code=the-code&state={}", login.query["state"]))
             .and_then(|callback| {
                 callback.matching(login.pending.clone(), &self.provider, &self.metadata())
             })
-            .unwrap();
-        (login, matched)
+            .unwrap()
+    }
+
+    /// Comes back to `login` and as far as the question to the token endpoint.
+    pub(crate) fn redeem_login(&self, login: Login) -> Exchange {
+        let (provider, metadata) = (Arc::new(self.provider.clone()), Arc::new(self.metadata()));
+        let step = self.come_back_to(&login).redeem(provider, metadata, moment()).unwrap();
+        let Step::Ask(_, exchange) = step else { panic!("{step:?}") };
+        exchange
     }
 
     /// Comes as far as the question to the token endpoint.
@@ -143,6 +157,12 @@ impl Stage {
                     let answer = match exchange.endpoint() {
                         Endpoint::Token => token_answer(&token),
                         Endpoint::Userinfo => json(&self.userinfo),
+                        Endpoint::Lookup
+                        | Endpoint::PushedAuthorizationRequest
+                        | Endpoint::Revocation
+                        | Endpoint::ServiceAccount => {
+                            panic!("a login of this registration asks no other endpoint")
+                        }
                     };
                     exchange.receive(answer, &keys(&self.keys), moment())
                 }
@@ -160,6 +180,32 @@ impl Stage {
                 }
             };
         }
+    }
+}
+
+/// Signs in at `stage` with other metadata than its own.
+pub(crate) fn sign_in_at(
+    stage: &Stage,
+    metadata: &Metadata,
+    change: impl FnOnce(&mut Draft),
+) -> Result<Box<SignedIn>, ExchangeError> {
+    let (provider, metadata) = (Arc::new(stage.provider.clone()), Arc::new(metadata.clone()));
+    let entropy = LoginEntropy::from([7; 96]);
+    let wish = LoginRequest::default();
+    let beginning = login::begin(&provider, &metadata, REDIRECT_URI, &wish, entropy, moment());
+    let Beginning::Go(url, pending) = beginning.unwrap() else { panic!("nothing is pushed") };
+    let url = url::Url::parse(url.as_str()).unwrap();
+    let login = Login { query: url.query_pairs().into_owned().collect(), pending };
+    let callback = Callback::parse(&format!("code=c&state={}", login.query["state"])).unwrap();
+    let matched = callback.matching(login.pending.clone(), &provider, &metadata).unwrap();
+    let Step::Ask(_, exchange) = matched.redeem(provider, metadata, moment())? else {
+        panic!("a code is redeemed by asking")
+    };
+    let mut draft = Draft::new(&login);
+    change(&mut draft);
+    match exchange.receive(token_answer(&draft.to_text()), &keys(&stage.keys), moment())? {
+        Step::Believe(signed_in) => Ok(signed_in),
+        step @ (Step::Ask(..) | Step::NewerKeys(_)) => panic!("{step:?}"),
     }
 }
 

@@ -12,7 +12,6 @@ use lychgate_config::{Origins, ProcessEnvironment, Source, rehearse, resolve};
 
 use super::{Files, test};
 use crate::console::{NO, OK, UNREACHABLE, complain, say};
-use crate::fetch::Fetcher;
 use crate::telemetry::metrics::Metrics;
 use crate::{providers, tls};
 
@@ -39,16 +38,19 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// not answer.
 pub(super) fn run(options: &Options) -> u8 {
     let sources = options.files.sources_and(&options.paths);
-    let (warnings, summary, redirect_uris, config) = if options.offline {
+    let (warnings, summary, redirect_uris, scopes, config) = if options.offline {
         match lychgate_config::check(&sources, &ProcessEnvironment) {
-            Ok(checked) => (checked.warnings, checked.summary, checked.redirect_uris, None),
+            Ok(checked) => {
+                (checked.warnings, checked.summary, checked.redirect_uris, checked.scopes, None)
+            }
             Err(report) => return refuse(&report),
         }
     } else {
         match lychgate_config::load(&sources, &ProcessEnvironment) {
             Ok(loaded) => {
                 let redirect_uris = lychgate_config::redirect_uris(&loaded.config);
-                (loaded.warnings, loaded.summary, redirect_uris, Some(loaded.config))
+                let scopes = lychgate_config::scopes(&loaded.config);
+                (loaded.warnings, loaded.summary, redirect_uris, scopes, Some(loaded.config))
             }
             Err(report) => return refuse(&report),
         }
@@ -68,6 +70,13 @@ pub(super) fn run(options: &Options) -> u8 {
     }
     for redirect in &redirect_uris {
         say(&format!("{}: redirect URI to register → {}\n", redirect.provider, redirect.url));
+    }
+    for asked in &scopes {
+        say(&format!(
+            "{}: scopes that are asked for → {}\n",
+            asked.provider,
+            asked.scopes.join(" ")
+        ));
     }
     let silent = match config.map_or(Ok(0), |config| ask_everybody(&config)) {
         Ok(silent) => silent,
@@ -131,7 +140,6 @@ fn certificates_are_good(config: &Config) -> bool {
 /// not answer.
 fn ask_everybody(config: &Config) -> Result<usize, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let fetcher = Fetcher::new()?;
     let names = config.providers.iter().map(|provider| provider.sign_in.registration.name.as_str());
     let metrics = Arc::new(Metrics::new(&config.gateway.routes, names, "", SystemTime::now()));
     let readiness = Arc::default();
@@ -145,7 +153,7 @@ fn ask_everybody(config: &Config) -> Result<usize, Box<dyn Error>> {
     };
     runtime.block_on(async {
         for provider in &config.providers {
-            let asked = providers::ask_once(provider, &fetcher, &metrics, &readiness);
+            let asked = providers::ask_once(provider, &metrics, &readiness);
             let outcome = match tokio::time::timeout(PATIENCE, asked).await {
                 Ok(outcome) => outcome.map_err(|error| crate::chain(&error)),
                 Err(_) => Err("no answer within 3 s".to_owned()),

@@ -46,7 +46,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
             return Error::e_explain(ErrorType::InternalError, "an admission is not an answer");
         };
         let about = About {
-            request_id: &visit.id,
+            request_id: visit.id.as_str(),
             method: &session.req_header().method,
             now: visit.now,
             route: outcome.record.route.as_deref(),

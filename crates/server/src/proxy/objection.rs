@@ -18,15 +18,21 @@ pub(super) fn to(head: &RequestHeader, raw: Option<&[u8]>, limits: &Limits) -> O
     if exceeds(head.raw_path().len(), limits.uri_bytes) {
         return Some(Reason::UriTooLong);
     }
-    let bytes =
-        head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let (mut bytes, mut names_host, mut is_coded) = (0, false, false);
+    for (name, value) in &head.headers {
+        bytes += name.as_str().len() + value.len() + 4;
+        names_host |= *name == header::HOST;
+        is_coded |= *name == header::TRANSFER_ENCODING;
+    }
     if exceeds(bytes, limits.header_bytes) {
         return Some(Reason::HeadersTooLarge);
     }
+    let raw = raw.unwrap_or_default();
+    let is_framed_once = || lines_end_as_lines_do(raw) && (!is_coded || is_coded_once(head, raw));
     let readable = match head.version {
         Version::HTTP_2 => true,
-        Version::HTTP_11 => head.headers.contains_key(header::HOST) && is_framed_once(head, raw),
-        Version::HTTP_10 => is_framed_once(head, raw),
+        Version::HTTP_11 => names_host && is_framed_once(),
+        Version::HTTP_10 => is_framed_once(),
         _ => false,
     };
     let readable = readable && !names_fragment(raw);
@@ -53,6 +59,10 @@ pub(super) fn origin_form(target: &str) -> &str {
 }
 
 fn absolute_form(target: &str) -> Option<(&str, &str)> {
+    // A path, as nearly all targets are, whatever stands further on in it.
+    if target.starts_with('/') {
+        return None;
+    }
     let (scheme, rest) = target.split_once("://")?;
     if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -67,19 +77,19 @@ fn exceeds(bytes: usize, most: u64) -> bool {
 
 /// Whether the request line has a fragment in it, which no target has (RFC 9112 §3.2). pingora cuts it off
 /// without a word, and other programs do not.
-fn names_fragment(raw: Option<&[u8]>) -> bool {
-    let raw = raw.unwrap_or_default();
+fn names_fragment(raw: &[u8]) -> bool {
     let line = memchr::memchr(b'\n', raw).and_then(|end| raw.get(..end)).unwrap_or(raw);
     memchr::memchr(b'#', line).is_some()
 }
 
-/// Whether the message says in one way only where it ends, and in lines that end as lines do.
-fn is_framed_once(head: &RequestHeader, raw: Option<&[u8]>) -> bool {
-    let raw = raw.unwrap_or_default();
-    let bare = |end: usize| !raw.get(..end).is_some_and(|line| line.ends_with(b"\r"));
-    if memchr::memchr_iter(b'\n', raw).any(bare) {
-        return false;
-    }
+/// Whether every line ends with both of its bytes (RFC 9112 §2.2).
+fn lines_end_as_lines_do(raw: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', raw)
+        .all(|end| raw.get(..end).is_some_and(|line| line.ends_with(b"\r")))
+}
+
+/// Whether a message with a `Transfer-Encoding` says in one way only where it ends.
+fn is_coded_once(head: &RequestHeader, raw: &[u8]) -> bool {
     let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else { return true };
     // pingora has taken `Content-Length` away by now, so it is looked for in what was sent.
@@ -104,6 +114,7 @@ mod tests {
         uri_bytes: 50,
         body_bytes: None,
         connections: 1,
+        connections_per_client: None,
         header_timeout: Duration::from_secs(1),
         idle_timeout: Duration::from_secs(1),
         shutdown_timeout: Duration::from_secs(1),

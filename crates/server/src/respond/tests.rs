@@ -16,7 +16,7 @@ const HOSTILE: &str = "\"><script>alert(1)</script>' onload='x' {{ 7 * 7 }} </bl
 
 fn person(text: &str) -> Identity {
     serde_json::from_value(json!({
-        "provider": text, "issuer": "https://id.test", "subject": text, "user": text, "name": text,
+        "provider": text, "issuer": "https://id.test", "subject": text, "subject_type": "Claim", "user": text, "name": text,
         "email": text, "email_verified": "Yes", "groups": [text, "staff"], "claims": BTreeMap::<String, Vec<String>>::new(),
     }))
     .unwrap()
@@ -46,6 +46,7 @@ fn route() -> Route {
         identity: IdentityHeaders::default(),
         response_headers: Vec::new(),
         body_bytes_max: None,
+        websocket_origins: Vec::new(),
     }
 }
 
@@ -61,6 +62,8 @@ fn talkative(reason: Reason, client: Client) -> Refusal {
             help: Some(Url::parse("https://help.example.com/access").unwrap()),
             provider_code: Some(HOSTILE.to_owned()),
             provider_text: Some(HOSTILE.repeat(50)),
+            provider_link: Some(Box::new(Url::parse("https://help.example.com/error").unwrap())),
+            retryable: Some(false),
         },
         ..Refusal::new(reason, client)
     }
@@ -243,7 +246,19 @@ fn assert_problem(response: &Response<Bytes>, reason: Reason, what: &str) {
         problem.get("login_url").is_none()
             || problem["login_url"].as_str().unwrap().starts_with("/.gate/login")
     );
-    let known = ["type", "title", "status", "detail", "code", "request_id", "login_url"];
+    let known = [
+        "type",
+        "title",
+        "status",
+        "detail",
+        "code",
+        "request_id",
+        "login_url",
+        "error",
+        "error_description",
+        "error_uri",
+        "retryable",
+    ];
     assert!(problem.as_object().unwrap().keys().all(|key| known.contains(&key.as_str())), "{what}");
 }
 
@@ -292,6 +307,58 @@ fn a_providers_words_are_quoted_and_cut() {
     assert!(quotation.contains("&lt;script&gt;"), "{quotation}");
     assert!(tags(quotation).iter().all(|tag| !tag.starts_with("a ")), "{quotation}");
     assert!(quotation.len() < 6000, "{}", quotation.len());
+}
+
+/// CB-41: whatever a provider says is text on a page, as on any other.
+#[test]
+fn a_providers_markup_is_inert() {
+    for payload in [
+        "<script>alert(1)</script>",
+        "\"><img src=x onerror=alert(1)>",
+        "{{ 7 * 7 }}",
+        "</blockquote><a href=javascript:alert(1)>x</a>",
+        "&lt;script&gt;",
+    ] {
+        let words = Words { provider_text: Some(payload.to_owned()), ..Words::default() };
+        let refusal = Refusal { words, ..Refusal::new(Reason::ProviderDenied, Client::Browser) };
+        let page = text_of(&get(&Answer::Refusal(refusal)));
+        assert!(!page.contains("<script>"), "{payload}");
+        assert!(!page.contains("<img"), "{payload}");
+        assert!(!page.contains("<a href=javascript"), "{payload}");
+        assert!(!page.contains(">49<"), "{payload}");
+    }
+}
+
+/// CB-42, CB-43: the one link of a provider says nothing about where it was followed, and beside it stands whether
+/// trying again can help.
+#[test]
+fn a_providers_link_stands_apart_and_says_nothing_of_us() {
+    let page = text_of(&get(&Answer::Refusal(talkative(Reason::ProviderRefused, Client::Browser))));
+
+    let link = "<a href=\"https:&#x2f;&#x2f;help.example.com&#x2f;error\" rel=\"noopener noreferrer nofollow\">";
+    let (_, after) = page.split_once("</figure>").unwrap();
+    assert!(after.contains(link), "{after}");
+    assert!(after.contains("Trying again will not help."), "{after}");
+}
+
+/// CB-47: a program gets the same in members of their own.
+#[test]
+fn a_program_is_told_what_the_provider_said() {
+    let words = Words {
+        provider_code: Some("access_denied".to_owned()),
+        provider_text: Some("No way".to_owned()),
+        provider_link: Some(Box::new(Url::parse("https://help.example.com/1").unwrap())),
+        retryable: Some(true),
+        ..Words::default()
+    };
+    let refusal = Refusal { words, ..Refusal::new(Reason::ProviderDenied, Client::Program) };
+    let problem: Value = serde_json::from_str(&text_of(&get(&Answer::Refusal(refusal)))).unwrap();
+
+    assert_eq!(problem["error"], "access_denied");
+    assert_eq!(problem["error_description"], "No way");
+    assert_eq!(problem["error_uri"], "https://help.example.com/1");
+    assert_eq!(problem["retryable"], true);
+    assert_eq!(problem["request_id"], "0123456789abcdef");
 }
 
 #[test]
@@ -407,6 +474,7 @@ fn a_way_back_is_promised_only_where_somebody_was_on_the_way() {
     }
 }
 
+/// CB-36.
 #[test]
 fn a_redirect_has_the_headers_of_a_page_and_no_body() {
     for status in [StatusCode::FOUND, StatusCode::SEE_OTHER, StatusCode::PERMANENT_REDIRECT] {

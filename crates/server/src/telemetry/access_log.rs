@@ -1,13 +1,15 @@
 //! One line of JSON for each request (T-21).
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use lychgate_gateway::request::Transport;
 use serde::Serialize;
 
 use super::person::{Named, People};
 use super::{Finished, line, redact};
 use crate::rfc3339;
+use crate::turned_away::TurnedAway;
 
 /// The fields of a line, in their order. What does not exist is left out.
 #[derive(Serialize)]
@@ -88,11 +90,41 @@ pub(super) fn line(finished: &Finished<'_>, people: &People) -> String {
         decision: record.decision.as_str(),
         reason: record.reason.map(lychgate_gateway::reason::Reason::code),
         user,
-        provider: record.provider.as_deref(),
+        provider: record.provider(),
         session: session.map(|session| session.id().fingerprint()),
         user_agent: finished.user_agent,
         referer: finished.referer.map(redact::address),
         error: finished.error,
+    };
+    // A struct of texts and numbers always serializes.
+    let json = serde_json::to_string(&line).unwrap_or_default();
+    line::one_line(&json).into_owned()
+}
+
+/// The fields of a line about a connection whose request could not be read: the names are those of [`Line`].
+#[derive(Serialize)]
+struct TurnedAwayLine<'a> {
+    time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_ip: Option<IpAddr>,
+    listener: &'a str,
+    scheme: &'static str,
+    status: u16,
+    reason: &'static str,
+}
+
+/// The line for a connection that was turned away before its request was read.
+pub(super) fn turned_away(connection: &TurnedAway<'_>, time: SystemTime) -> String {
+    let line = TurnedAwayLine {
+        time: rfc3339::milliseconds(time),
+        peer_ip: connection.address(),
+        listener: connection.listener,
+        scheme: match connection.transport {
+            Transport::Plain => "http",
+            Transport::Tls => "https",
+        },
+        status: connection.cause.status(),
+        reason: connection.cause.code(),
     };
     // A struct of texts and numbers always serializes.
     let json = serde_json::to_string(&line).unwrap_or_default();

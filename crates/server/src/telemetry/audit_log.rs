@@ -62,7 +62,7 @@ pub(super) fn line(
         "lychgate": {
             "config_hash": config_hash,
             "flow": flow(event),
-            "provider": record.provider,
+            "provider": record.provider(),
             "route": record.route.as_deref().map(|route| route.name.as_str()),
             "session": record.session.as_deref().map(|session| session.id().fingerprint()),
         },
@@ -101,7 +101,7 @@ fn flow(event: &Event) -> Option<&str> {
     }
 }
 
-/// Issuer and subject are the only stable pair. The issuer is a URL and so contains no `|`.
+/// Issuer and subject are the only stable pair. The issuer is a URL or a plain word and so contains no `|`.
 fn user(people: &People, session: Option<&Session>) -> Value {
     match people.name(session.map(Session::identity)) {
         Named::Hash(hash) => json!({ "hash": hash }),

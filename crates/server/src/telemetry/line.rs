@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 /// JSON itself escapes only what is below a space. Terminals also act on U+0080 to U+009F, some readers take
 /// U+2028 and U+2029 for line ends, and the direction marks make a line show something else than it says.
 pub(super) fn one_line(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_disruptive) {
+    // Nearly every line is plain ASCII, of which this loop looks at many bytes at a time.
+    let plain = text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
+    if plain || !text.chars().any(is_disruptive) {
         return Cow::Borrowed(text);
     }
     let mut line = String::with_capacity(text.len() + 32);

@@ -19,6 +19,7 @@ use lychgate_oidc::Timestamp;
 
 use super::exposition::{Exposition, Family, Format, Kind, Latency, Samples};
 use super::writer::Lost;
+use crate::turned_away::Cause;
 
 macro_rules! families {
     ($($constant:ident: $kind:ident $name:literal ($unit:literal) [$($label:literal),*], $help:literal;)+) => {
@@ -57,6 +58,8 @@ families! {
         "What providers took to answer, or to fail.";
     PROVIDER_KEYS: Gauge "lychgate_provider_jwks_last_success_timestamp_seconds" ("seconds") ["provider"],
         "When the provider's keys were last read; 0 before the first time.";
+    TURNED_AWAY: Counter "lychgate_connections_refused_total" ("") ["listener", "reason"],
+        "Connections that were turned away before a request of theirs was read, and why; these are no visits and are counted nowhere else.";
     LINES_DROPPED: Counter "lychgate_log_lines_dropped_total" ("") ["log"],
         "Lines that a log could not take.";
     AUDIT_DROPPED: Counter "lychgate_audit_dropped_total" ("") [],
@@ -102,6 +105,7 @@ pub(crate) struct Metrics {
     unmatched: RouteCells,
     providers: BTreeMap<String, ProviderCells>,
     unknown_provider: ProviderCells,
+    listeners: BTreeMap<String, TurnedAwayCounts>,
     config_hash: String,
     started: SystemTime,
     pub(super) access_lost: Arc<Lost>,
@@ -134,6 +138,10 @@ struct ReasonCells {
     reasons: ReasonCounts,
 }
 
+/// A number for each cause.
+#[derive(Debug, Default)]
+struct TurnedAwayCounts([AtomicU64; Cause::ALL.len()]);
+
 #[derive(Debug)]
 struct ReasonCounts(Box<[AtomicU64]>);
 
@@ -163,15 +171,27 @@ pub(crate) enum ProviderEndpoint {
     Discovery,
     /// The keys.
     Jwks,
+    /// The provider's own API.
+    Lookup,
+    /// Where authorization requests are pushed to.
+    PushedAuthorizationRequest,
+    /// Where a grant is given back.
+    Revocation,
+    /// Where a service account gets its token.
+    ServiceAccount,
     /// The token endpoint.
     Token,
     /// Userinfo.
     Userinfo,
 }
 
-const ENDPOINTS: [(ProviderEndpoint, &str); 4] = [
+const ENDPOINTS: [(ProviderEndpoint, &str); 8] = [
     (ProviderEndpoint::Discovery, "discovery"),
     (ProviderEndpoint::Jwks, "jwks"),
+    (ProviderEndpoint::Lookup, "lookup"),
+    (ProviderEndpoint::PushedAuthorizationRequest, "pushed_authorization_request"),
+    (ProviderEndpoint::Revocation, "revocation"),
+    (ProviderEndpoint::ServiceAccount, "service_account"),
     (ProviderEndpoint::Token, "token"),
     (ProviderEndpoint::Userinfo, "userinfo"),
 ];
@@ -220,13 +240,17 @@ impl Drop for ActiveRequest {
 }
 
 /// A request that has ended, for the metrics of the door.
-pub(super) struct Ended<'a> {
-    pub(super) method: &'a Method,
-    pub(super) status: u16,
-    pub(super) duration: Duration,
+pub(crate) struct Ended<'a> {
+    /// The method.
+    pub(crate) method: &'a Method,
+    /// The status of the response, 0 if there was none.
+    pub(crate) status: u16,
+    /// From the end of the request's headers to the end of the response.
+    pub(crate) duration: Duration,
     /// What the upstream took, and its status if it answered.
-    pub(super) upstream: Option<(Duration, Option<u16>)>,
-    pub(super) record: &'a Record,
+    pub(crate) upstream: Option<(Duration, Option<u16>)>,
+    /// What was decided.
+    pub(crate) record: &'a Record,
 }
 
 impl Metrics {
@@ -256,10 +280,27 @@ impl Metrics {
                 .map(|name| (name.to_owned(), ProviderCells::default()))
                 .collect(),
             unknown_provider: ProviderCells::default(),
+            listeners: BTreeMap::new(),
             config_hash: config_hash.to_owned(),
             started,
             access_lost: Arc::default(),
             audit_lost: Arc::default(),
+        }
+    }
+
+    /// The same, with a place for each listener.
+    pub(crate) fn with_listeners<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let counts = |name: &str| (name.to_owned(), TurnedAwayCounts::default());
+        self.listeners = names.into_iter().map(counts).collect();
+        self
+    }
+
+    /// Counts a connection that was turned away.
+    pub(super) fn turned_away(&self, listener: &str, cause: Cause) {
+        let at = Cause::ALL.iter().position(|known| *known == cause);
+        let counts = self.listeners.get(listener);
+        if let Some(count) = counts.zip(at).and_then(|(counts, at)| counts.0.get(at)) {
+            add(count);
         }
     }
 
@@ -294,7 +335,7 @@ impl Metrics {
     }
 
     /// Counts a request that has ended.
-    pub(super) fn ended(&self, ended: &Ended<'_>) {
+    pub(crate) fn ended(&self, ended: &Ended<'_>) {
         let record = ended.record;
         let route = self.route(record.route.as_deref());
         let method = METHODS.iter().position(|name| *name == ended.method.as_str());
@@ -312,20 +353,21 @@ impl Metrics {
     }
 
     fn event(&self, record: &Record) {
-        let provider = self.provider(record.provider.as_deref());
-        match &record.event {
-            Some(Event::LoginStarted) => add(&provider.logins_started),
-            Some(Event::LoginSucceeded { .. }) => add(&provider.logins_succeeded),
-            Some(Event::LoginFailed { .. } | Event::LoginReplayed { .. }) => {
+        let Some(event) = &record.event else { return };
+        let provider = self.provider(record.provider());
+        match event {
+            Event::LoginStarted => add(&provider.logins_started),
+            Event::LoginSucceeded { .. } => add(&provider.logins_succeeded),
+            Event::LoginFailed { .. } | Event::LoginReplayed { .. } => {
                 provider.logins_failed.count(record.reason);
             }
-            Some(Event::Logout) => add(&provider.logouts),
-            Some(Event::Refreshed) => add(&provider.refreshed),
-            Some(Event::RefreshFailed) => match record.reason {
+            Event::Logout => add(&provider.logouts),
+            Event::Refreshed => add(&provider.refreshed),
+            Event::RefreshFailed => match record.reason {
                 Some(Reason::SessionEnded) => add(&provider.refresh_refused),
                 Some(_) | None => add(&provider.refresh_failed),
             },
-            Some(Event::AccessDenied) | None => {}
+            Event::AccessDenied => {}
         }
     }
 
@@ -342,6 +384,12 @@ impl Metrics {
         let mut exposition = Exposition::new(format);
         self.expose_routes(&mut exposition);
         self.expose_providers(&mut exposition);
+        let mut samples = exposition.family(&TURNED_AWAY);
+        for (name, counts) in &self.listeners {
+            for (cause, count) in Cause::ALL.iter().zip(&counts.0) {
+                samples.number(&[name, cause.code()], read(count));
+            }
+        }
         let (access, audit) = (self.access_lost.total(), self.audit_lost.total());
         let mut samples = exposition.family(&LINES_DROPPED);
         samples.number(&["access"], access);

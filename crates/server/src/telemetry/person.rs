@@ -1,9 +1,8 @@
 //! How people are named in logs (T-31).
 
-use std::fmt::Write as _;
-
 use aws_lc_rs::hmac;
 use lychgate_config::config::UserFields;
+use lychgate_gateway::hexadecimal;
 use lychgate_gateway::identity::Identity;
 
 /// Names people as the operator wants them named.
@@ -46,11 +45,7 @@ impl People {
         // No issuer contains it, so no two pairs are hashed alike.
         context.update(b"\0");
         context.update(identity.subject().as_bytes());
-        let mut text = String::with_capacity(32);
-        for byte in context.sign().as_ref().iter().take(16) {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        let signed = context.sign();
+        hexadecimal::digits(signed.as_ref().get(..16).unwrap_or_default())
     }
 }

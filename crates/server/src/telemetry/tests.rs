@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use http::Method;
 use lychgate_config::config::{AccessLog, LogFormat, LogLevel, LogOutput, UserFields};
+use lychgate_gateway::forwarded::Peer;
 use lychgate_gateway::headers::IdentityHeaders;
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_gateway::outcome::{DecisionWord, Event};
+use lychgate_gateway::request::Transport;
 use lychgate_gateway::route::{Access, Route, Routes};
 use lychgate_gateway::session::Session;
 use lychgate_oidc::Timestamp;
@@ -15,6 +17,7 @@ use url::Url;
 
 use super::metrics::{FAMILIES, FetchOutcome, ProviderEndpoint};
 use super::*;
+use crate::turned_away::Cause;
 
 /// Text that would end a line, steer a terminal, or break out of JSON.
 const HOSTILE: &str = "x\r\n{\"forged\":true}\u{1b}[2J\u{9b}31m\u{2028}\u{202e}\\\"";
@@ -32,6 +35,7 @@ fn route() -> Route {
         identity: IdentityHeaders::default(),
         response_headers: Vec::new(),
         body_bytes_max: None,
+        websocket_origins: Vec::new(),
     }
 }
 
@@ -39,7 +43,7 @@ fn session(user: &str) -> Arc<Session> {
     let session = serde_json::from_value(json!({
         "id": vec![7; 16], "login": vec![7; 12], "begun_at": 0, "ends_at": 9, "seen_at": 0, "id_token": "eyJ.hidden.token",
         "identity": {
-            "provider": "corp", "issuer": "https://id.test", "subject": "s-1", "user": user, "name": "Ada L.",
+            "provider": "corp", "issuer": "https://id.test", "subject": "s-1", "subject_type": "Claim", "user": user, "name": "Ada L.",
             "email": "ada@example.com", "email_verified": "Yes", "groups": ["staff"], "claims": {},
         },
     }));
@@ -48,7 +52,8 @@ fn session(user: &str) -> Arc<Session> {
 
 fn metrics() -> Arc<Metrics> {
     let routes = Routes::new(vec![route()], None).unwrap();
-    Arc::new(Metrics::new(&routes, ["corp"], "c0ffee", SystemTime::UNIX_EPOCH))
+    let metrics = Metrics::new(&routes, ["corp"], "c0ffee", SystemTime::UNIX_EPOCH);
+    Arc::new(metrics.with_listeners(["main"]))
 }
 
 /// Logs in a directory of their own, which is removed at the end.
@@ -87,6 +92,38 @@ impl Logs {
 impl Drop for Logs {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// K6, J: what no filter ever sees is counted and written down, with what is known.
+#[test]
+fn a_connection_that_is_turned_away_is_one_line_and_one_more() {
+    let logs = Logs::new("turned-away", UserFields::Hashed);
+    logs.telemetry.turned_away(&TurnedAway {
+        listener: "main",
+        transport: Transport::Tls,
+        peer: Peer::Address([192, 0, 2, 7].into()),
+        cause: Cause::RequestMalformed,
+    });
+
+    let lines = logs.lines("access");
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0]["time"].as_str().unwrap().ends_with('Z'));
+    for (field, expected) in [
+        ("peer_ip", json!("192.0.2.7")),
+        ("listener", json!("main")),
+        ("scheme", json!("https")),
+        ("status", json!(400)),
+        ("reason", json!("request_malformed")),
+    ] {
+        assert_eq!(lines[0][field], expected, "{field}");
+    }
+    let text = logs.telemetry.metrics().expose(Format::Prometheus);
+    for line in [
+        "lychgate_connections_refused_total{listener=\"main\",reason=\"request_malformed\"} 1",
+        "lychgate_connections_refused_total{listener=\"main\",reason=\"request_timeout\"} 0",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
     }
 }
 
@@ -327,6 +364,7 @@ fn a_request_is_counted_by_route_method_status_and_decision() {
     }
 }
 
+/// CB-64, CB-65.
 #[test]
 fn logins_sessions_and_provider_requests_are_counted_by_provider() {
     let metrics = metrics();

@@ -24,6 +24,10 @@ const QUEUE_LINES_MAX: usize = 8192;
 /// How many bytes are handed to the operating system at once.
 const BATCH_BYTES: usize = 64 * 1024;
 
+/// How long the thread lets lines gather once one has come. Those that follow within it neither wake the thread nor
+/// cost a write each, which is dearer than the line itself.
+const GATHERING: Duration = Duration::from_millis(5);
+
 /// The near end of a log.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -143,7 +147,11 @@ struct FarEnd {
 
 impl FarEnd {
     fn run(mut self, messages: &Receiver<Message>) {
+        let mut caught_up = true;
         while let Ok(first) = messages.recv() {
+            if caught_up && matches!(first, Message::Line(_)) {
+                thread::sleep(GATHERING);
+            }
             let mut batch = String::new();
             let mut lines = 0;
             let mut waiting = Vec::new();
@@ -160,6 +168,7 @@ impl FarEnd {
                 }
                 next = if batch.len() < BATCH_BYTES { messages.try_recv().ok() } else { None };
             }
+            caught_up = batch.len() < BATCH_BYTES;
             if self.reopen.swap(false, Ordering::AcqRel) {
                 self.reopen();
             }

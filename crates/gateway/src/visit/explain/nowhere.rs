@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use lychgate_oidc::{KeySet, Metadata};
+use lychgate_oidc::{KeySet, Metadata, Secret};
 
 use crate::client::Client;
 use crate::login_state::LoginId;
@@ -16,6 +16,12 @@ use crate::session::SessionId;
 use crate::settings::SignInProvider;
 use crate::visit::Gateway;
 use crate::world::{GrantId, Known, Refreshed, Spent, Unreachable, World};
+
+/// Where a provider is whose issuer is no address.
+const ELSEWHERE: &str = "https://provider.invalid";
+
+/// Where authorization requests are pushed to.
+const PUSHED: &str = "par";
 
 /// A world without a network, in which every provider has told its endpoints and nothing was ever revoked.
 ///
@@ -29,11 +35,15 @@ impl Nowhere {
     pub(super) fn of(gateway: &Gateway) -> Self {
         let known = |provider: &SignInProvider| {
             let client = &provider.registration;
-            let at = |path: &str| format!("{}/{path}", client.issuer.trim_end_matches('/'));
+            // Where everything else is written down, an issuer may be a word.
+            let is_url = client.issuer.starts_with("http");
+            let base = if is_url { client.issuer.trim_end_matches('/') } else { ELSEWHERE };
+            let at = |path: &str| format!("{base}/{path}");
             let document = serde_json::json!({
                 "issuer": client.issuer,
                 "authorization_endpoint": at("authorize"),
                 "token_endpoint": at("token"),
+                "pushed_authorization_request_endpoint": at(PUSHED),
             });
             let metadata = Metadata::parse(document.to_string().as_bytes(), &client.issuer).ok()?;
             let keys = KeySet::parse(br#"{"keys":[]}"#).ok()?;
@@ -60,11 +70,27 @@ impl World for Nowhere {
         self.providers.get(provider).map(|known| Arc::clone(&known.keys)).unwrap_or_default()
     }
 
+    async fn client_assertion(&self, _: &str) -> Result<Option<Secret>, Unreachable> {
+        Ok(Some(Secret::new("nobody is shown this".to_owned())))
+    }
+
+    /// A request that is pushed ahead is always taken: it is a part of the way to the provider.
     async fn fetch(
         &self,
         _: &str,
-        _: http::Request<Vec<u8>>,
+        request: http::Request<Vec<u8>>,
     ) -> Result<http::Response<Vec<u8>>, Unreachable> {
+        if request.uri().path().ends_with(&format!("/{PUSHED}")) {
+            let taken = serde_json::json!({
+                "request_uri": "urn:ietf:params:oauth:request_uri:explained",
+                "expires_in": 60,
+            });
+            let answer = http::Response::builder()
+                .status(http::StatusCode::CREATED)
+                .header(http::header::CONTENT_TYPE, "application/json")
+                .body(taken.to_string().into_bytes());
+            return answer.map_err(|error| Unreachable(error.to_string()));
+        }
         Err(Unreachable("nobody is asked for an explanation".to_owned()))
     }
 
