@@ -6,6 +6,7 @@
 mod applications;
 mod browser;
 mod certified_provider;
+mod client_tests;
 mod page_rules;
 mod refreshing;
 mod strict_provider;

@@ -146,7 +146,7 @@ function build(issuer, aliases) {
     'authorization.success', 'authorization.error', 'grant.success', 'grant.error',
     'end_session.success', 'end_session.error', 'userinfo.error', 'jwks.error', 'server_error',
     'pushed_authorization_request.success', 'pushed_authorization_request.error',
-    'introspection.error', 'revocation.error',
+    'introspection.error', 'revocation.error', 'grant.revoked',
   ]) {
     provider.on(type, (context, outcome) => record(type, {
       client: context?.oidc?.client?.clientId,

@@ -19,7 +19,6 @@ mod line_protocol;
 pub mod raw;
 pub mod scratch;
 pub mod simulator;
-pub mod strict_provider;
 pub mod upstream;
 pub mod vendor;
 pub mod visitor;

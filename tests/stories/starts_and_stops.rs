@@ -159,7 +159,8 @@ fn a_configuration_is_printed_without_its_secrets() {
     assert!(printed.stdout.contains("client_id"), "{printed:?}");
 }
 
-/// H4: the key that nobody gave is made once, with mode 0600, and sessions outlive a restart by it.
+/// H4, CB-31: the key that nobody gave is made once, with mode 0600; sessions, and logins under way, outlive a restart
+/// by it, and a login is still good once only.
 #[tokio::test]
 async fn a_session_outlives_a_restart_by_the_key_that_was_kept() {
     let mut toml = String::new();
@@ -171,6 +172,8 @@ async fn a_session_outlives_a_restart_by_the_key_that_was_kept() {
     let House { mut gate, provider, application } = house;
     let bob = Visitor::of(gate.url(), &[provider.issuer()]);
     bob.signs_in_as("bob", "/").await;
+    let alice = Visitor::of(gate.url(), &[provider.issuer()]);
+    let callback = alice.comes_back_as("alice", "/x").await;
     assert_eq!(mode(gate.scratch(), "state/session.key"), 0o600);
     let key = gate.scratch().read("state/session.key");
     let next = Scratch::new();
@@ -181,11 +184,15 @@ async fn a_session_outlives_a_restart_by_the_key_that_was_kept() {
     gate.terminate().await;
     let restarted = Gate::start_in(next, &toml).await;
     let page = bob.fetches("/x").await;
+    let arrived = alice.opens(callback.as_str()).await;
+    let again = alice.opens(callback.as_str()).await;
 
     assert_eq!(
         (page.status, page.echoed("x-forwarded-user").as_deref()),
         (StatusCode::OK, Some("bob"))
     );
+    assert_eq!(arrived.status, StatusCode::SEE_OTHER);
+    assert!(alice.has_session() && again.set_cookies().is_empty(), "{}", again.text());
     assert_eq!(restarted.scratch().read("state/session.key"), key);
     assert!(!restarted.output().contains(key.trim()));
     drop(application);

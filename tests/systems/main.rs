@@ -3,6 +3,10 @@
 //! A simulator checks what it is sent more strictly than the real provider has to, and misbehaves when it is told
 //! to. Its JOSE is somebody else's, so that one mistake cannot hide on both sides.
 
+mod ais;
+mod example;
+mod fanbase;
 mod oten;
 mod stage;
+mod strict;
 mod uae;

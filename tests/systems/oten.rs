@@ -72,7 +72,8 @@ fn is_what_oten_asks_for(stage: &Stage, query: &[(String, String)], claims: &Val
     assert!(lifetime.is_some_and(|lifetime| lifetime <= 300), "{claims}");
 }
 
-/// B-S1, B-S2, B-S6, B-D2 to B-D7, B-D10, B-D11, B-D15; CB-01, CB-36, CB-48, CB-49, CB-56: with a long secret and a short one.
+/// B-S1, B-S2, B-S6, B-D2 to B-D7, B-D10, B-D11, B-D15; CB-01, CB-36, CB-48, CB-49, CB-56: with a long secret and a
+/// short one.
 #[tokio::test]
 async fn a_request_signed_with_the_secret_signs_in() {
     for secret in [SECRET, SHORT_SECRET] {
@@ -170,8 +171,8 @@ async fn an_exempt_application_signs_in_with_plain_parameters() {
     stage.ends(&[SECRET.to_owned()]).await;
 }
 
-/// B-S3, B-S7, B-S8, B-S10, B-D8, CB-39, CB-43, CB-46, CB-47: every error of Oten's list and one that is on none, for people and
-/// for programs, with the word on whether trying again helps.
+/// B-S3, B-S7, B-S8, B-S10, B-D8, CB-39, CB-43, CB-46, CB-47: every error of Oten's list and one that is on none,
+/// for people and for programs, with the word on whether trying again helps.
 #[tokio::test]
 async fn every_error_of_otens_list_has_its_page_and_its_document() {
     let stage = stage().await;
@@ -230,8 +231,8 @@ async fn every_error_of_otens_list_has_its_page_and_its_document() {
     stage.ends(&[SECRET.to_owned()]).await;
 }
 
-/// B-S3 to B-S5, B-S9, B-D9, B-D11, B-D12; CB-05, CB-06, CB-19, CB-22, CB-51, CB-53, CB-55, CB-56: what else comes back is refused, most
-/// of all an ID token by HS256 whose key is the public one.
+/// B-S3 to B-S5, B-S9, B-D9, B-D11, B-D12; CB-05, CB-06, CB-19, CB-22, CB-51, CB-53, CB-55, CB-56: what else comes
+/// back is refused, most of all an ID token by HS256 whose key is the public one.
 #[tokio::test]
 async fn whatever_is_wrong_with_an_answer_of_oten_signs_nobody_in() {
     let stage = stage().await;
@@ -262,7 +263,8 @@ async fn whatever_is_wrong_with_an_answer_of_oten_signs_nobody_in() {
     stage.ends(&[SECRET.to_owned()]).await;
 }
 
-/// B-S2, B-D9, B-D12; CB-07, CB-09, CB-28, CB-29, CB-32: once, in its own browser, and within ten minutes by Oten's clock.
+/// B-S2, B-D9, B-D12; CB-07, CB-09, CB-28, CB-29, CB-32: once, in its own browser, and within ten minutes by Oten's
+/// clock.
 #[tokio::test]
 async fn a_code_of_oten_is_good_once_and_for_ten_minutes() {
     let stage = stage().await;

@@ -54,8 +54,9 @@ async fn stage() -> (Stage, Vec<String>) {
     (plan.open(simulator).await, secrets)
 }
 
-/// A-S1 to A-S4, A-S11 to A-S13, A-D2 to A-D13, A-D16 to A-D18; CB-01, CB-02, CB-16, CB-27, CB-33, CB-36, CB-48; F2-03,
-/// F2-07, F2-11, F2-13, FM-01: what we send is this and no more, twice, and the second time the push is answered 201.
+/// A-S1 to A-S4, A-S11 to A-S13, A-D2 to A-D13, A-D16 to A-D18; CB-01, CB-02, CB-16, CB-27, CB-33, CB-36, CB-48;
+/// F2-03, F2-07, F2-11, F2-13, FM-01: what we send is this and no more, twice, and the second time the push is
+/// answered 201.
 #[tokio::test]
 async fn a_customer_signs_in_with_everything_on() {
     let (stage, secrets) = stage().await;
@@ -175,8 +176,8 @@ async fn a_customer_signs_in_with_everything_on() {
     stage.ends(&secrets).await;
 }
 
-/// A-D15, CB-59, CB-60: a session goes on by a refresh token that stays the same, with a new assertion and the certificate;
-/// who signs out gives it back in the same way.
+/// A-D15, CB-59: a session goes on by a refresh token that stays the same, with a new assertion and the
+/// certificate; who signs out gives it back in the same way.
 #[tokio::test]
 async fn a_customer_stays_signed_in_and_signs_out() {
     let lives = json!({ "access_token": { "shape": "uuid", "lifetime": 2 } });
@@ -228,8 +229,8 @@ async fn a_customer_stays_signed_in_and_signs_out() {
     stage.ends(&secrets).await;
 }
 
-/// A-S1, A-S5 to A-S8, A-D20; CB-05, CB-06, CB-09, CB-12, CB-14 to CB-17, CB-22, CB-23, CB-35, CB-39, CB-54: whatever else
-/// comes back is refused before a code is sent anywhere.
+/// A-S1, A-S5 to A-S8, A-D20; CB-05, CB-06, CB-12, CB-14 to CB-17, CB-22, CB-23, CB-35, CB-39, CB-54: whatever else
+/// comes back is refused before a code is sent anywhere, and counted (CB-64, CB-65).
 #[tokio::test]
 async fn what_a_bank_sends_back_is_believed_only_if_it_is_all_right() {
     let (stage, secrets) = stage().await;
@@ -258,10 +259,22 @@ async fn what_a_bank_sends_back_is_believed_only_if_it_is_all_right() {
         ])
         .await;
     stage.signs_in().await;
+    // CB-64, CB-65: each is counted by its reason, and what the bank made up is no label.
+    let metrics = stage.gate.metrics().await;
+    for (reason, times) in [("issuer_mismatch", 5), ("login_not_ours", 2), ("provider_refused", 1)]
+    {
+        let counted = metrics.lines().find(|line| {
+            line.starts_with("lychgate_logins_total") && line.contains(&format!("\"{reason}\""))
+        });
+        let counted = counted.unwrap_or_else(|| panic!("{reason} is not counted: {metrics}"));
+        assert!(counted.ends_with(&format!(" {times}")), "{counted}");
+    }
+    assert!(!metrics.contains("bank_error_4711"));
     stage.ends(&secrets).await;
 }
 
-/// A-S5, A-S6; CB-40, CB-41, CB-43, CB-44, CB-46, CB-47: who cancels is not told of a fault, and the bank's words are quoted.
+/// A-S5, A-S6; CB-40, CB-41, CB-43, CB-44, CB-46, CB-47: who cancels is not told of a fault, and the bank's words
+/// are quoted.
 #[tokio::test]
 async fn who_cancels_at_the_bank_is_told_so_and_can_start_again() {
     let (stage, secrets) = stage().await;
@@ -297,7 +310,8 @@ async fn who_cancels_at_the_bank_is_told_so_and_can_start_again() {
     stage.ends(&secrets).await;
 }
 
-/// A-S9, A-S12, A-D13, A-D14; CB-28, CB-32, CB-50 to CB-55, CB-57, CB-58: a code goes to the bank once, whatever it says.
+/// A-S9, A-S12, A-D13, A-D14; CB-28, CB-32, CB-50 to CB-55, CB-57, CB-58: a code goes to the bank once, whatever it
+/// says.
 #[tokio::test]
 async fn what_a_bank_answers_for_a_code_is_believed_only_if_it_is_all_right() {
     let (stage, secrets) = stage().await;
@@ -311,7 +325,7 @@ async fn what_a_bank_answers_for_a_code_is_believed_only_if_it_is_all_right() {
             row("token_redirect", json!({}), NO_TOKENS, 1),
             row("token_empty", json!({}), NO_TOKENS, 1),
             row("token_truncated", json!({}), NO_TOKENS, 1),
-            row("token_oversize", json!({}), UNAVAILABLE, 1),
+            row("token_oversize", json!({ "bytes": 2_000_000 }), UNAVAILABLE, 1),
             row("token_wrong_content_type", json!({}), NO_TOKENS, 1),
             row("token_200_error", json!({}), EXPIRED, 1),
             row("token_reset", json!({}), UNAVAILABLE, 1),
@@ -401,7 +415,8 @@ async fn a_bank_that_is_merely_unusual_is_understood() {
     stage.ends(&secrets).await;
 }
 
-/// A-D6, A-D14, A-D18, A-D20, CB-46, CB-61: a push that fails ends the sign-in, is not repeated, and sends nobody anywhere.
+/// A-D6, A-D14, A-D18, A-D20, CB-46, CB-61: a push that fails ends the sign-in, is not repeated, and sends nobody
+/// anywhere.
 #[tokio::test]
 async fn a_push_that_fails_ends_the_sign_in() {
     let (stage, secrets) = stage().await;
@@ -456,7 +471,8 @@ async fn a_push_that_fails_ends_the_sign_in() {
     stage.ends(&secrets).await;
 }
 
-/// A-D4: without the certificate there is not even a connection, and people are told that the bank cannot be reached.
+/// A-D4: without the certificate there is not even a connection, and people are told that the bank cannot be
+/// reached.
 #[tokio::test]
 async fn without_our_certificate_there_is_no_connection() {
     let (mut plan, simulator, secrets) = prepared(&json!({})).await;
@@ -518,7 +534,8 @@ async fn a_callback_works_once_for_whom_it_is_meant_and_in_time() {
     stage.ends(&secrets).await;
 }
 
-/// CB-34, PS-05: neither a customer who takes their time at the bank nor a bank that does keeps anybody else waiting.
+/// CB-34, PS-05: neither a customer who takes their time at the bank nor a bank that does keeps anybody else
+/// waiting.
 #[tokio::test]
 async fn nobody_waits_for_somebody_elses_bank() {
     let (stage, secrets) = stage().await;
@@ -552,6 +569,16 @@ async fn nobody_waits_for_somebody_elses_bank() {
     };
     let (answer, ()) = tokio::join!(back.arrives(), others);
     assert_eq!(answer.status, 303, "{}", answer.text());
+
+    simulator.switch_once("par_slow", &json!({})).await;
+    let visitor = stage.visitor();
+    let others = async {
+        held(3).await;
+        stage.signs_in().await;
+        simulator.release().await;
+    };
+    let (away, ()) = tokio::join!(visitor.opens("/page"), others);
+    assert!(away.header("location").starts_with(simulator.endpoint("authorization")));
     stage.ends(&secrets).await;
 }
 

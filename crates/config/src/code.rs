@@ -86,6 +86,7 @@ codes! {
     E0402 "The admin port is open to others and has no token."
     E0403 "Neither PKCE nor a nonce would bind a code to its login."
     E0404 "A client secret would travel in an address."
+    E0410 "A provider's settings contradict the profile that it is held to."
     W0104 "Files of an included directory are skipped."
     W0120 "A whole number is written with a fraction."
     W0200 "Nothing is served: there are no routes."

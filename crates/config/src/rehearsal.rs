@@ -7,13 +7,14 @@
 //! Sources: requirements W-10 to W-13, W-20, W-21, W-23.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use lychgate_gateway::Gateway;
 use lychgate_gateway::explain::{AccessTrace, EntryTrace, Explanation, Hypothesis, Unimaginable};
 use lychgate_gateway::outcome::DecisionWord;
 use lychgate_gateway::route::Access;
 use lychgate_gateway::seal::{Key, KeyRing};
-use lychgate_oidc::Timestamp;
+use lychgate_oidc::{Algorithm, ClientAuth, Provider, RequestObjectSigner, Timestamp};
 
 use crate::check::tests::DECISIONS;
 use crate::config::{Config, Expectation, ExpectedDecision, Test};
@@ -79,6 +80,23 @@ impl Coverage {
     }
 }
 
+/// The keys of a configuration whose secrets were left alone are stand-ins, which sign with one algorithm; and the
+/// provider's own keys are not known.
+fn sign_with_stand_ins(registration: &mut Provider) {
+    if let ClientAuth::Key { algorithm, .. } = &mut registration.client_auth {
+        *algorithm = Algorithm::ES256;
+    }
+    if let Some(dpop) = &mut registration.dpop {
+        dpop.algorithm = Algorithm::ES256;
+    }
+    if let Some(object) = &mut registration.authorization.request_object {
+        object.encryption = None;
+        if let RequestObjectSigner::Key { algorithm, .. } = &mut object.signer {
+            *algorithm = Algorithm::ES256;
+        }
+    }
+}
+
 impl Rehearsal {
     pub(crate) fn new(
         config: Config,
@@ -88,7 +106,11 @@ impl Rehearsal {
     ) -> Option<Self> {
         // Nobody else has a cookie that was sealed with it, and none that is sealed here leaves.
         let keys = KeyRing::new(vec![Key::new([0; 32])]).ok()?;
-        let gateway = Gateway::new(config.gateway.settings(keys));
+        let mut settings = config.gateway.settings(keys);
+        for provider in &mut settings.providers {
+            sign_with_stand_ins(Arc::make_mut(&mut provider.registration));
+        }
+        let gateway = Gateway::new(settings);
         Some(Self { warnings, summary, gateway, tests: config.tests, origins })
     }
 

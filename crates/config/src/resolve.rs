@@ -181,12 +181,14 @@ impl Resolving<'_> {
     }
 }
 
-/// Whether the table at `path`, below `providers`, is that of a provider that speaks OpenID Connect, or is inside one.
+/// Whether the table at `path`, below `providers`, is that of a provider that speaks OpenID Connect and is held to no
+/// profile, which has defaults of its own; or is inside one of any kind.
 fn speaks_oidc(table: &Table, path: &[String]) -> bool {
     path.len() != 2
-        || table
-            .find("kind")
-            .is_none_or(|kind| matches!(&kind.node.value, Value::Text(kind) if kind == "oidc"))
+        || (table.find("profile").is_none()
+            && table
+                .find("kind")
+                .is_none_or(|kind| matches!(&kind.node.value, Value::Text(kind) if kind == "oidc")))
 }
 
 fn filled(key: &str, value: Value) -> Entry {
@@ -292,6 +294,7 @@ fn defaults_of_answers(provider: &mut Table) {
         let names =
             algorithms.map(|algorithm| Node { place: nowhere(), value: text(algorithm.as_str()) });
         fill(provider, "id_token_signed_response_alg", Some(Value::List(names.collect())));
+        fill(provider, "nonce", Some(Value::Boolean(true)));
     }
     let names_people = says(provider, "subject", "claim");
     if let Some(claims) = inside(provider, "claims") {

@@ -185,7 +185,7 @@ static AUTH_KEYS: &[Key] = &[
 static SESSIONS_KEYS: &[Key] = &[
     with("store", Word(&["cookie"]), "\"cookie\""),
     with("lifetime", Duration("1m", "90d"), "\"12h\""),
-    key("idle_timeout", Duration("1m", "90d")),
+    key("idle_timeout", Duration("1s", "90d")),
     with("refresh", Word(&["auto", "never"]), "\"auto\""),
     key("refresh_margin", Duration("1s", "1h")),
     key("refresh_grace", Duration("0s", "1d")),
@@ -226,12 +226,17 @@ const PROVIDER_KINDS: &[&str] = &[
     "sourcehut",
 ];
 
+/// The published profiles.
+const PROFILES: &[&str] =
+    &["fapi2", "fapi2-message-signing", "fapi1-advanced", "open-finance-brasil"];
+
 /// How answers come back.
 const RESPONSE_MODES: &[&str] = &["form_post", "form_post.jwt", "jwt", "query", "query.jwt"];
 
 // The defaults are those of kind "oidc". A key beside which another one would be refused has none.
 static PROVIDER_KEYS: &[Key] = &[
     with("kind", Word(PROVIDER_KINDS), "\"oidc\""),
+    key("profile", Word(PROFILES)),
     key("issuer", Text),
     key("client_id", Text),
     key("client_secret", Secret),
@@ -272,9 +277,11 @@ static PROVIDER_KEYS: &[Key] = &[
     key("request_object_audience", Text),
     key("request_object_lifetime", Duration("30s", "1h")),
     key("request_object_typ", Word(&["oauth-authz-req+jwt", "JWT", "none"])),
+    key("request_object_encryption_alg", Word(&["ECDH-ES", "RSA-OAEP", "RSA-OAEP-256"])),
+    key("request_object_encryption_enc", Word(&["A128GCM", "A256GCM"])),
     key("authorization_request_repeats", Texts),
     with("code_challenge_method", Word(&["S256", "none"]), "\"S256\""),
-    with("nonce", Boolean, "true"),
+    key("nonce", Boolean),
     key("prompt", Text),
     key("max_age", Duration("0s", "365d")),
     key("acr_values", Texts),

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use lychgate_config::config::{ProviderConfig, ProviderEndpoints};
@@ -51,7 +52,13 @@ fn without_a_word_about_answers_they_are_the_ordinary_ones() {
 }
 
 /// A key in a file of its own, as another program made it.
-fn key_file() -> String {
+/// A file with a private key, the same for all tests: two that wrote it at once would read half of it.
+fn key_file() -> &'static str {
+    static FILE: LazyLock<String> = LazyLock::new(write_key_file);
+    &FILE
+}
+
+fn write_key_file() -> String {
     let fixture = include_str!("../../oidc/src/jwe/tokens_by_jose.json");
     let fixture: serde_json::Value = serde_json::from_str(fixture).unwrap();
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("decryption.pem");

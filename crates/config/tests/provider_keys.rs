@@ -189,6 +189,29 @@ fn providers_that_go_their_own_way_can_be_written_down() {
     assert!(d.authorization.nonce);
 }
 
+/// C-S3, table 3.4 of C: a provider that only knows OAuth 2.0 is asked for nothing else.
+#[test]
+fn without_an_id_token_no_nonce_is_asked_for() {
+    let kept = Kept::new("plain-oauth");
+    let plain = |more: &str| {
+        format!(
+            "id_token = \"never\"\nscopes = [\"ais\"]\n\
+             subject = \"pseudonymous\"\n{more}"
+        )
+    };
+    let with_pkce = kept.provider(&plain("")).authorization;
+    assert!(with_pkce.code_challenge && !with_pkce.nonce);
+    let bare = kept.provider(&plain("code_challenge_method = \"none\"")).authorization;
+    assert!(!bare.code_challenge && !bare.nonce);
+    let problem = kept.problem(&plain("nonce = true"));
+    assert!(problem.contains("it would come back in an ID token"), "{problem}");
+    let problem = kept.problem("code_challenge_method = \"none\"\nnonce = false");
+    assert!(
+        problem.contains("E0403"),
+        "with an ID token one of the two has to be there: {problem}"
+    );
+}
+
 /// A-D16: what is to be authorized is remembered in a cookie, and has to fit.
 #[test]
 fn more_to_authorize_than_a_browser_keeps_is_refused() {

@@ -379,6 +379,7 @@ fn a_sign_in_is_explained_at_every_kind_of_provider() {
         "issuer = \"https://id.example\"\ndpop_bound_access_tokens = true\ndpop_signing_key = { file = \"/no/such/key\" }\ndpop_signing_alg = \"EdDSA\"\npushed_authorization_requests = \"required\"\n".to_owned(),
         "issuer = \"word\"\nauthorization_endpoint = \"https://id.example/a\"\ntoken_endpoint = \"https://id.example/t\"\njwks_uri = \"https://id.example/k\"\n".to_owned(),
         "kind = \"oauth2\"\nauthorization_endpoint = \"https://id.example/a\"\ntoken_endpoint = \"https://id.example/t\"\nuserinfo_endpoint = \"https://id.example/u\"\n".to_owned(),
+        "issuer = \"https://id.example\"\nprofile = \"open-finance-brasil\"\nsigning_key = { file = \"/no/such/key\" }\ndecryption_keys = [{ file = \"/no/such/key\" }]\ntls = { certificate = \"/no/such\", key = \"/no/such/key\" }\n".to_owned(),
         "kind = \"github\"\norganizations = [\"octo-org\"]\n".to_owned(),
         "kind = \"entra\"\ntenant = \"organizations\"\ntenants = [\"11111111-2222-3333-4444-555555555555\"]\n".to_owned(),
         "kind = \"apple\"\nteam_id = \"TEAM\"\nsigning_key = { file = \"/no/such/key\" }\nsigning_key_id = \"KEY\"\n".to_owned(),

@@ -123,7 +123,7 @@ pub struct Known {
     pub keys: Arc<KeySet>,
 }
 
-/// Which grant of which session is renewed: a hash of all of it, so that no two share one (O-2).
+/// Which grant of which session is renewed, and which time: a hash of all of it, so that no two share one (O-2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GrantId([u8; 32]);
 

@@ -418,9 +418,12 @@ pub enum JweError {
 }
 
 /// A public key of a provider, for what only it may read.
+#[derive(Clone)]
 pub struct EncryptionKey {
     id: Option<String>,
-    kind: Sealer,
+    /// The one way that the key is published for, if it says so.
+    only_for: Option<KeyManagement>,
+    kind: Arc<Sealer>,
 }
 
 enum Sealer {
@@ -449,17 +452,22 @@ impl EncryptionKey {
             }
             _ => Sealer::P256(point(entry)?),
         };
-        Some(Self { id: member("kid").map(str::to_owned), kind })
+        let only_for = match entry.get("alg") {
+            None => None,
+            Some(name) => Some(name.as_str()?.parse().ok()?),
+        };
+        Some(Self { id: member("kid").map(str::to_owned), only_for, kind: Arc::new(kind) })
     }
 
     /// Whether this key can be used in this way.
     #[must_use]
-    pub const fn fits(&self, key_management: KeyManagement) -> bool {
-        match (&self.kind, key_management) {
+    pub fn fits(&self, key_management: KeyManagement) -> bool {
+        let by_kind = match (&*self.kind, key_management) {
             (Sealer::P256(_), KeyManagement::EcdhEs)
             | (Sealer::Rsa(_), KeyManagement::RsaOaep | KeyManagement::RsaOaep256) => true,
             (Sealer::P256(_) | Sealer::Rsa(_), _) => false,
-        }
+        };
+        by_kind && self.only_for.is_none_or(|only| only == key_management)
     }
 }
 
@@ -487,7 +495,7 @@ pub fn encrypt(
         say("kid", id.as_str().into());
     }
     let drawn = Zeroizing::new(moment.draw());
-    let (content_key, encrypted_key) = match &key.kind {
+    let (content_key, encrypted_key) = match &*key.kind {
         Sealer::Rsa(key) => {
             let content_key = Zeroizing::new(drawn.get(..content.key_bytes())?.to_vec());
             let mut room = vec![0; key.ciphertext_size()];

@@ -1,9 +1,10 @@
-//! The provider's signature keys, and which of them may have signed a token.
+//! The provider's keys: which of them may have signed a token, and which one we may encrypt to.
 //!
 //! A key set is foreign data that grows without notice, so entries that are not understood are
-//! passed over (RFC 7517 §5). Passed over as well are keys that must not be used: for encryption,
-//! of too small a size, and symmetric ones, since a published secret is none. A key fits a token by
-//! its type and curve first; a name alone never makes it fit.
+//! passed over (RFC 7517 §5). Passed over as well are keys that must not be used: of too small a size,
+//! and symmetric ones, since a published secret is none. No key that is published for encryption ever
+//! verifies anything, and only such a key is encrypted to. A key fits a token by its type and curve first;
+//! a name alone never makes it fit.
 //!
 //! Sources: RFC 7517 §4, §5; RFC 7518 §3.3, §6; RFC 8037 §2; OIDC Core §10.1.
 
@@ -15,6 +16,7 @@ use jsonwebtoken::DecodingKey;
 use serde_json::Value;
 
 use crate::json::{self, MalformedJson, Object};
+use crate::jwe::{EncryptionKey, KeyManagement};
 use crate::provider::Algorithm;
 
 /// How long a key set may be.
@@ -28,13 +30,16 @@ const RSA_BITS_MIN: usize = 2048;
 
 /// The keys that a provider publishes, as far as they can be used here.
 #[derive(Clone, Default)]
-pub struct KeySet(Vec<Key>);
+pub struct KeySet {
+    signature: Vec<Key>,
+    encryption: Vec<EncryptionKey>,
+}
 
 impl KeySet {
     /// No keys: with it every token signed with a public key asks for newer ones.
     #[must_use]
     pub const fn empty() -> Self {
-        Self(Vec::new())
+        Self { signature: Vec::new(), encryption: Vec::new() }
     }
 
     /// Reads a JWK set. Keys that cannot be used are passed over without an error.
@@ -50,19 +55,30 @@ impl KeySet {
         if entries.len() > KEYS_MAX {
             return Err(JwksError::TooMany { count: entries.len() });
         }
-        Ok(Self(entries.iter().filter_map(Value::as_object).filter_map(Key::read).collect()))
+        let entries = || entries.iter().filter_map(Value::as_object);
+        let for_encryption =
+            entries().filter(|entry| entry.get("use").is_some_and(|it| it == "enc"));
+        Ok(Self {
+            signature: entries().filter_map(Key::read).collect(),
+            encryption: for_encryption.filter_map(EncryptionKey::from_jwk).collect(),
+        })
     }
 
-    /// How many keys can be used.
+    /// How many keys can verify a signature.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.0.len()
+        self.signature.len()
     }
 
-    /// Whether no key can be used.
+    /// Whether no key can verify a signature.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.signature.is_empty()
+    }
+
+    /// The key to encrypt to in this way: the first that is published for encryption and fits.
+    pub(crate) fn encryption_key(&self, key_management: KeyManagement) -> Option<&EncryptionKey> {
+        self.encryption.iter().find(|key| key.fits(key_management))
     }
 
     /// The keys that may have made a signature with `algorithm`, at most eight.
@@ -73,7 +89,7 @@ impl KeySet {
         algorithm: Algorithm,
         key_id: Option<&str>,
     ) -> impl Iterator<Item = &DecodingKey> {
-        self.0
+        self.signature
             .iter()
             .filter(move |key| key_id.is_none() || key.id.as_deref() == key_id)
             .filter(move |key| key.signs_with(algorithm))
@@ -84,7 +100,8 @@ impl KeySet {
 
 impl fmt::Debug for KeySet {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_list().entries(self.0.iter().map(|key| (key.kind, &key.id))).finish()
+        let signature = self.signature.iter().map(|key| (key.kind, &key.id));
+        formatter.debug_list().entries(signature).entries(&self.encryption).finish()
     }
 }
 

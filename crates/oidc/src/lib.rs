@@ -18,7 +18,9 @@
 //! # ) -> Result<Box<SignedIn>, Box<dyn std::error::Error>> {
 //! let callback = "https://wiki.example.com/callback";
 //! let wish = LoginRequest::default();
-//! let mut beginning = login::begin(&provider, &metadata, callback, &wish, entropy, moment())?;
+//! let mut beginning = login::begin(
+//!     &provider, &metadata, &keys, callback, &wish, entropy, moment(),
+//! )?;
 //! let (url, pending) = loop {
 //!     beginning = match beginning {
 //!         Beginning::Go(url, pending) => break (url, pending),
@@ -89,7 +91,9 @@ mod time;
 mod tokens;
 mod userinfo;
 
-pub use authorization::{AuthorizationRequest, Pushing, RequestObject, RequestObjectSigner};
+pub use authorization::{
+    AuthorizationRequest, Pushing, RequestObject, RequestObjectEncryption, RequestObjectSigner,
+};
 pub use callback::{
     AuthorizationResponse, CALLBACK_BYTES_MAX, Callback, CallbackError, MatchedCallback,
     SIGNED_CALLBACK_BYTES_MAX, SignedResponse,

@@ -28,6 +28,8 @@ use crate::client_auth::{self, ClientAuthError, Form};
 use crate::discovery::Metadata;
 use crate::dpop;
 use crate::exchange::{Endpoint, ExchangeError};
+use crate::jwe::EncryptionKey;
+use crate::jwks::KeySet;
 use crate::keys::KeyError;
 use crate::moment::Moment;
 use crate::provider::Provider;
@@ -47,19 +49,30 @@ const PARAMETER_BYTES_MAX: usize = 512;
 ///
 /// `redirect_uri` is where the provider sends the browser back; it is one of those registered, and
 /// is kept to be repeated byte for byte when the code is redeemed. `entropy` must be fresh.
-/// The query that the authorization endpoint already has is kept.
+/// The query that the authorization endpoint already has is kept. `keys` are the provider's: an encrypted
+/// request is for one of them.
 ///
 /// # Errors
 /// See [`LoginError`].
 pub fn begin(
     provider: &Arc<Provider>,
     metadata: &Arc<Metadata>,
+    keys: &KeySet,
     redirect_uri: &str,
     request: &LoginRequest,
     entropy: LoginEntropy,
     mut moment: Moment,
 ) -> Result<Beginning, LoginError> {
     let wish = &provider.authorization;
+    let encryption = wish.request_object.as_ref().and_then(|object| object.encryption);
+    let encryption_key = match encryption {
+        None => None,
+        Some(encryption) => Some(
+            keys.encryption_key(encryption.key_management)
+                .ok_or(LoginError::EncryptionKeyMissing)?
+                .clone(),
+        ),
+    };
     let LoginValues { state, nonce, verifier } = entropy.into_values();
     let nonce = wish.nonce.then_some(nonce);
     let verifier = wish.code_challenge.then_some(verifier);
@@ -139,6 +152,7 @@ pub fn begin(
             metadata: Arc::clone(metadata),
             parameters,
             repeats,
+            encryption_key,
             pending,
             asked_for_nonce: false,
         };
@@ -147,7 +161,8 @@ pub fn begin(
     let url = match &wish.request_object {
         None => with_query(&metadata.authorization_endpoint, parameters.pairs()),
         Some(object) => {
-            let signed = object.sign(provider, &parameters, &mut moment)?;
+            let signed =
+                object.sign(provider, &parameters, encryption_key.as_ref(), &mut moment)?;
             let own = [
                 ("client_id", provider.client_id.clone()),
                 ("request", signed.expose().to_owned()),
@@ -192,6 +207,7 @@ pub struct Pushed {
     metadata: Arc<Metadata>,
     parameters: Parameters,
     repeats: Vec<(String, String)>,
+    encryption_key: Option<EncryptionKey>,
     pending: PendingLogin,
     asked_for_nonce: bool,
 }
@@ -203,7 +219,8 @@ impl Pushed {
         let form: Form = match &provider.authorization.request_object {
             // Everything is inside but for the client, which is named beside it (A-D5; RFC 9126 §3).
             Some(object) => {
-                let signed = object.sign(provider, &self.parameters, &mut moment)?;
+                let key = self.encryption_key.as_ref();
+                let signed = object.sign(provider, &self.parameters, key, &mut moment)?;
                 let client_id = Zeroizing::new(provider.client_id.clone());
                 let signed = Zeroizing::new(signed.expose().to_owned());
                 vec![("client_id".into(), client_id), ("request".into(), signed)]
@@ -342,6 +359,9 @@ pub enum LoginError {
     /// The request that is pushed ahead cannot be made.
     #[error("the authorization request cannot be pushed")]
     ClientAuth(#[from] ClientAuthError),
+    /// The request has to be encrypted, and the provider publishes no key for that.
+    #[error("the provider publishes no key to encrypt the authorization request to")]
+    EncryptionKeyMissing,
     /// The login link brought something that cannot be passed on.
     #[error(
         "`{name}` of the login link is empty, too long, or has characters that it must not have"

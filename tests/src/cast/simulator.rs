@@ -30,6 +30,27 @@ pub struct SimulatorTls {
     pub client_authority: Option<PathBuf>,
 }
 
+/// A key of a client's.
+#[derive(Debug, Deserialize)]
+pub struct ClientKey {
+    /// The private key, PKCS#8 in PEM.
+    pub pem: String,
+    /// The public key, as it is registered.
+    pub jwk: Value,
+}
+
+/// Makes a key for each of these: algorithm, name and use (`sig` or `enc`).
+///
+/// # Panics
+/// When they are not made.
+pub async fn client_keys(wanted: &[(&str, &str, &str)]) -> Vec<ClientKey> {
+    let wanted =
+        wanted.iter().map(|(alg, kid, r#use)| json!({ "alg": alg, "kid": kid, "use": r#use }));
+    let mut program = LineProtocol::start("simulators/client_keys.mjs", [] as [&str; 0]);
+    let keys = program.ask(&wanted.collect()).await;
+    serde_json::from_value(keys).expect("keys are a list")
+}
+
 #[derive(Debug, Deserialize)]
 struct Ready {
     issuer: Option<String>,

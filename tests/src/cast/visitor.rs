@@ -58,15 +58,15 @@ impl Visitor {
         Self::with(home, elsewhere, Client::builder().http2_prior_knowledge())
     }
 
-    /// One who trusts this certificate and no other (PEM).
+    /// One who trusts these certificates and no others (PEM).
     ///
     /// # Panics
-    /// As [`of`](Self::of), or when it is no certificate.
+    /// As [`of`](Self::of), or when they are no certificates.
     #[must_use]
-    pub fn trusting(home: &str, elsewhere: &[&str], certificate: &str) -> Self {
-        let certificate = reqwest::Certificate::from_pem(certificate.as_bytes());
-        let certificate = certificate.expect("the story has a certificate");
-        Self::with(home, elsewhere, Client::builder().tls_certs_only([certificate]))
+    pub fn trusting(home: &str, elsewhere: &[&str], certificates: &str) -> Self {
+        let certificates = reqwest::Certificate::from_pem_bundle(certificates.as_bytes());
+        let certificates = certificates.expect("the story has certificates");
+        Self::with(home, elsewhere, Client::builder().tls_certs_only(certificates))
     }
 
     fn with(home: &str, elsewhere: &[&str], client: reqwest::ClientBuilder) -> Self {
@@ -260,7 +260,8 @@ impl Visitor {
 /// Each provider may have a callback of its own, below the common one.
 fn is_callback(url: &Url) -> bool {
     let has = |wanted: &str| url.query_pairs().any(|(name, _)| name == wanted);
-    url.path().contains("/callback") && (has("state") || has("code") || has("error"))
+    let parameters = ["state", "code", "error", "response"];
+    url.path().contains("/callback") && parameters.into_iter().any(has)
 }
 
 impl Answer {

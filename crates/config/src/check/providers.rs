@@ -4,6 +4,7 @@ mod answer;
 mod authorization;
 mod client_auth;
 mod kind;
+mod profile;
 mod transport;
 
 use std::path::PathBuf;
@@ -184,14 +185,21 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
     let preset = kind.as_ref().map(|kind| &kind.preset);
     let claims_path = reader.name("claims");
     let claims_reader = reader.table_or_default("claims", &claims_path, &PROVIDER_CLAIMS);
-    let answer = answer::read(reader, &claims_reader, preset);
+    let profile = profile::read(reader);
+    let answer = answer::read(reader, &claims_reader, preset, profile);
     let Transport { transport, has_certificate, aliases } = transport(reader);
-    let proof = client_auth::proof(reader, client_secret, has_certificate, preset);
+    let binding = profile::binding(reader, profile, has_certificate);
+    let proof = client_auth::proof(reader, client_secret, has_certificate, binding.dpop, preset);
     let Scopes { scopes, templates, are_ours: scopes_are_ours } =
         scopes(reader, preset, answer.id_token.required);
     let has_secret = matches!(proof.auth, ClientAuth::Secret { .. });
-    let signing_key = proof.signing_key.as_ref();
-    let authorization = authorization::request(reader, signing_key, has_secret, templates, preset);
+    let signers = authorization::Signers {
+        signing_key: proof.signing_key.as_ref(),
+        has_secret,
+        always: profile.is_some_and(profile::Profile::signs_requests),
+    };
+    let authorization =
+        authorization::request(reader, &signers, answer.id_token.required, templates, preset);
     let userinfo = reader.word(
         "userinfo",
         UserinfoWord::WhenMissing,
@@ -205,10 +213,10 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
     let redirect_uri = redirect_uri(reader);
     let label = reader.words("label").map_or_else(|| name.to_owned(), |text| text.value);
     let tolerance = clock_tolerance(reader, auth.clock_tolerance);
-    let endpoints = endpoints(reader, preset, answer.needs_keys);
+    let encrypts =
+        authorization.request_object.as_ref().is_some_and(|object| object.encryption.is_some());
+    let endpoints = endpoints(reader, preset, answer.needs_keys || encrypts);
     check_pushing(reader, authorization.pushing, endpoints.as_ref());
-    let certificate_bound =
-        reader.boolean("tls_client_certificate_bound_access_tokens").unwrap_or(false);
     let (KindReading { kind, preset, place }, client_id) = (kind?, client_id?);
     let open = if kind == Kind::Oidc {
         preset.manner.memberships.is_empty() && is_open_to_the_world(&preset.issuer)
@@ -217,24 +225,26 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
     };
     let mut manner = preset.manner;
     manner.groups_claim.clone_from(&claims.groups);
+    let mut registration = Provider {
+        client_auth: proof.auth,
+        assertion: proof.assertion,
+        mtls_endpoint_aliases: aliases,
+        certificate_bound_access_tokens: binding.certificate,
+        dpop: proof.dpop,
+        token_request_omits_redirect_uri: proof.omits_redirect_uri,
+        scopes,
+        authorization,
+        id_token: answer.id_token,
+        answers: answer.rules,
+        decryption_keys: answer.decryption_keys,
+        clock_tolerance: tolerance,
+        manner,
+        ..Provider::new(name, preset.issuer, client_id.value)
+    };
+    profile::apply(reader, profile, &mut registration, has_certificate);
     Some(Draft {
         kind,
-        registration: Provider {
-            client_auth: proof.auth,
-            assertion: proof.assertion,
-            mtls_endpoint_aliases: aliases,
-            certificate_bound_access_tokens: certificate_bound,
-            dpop: proof.dpop,
-            token_request_omits_redirect_uri: proof.omits_redirect_uri,
-            scopes,
-            authorization,
-            id_token: answer.id_token,
-            answers: answer.rules,
-            decryption_keys: answer.decryption_keys,
-            clock_tolerance: tolerance,
-            manner,
-            ..Provider::new(name, preset.issuer, client_id.value)
-        },
+        registration,
         label,
         claims,
         redirect_uri,

@@ -16,6 +16,7 @@ use crate::reader::Reader;
 use crate::tree::Value;
 use crate::unit::duration_in_words;
 
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -75,7 +76,7 @@ fn limits(reader: &Reader<'_>) -> SessionLimits {
     let lifetime = reader.duration("lifetime", 12 * HOUR, MINUTE..=90 * 24 * HOUR);
     // Nobody who shortens the lifetime should have to think of the other one.
     let default = HOUR.min(lifetime);
-    let idle_timeout = reader.duration("idle_timeout", default, MINUTE..=90 * 24 * HOUR);
+    let idle_timeout = reader.duration("idle_timeout", default, SECOND..=90 * 24 * HOUR);
     if idle_timeout > lifetime
         && let Some(idle) = reader.entry("idle_timeout")
     {
@@ -100,7 +101,7 @@ fn limits(reader: &Reader<'_>) -> SessionLimits {
 /// says otherwise.
 fn refresh(reader: &Reader<'_>) -> Option<RefreshLimits> {
     let wanted = reader.word("refresh", true, &[("auto", true), ("never", false)]);
-    let margin = reader.duration("refresh_margin", MINUTE, Duration::from_secs(1)..=HOUR);
+    let margin = reader.duration("refresh_margin", MINUTE, SECOND..=HOUR);
     let grace = reader.duration("refresh_grace", 10 * MINUTE, Duration::ZERO..=24 * HOUR);
     for key in ["refresh_margin", "refresh_grace"] {
         if !wanted && let Some(entry) = reader.entry(key) {

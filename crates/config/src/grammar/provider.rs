@@ -6,6 +6,7 @@ pub(crate) static PROVIDER: Kind = Kind {
     name: "providers.*",
     keys: &[
         "kind",
+        "profile",
         "issuer",
         "client_id",
         "client_secret",
@@ -46,6 +47,8 @@ pub(crate) static PROVIDER: Kind = Kind {
         "request_object_audience",
         "request_object_lifetime",
         "request_object_typ",
+        "request_object_encryption_alg",
+        "request_object_encryption_enc",
         "authorization_request_repeats",
         "code_challenge_method",
         "nonce",

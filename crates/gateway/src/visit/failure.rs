@@ -189,6 +189,7 @@ impl From<LoginError> for Failure {
             LoginError::PushClientRefused(_) => Reason::ProviderRefused,
             LoginError::PushRefused(refusal) => refused(refusal),
             LoginError::ClientAuth(_)
+            | LoginError::EncryptionKeyMissing
             | LoginError::PushAnswer(_)
             | LoginError::PushBusy { .. }
             | LoginError::PushMalformed { .. }
@@ -201,6 +202,7 @@ impl From<LoginError> for Failure {
                 ..Words::default()
             },
             LoginError::ClientAuth(_)
+            | LoginError::EncryptionKeyMissing
             | LoginError::ParameterMalformed { .. }
             | LoginError::ParameterMissing { .. }
             | LoginError::PushAnswer(_)
@@ -211,6 +213,7 @@ impl From<LoginError> for Failure {
         let retry_after = match &error {
             LoginError::PushBusy { retry_after } => *retry_after,
             LoginError::ClientAuth(_)
+            | LoginError::EncryptionKeyMissing
             | LoginError::ParameterMalformed { .. }
             | LoginError::ParameterMissing { .. }
             | LoginError::PushAnswer(_)

@@ -469,9 +469,13 @@ async fn begin<W: World>(
     world.fill_random(&mut entropy);
     let moment_of_it = moment(world, registration, now).await?;
     let (provider, metadata) = (Arc::clone(registration), Arc::clone(&known.metadata));
+    let keys = match registration.authorization.lacks_key(&known.keys) {
+        true => world.newer_keys(&registration.name).await,
+        false => Arc::clone(&known.keys),
+    };
     let work = move || {
         let entropy = LoginEntropy::from(entropy);
-        login::begin(&provider, &metadata, &redirect_uri, &wish, entropy, moment_of_it)
+        login::begin(&provider, &metadata, &keys, &redirect_uri, &wish, entropy, moment_of_it)
     };
     let mut beginning = world.compute(work).await?;
     loop {

@@ -73,7 +73,7 @@ pub(crate) struct Provider {
     /// The number of its current key, and of the newest that we have fetched.
     pub(crate) key: u8,
     fetched_key: u8,
-    /// Whether it issues refresh tokens, each good for one use.
+    /// Whether it issues refresh tokens.
     pub(crate) refreshes: bool,
     /// Whether its refresh tokens stay the same instead.
     pub(crate) keeps_refresh_tokens: bool,
@@ -382,7 +382,7 @@ impl Provider {
             body["id_token"] = token.clone().into();
             secrets.push(token);
         }
-        if self.refreshes {
+        if self.refreshes && (!self.keeps_refresh_tokens || self.families.is_empty()) {
             let token = format!("refresh-token-{number}-of-{}", person.name);
             self.families.insert(token.clone(), (person.clone(), false));
             body["refresh_token"] = token.clone().into();

@@ -106,6 +106,7 @@ fn oidcc_client_test_idtoken_sig_none() {
     assert_eq!(outcome.refusal(), IdTokenError::Algorithm);
 }
 
+/// `oidcc-client-test-invalid-sig-rs256`
 #[test]
 fn oidcc_client_test_invalid_sig() {
     for (key, algorithm, kid) in
@@ -275,6 +276,7 @@ fn a_key_that_stays_unknown_is_looked_for_once() {
     assert_eq!(outcome.refusal(), IdTokenError::UnknownKey { kid: "unheard of".to_owned() });
 }
 
+/// `fapi1-advanced-final-client-test-valid-aud-as-array`
 #[test]
 fn fapi2_client_test_valid_aud_as_array() {
     let outcome = Stage::new().sign_in(|token| token.claims["aud"] = json!([CLIENT]));
@@ -300,12 +302,14 @@ fn fapi2_client_test_invalid_expired_exp() {
     assert!(matches!(error, IdTokenError::Expired { .. }));
 }
 
+/// `fapi1-advanced-final-client-test-iat-is-week-in-past`
 #[test]
 fn fapi1_client_test_iat_is_week_in_past() {
     let error = refusal(|token| token.claims["iat"] = (NOW - 7 * 24 * 3600).into());
     assert!(matches!(error, IdTokenError::IssuedTooLongAgo { .. }));
 }
 
+/// `fapi1-advanced-final-client-test-no-scope-in-token-endpoint-response`: nor is there a `scope`.
 #[test]
 fn fapi2_client_test_token_type_case_insensitivity_and_no_expires_in() {
     let stage = Stage::new();

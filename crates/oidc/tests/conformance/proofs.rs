@@ -341,6 +341,7 @@ fn a_nonce_is_given_once_with_a_new_proof_and_a_new_assertion() {
 }
 
 /// `DP2`, at the resource.
+/// `fapi2-security-profile-final-client-test-rs-dpop-auth-scheme-case-insensitivity`
 #[test]
 fn a_resource_may_ask_for_a_nonce_too_and_only_once() {
     let stage = with_dpop();

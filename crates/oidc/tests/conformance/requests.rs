@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use lychgate_oidc::{
-    Algorithm, AuthorizationUrl, Beginning, ClientAuth, Dpop, KnownError, LoginEntropy, LoginError,
-    LoginRequest, PendingLogin, Pushed, Pushing, RequestObject, RequestObjectSigner, Secret,
-    SecretMethod, TemplateValue, login,
+    Algorithm, AuthorizationUrl, Beginning, ClientAuth, ContentEncryption, Dpop, KeyManagement,
+    KeySet, KnownError, LoginEntropy, LoginError, LoginRequest, PendingLogin, Pushed, Pushing,
+    RequestObject, RequestObjectEncryption, RequestObjectSigner, Secret, SecretMethod,
+    TemplateValue, login,
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -22,7 +23,8 @@ const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:a&b=c%d#";
 fn begin(stage: &Stage, request: &LoginRequest) -> Result<Beginning, LoginError> {
     let entropy = LoginEntropy::from([9; 96]);
     let (provider, metadata) = (Arc::new(stage.provider.clone()), Arc::new(stage.metadata()));
-    login::begin(&provider, &metadata, REDIRECT_URI, request, entropy, moment_after(0))
+    let keys = stage::keys(&stage.keys);
+    login::begin(&provider, &metadata, &keys, REDIRECT_URI, request, entropy, moment_after(0))
 }
 
 fn go(stage: &Stage) -> (AuthorizationUrl, PendingLogin) {
@@ -67,6 +69,7 @@ fn request_object(signer: RequestObjectSigner) -> RequestObject {
         audience: None,
         lifetime: Duration::from_secs(300),
         kind: Some(RequestObject::KIND.to_owned()),
+        encryption: None,
     }
 }
 
@@ -485,6 +488,7 @@ fn two_logins_push_two_requests() {
         let begun = login::begin(
             &provider,
             &metadata,
+            &KeySet::empty(),
             REDIRECT_URI,
             &LoginRequest::default(),
             LoginEntropy::from([byte; 96]),
@@ -520,5 +524,20 @@ fn nothing_that_is_printed_of_a_request_shows_what_is_in_it() {
 
     for secret in ["canary", "eyJ", "client_secret=", "a+secret", CLIENT_SECRET, "request_uri:a"] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
+
+/// `BR-01`: where the provider publishes nothing to encrypt to, nothing is sent; not even pushed.
+#[test]
+fn a_login_does_not_begin_without_the_key_that_its_request_is_for() {
+    for mut stage in [stage(), pushing()] {
+        let mut object = signed_by(&KEYS.p256);
+        object.encryption = Some(RequestObjectEncryption {
+            key_management: KeyManagement::RsaOaep,
+            content: ContentEncryption::A256GCM,
+        });
+        stage.provider.authorization.request_object = Some(object);
+        let error = begin(&stage, &LoginRequest::default()).err();
+        assert_eq!(error, Some(LoginError::EncryptionKeyMissing));
     }
 }

@@ -85,8 +85,9 @@ impl Stage {
         entropy: LoginEntropy,
     ) -> (AuthorizationUrl, PendingLogin) {
         let (provider, metadata) = (Arc::new(self.provider.clone()), Arc::new(self.metadata()));
+        let keys = keys(&self.keys);
         let beginning =
-            login::begin(&provider, &metadata, REDIRECT_URI, request, entropy, moment());
+            login::begin(&provider, &metadata, &keys, REDIRECT_URI, request, entropy, moment());
         let Beginning::Go(url, pending) = beginning.unwrap() else { panic!("it is pushed") };
         (url, pending)
     }
@@ -192,7 +193,15 @@ pub(crate) fn sign_in_at(
     let (provider, metadata) = (Arc::new(stage.provider.clone()), Arc::new(metadata.clone()));
     let entropy = LoginEntropy::from([7; 96]);
     let wish = LoginRequest::default();
-    let beginning = login::begin(&provider, &metadata, REDIRECT_URI, &wish, entropy, moment());
+    let beginning = login::begin(
+        &provider,
+        &metadata,
+        &keys(&stage.keys),
+        REDIRECT_URI,
+        &wish,
+        entropy,
+        moment(),
+    );
     let Beginning::Go(url, pending) = beginning.unwrap() else { panic!("nothing is pushed") };
     let url = url::Url::parse(url.as_str()).unwrap();
     let login = Login { query: url.query_pairs().into_owned().collect(), pending };

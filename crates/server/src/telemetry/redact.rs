@@ -74,11 +74,18 @@ fn redact(query: &str, depth: usize) -> String {
 fn is_secret(pair: &str, depth: usize) -> bool {
     form_urlencoded::parse(pair.as_bytes()).any(|(name, value)| {
         REDACTED.contains(&name.to_ascii_lowercase().as_str())
+            || is_token(&value)
             || value.split_once(['?', '#']).is_some_and(|(_, inner)| {
                 // What is nested deeper than anybody nests it is not worth reading either.
                 depth == 0 || redact(inner, depth - 1) != inner
             })
     })
+}
+
+/// Whether this is a signed or encrypted token, whatever it is called: a signed response (JARM) holds the code.
+/// The header of one is a JSON object (RFC 7515 §7.1, RFC 7516 §7.1).
+fn is_token(value: &str) -> bool {
+    value.trim_start().starts_with("eyJ") && value.split('.').count() >= 3
 }
 
 #[cfg(test)]
@@ -97,6 +104,9 @@ mod tests {
             ("code", "code"),
             ("code=a=b&&x", "code=REDACTED&&x"),
             ("fragment=%23access_token%3Dx", "fragment=REDACTED"),
+            ("response=eyJhbGciOiJub25lIn0.eyJjb2RlIjoieCJ9.", "response=REDACTED"),
+            ("x=eyJlbmMiOiJBMjU2R0NNIn0.key.iv.text.tag", "x=REDACTED"),
+            ("response=yes&file=eyJ.txt", "response=yes&file=eyJ.txt"),
             ("return_to=%2Fa%3Fpage%3D2", "return_to=%2Fa%3Fpage%3D2"),
             ("return_to=%2Fcb%3Fcode%3Ds3cret", "return_to=REDACTED"),
             ("return_to=/cb?code=s3cret", "return_to=REDACTED"),

@@ -76,7 +76,8 @@ impl Stage {
         }));
         let wish = LoginRequest::default();
         let (provider, metadata) = (&self.provider, &self.metadata);
-        let begun = login::begin(provider, metadata, REDIRECT_URI, &wish, entropy, moment());
+        let begun =
+            login::begin(provider, metadata, &self.keys, REDIRECT_URI, &wish, entropy, moment());
         let Beginning::Go(url, pending) = begun.expect("a login begins") else {
             panic!("the browser goes at once");
         };

@@ -10,6 +10,7 @@ use lychgate_oidc::{
 };
 use url::Host;
 
+use super::profile::Profile;
 use super::{Draft, Providers, algorithms};
 use crate::check::auth::{Auth, ServedHost};
 use crate::check::policies::People;
@@ -43,8 +44,13 @@ pub(super) struct Places {
 }
 
 /// `preset`: what is known of the kind, which counts where the operator says nothing; `None` if the kind cannot be
-/// read.
-pub(super) fn read(reader: &Reader<'_>, claims: &Reader<'_>, preset: Option<&Preset>) -> Answer {
+/// read. `profile`: the one that the operator names, which counts for more.
+pub(super) fn read(
+    reader: &Reader<'_>,
+    claims: &Reader<'_>,
+    preset: Option<&Preset>,
+    profile: Option<Profile>,
+) -> Answer {
     let decryption_keys = decryption_keys(reader);
     let encryption = |stem| encryption(reader, stem, &decryption_keys);
     let id_token = IdTokenRules {
@@ -58,11 +64,9 @@ pub(super) fn read(reader: &Reader<'_>, claims: &Reader<'_>, preset: Option<&Pre
         acr_values: texts(reader, "required_acr_values"),
     };
     let modes = ResponseMode::ALL.map(|mode| (mode.as_str(), mode));
-    let mode = reader.word(
-        "response_mode",
-        preset.map_or(ResponseMode::Query, |preset| preset.response_mode),
-        &modes,
-    );
+    let of_kind = preset.map_or(ResponseMode::Query, |preset| preset.response_mode);
+    let mode =
+        reader.word("response_mode", profile.map_or(of_kind, Profile::response_mode), &modes);
     let authorization_signed_response_algs = match reader.has("authorization_signed_response_alg") {
         true => algorithms(reader, "authorization_signed_response_alg"),
         false => id_token.signed_response_algs.clone(),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use lychgate_oidc::kind::Preset;
 use lychgate_oidc::{
-    Algorithm, AuthorizationRequest, Pushing, RequestObject, RequestObjectSigner, SigningKey,
-    Template, TemplateValue,
+    Algorithm, AuthorizationRequest, ContentEncryption, KeyManagement, Pushing, RequestObject,
+    RequestObjectEncryption, RequestObjectSigner, SigningKey, Template, TemplateValue,
 };
 use serde_json::{Map, Number, Value as Json};
 
@@ -57,11 +57,19 @@ const OURS: [&str; 25] = [
 /// What a login link may bring of those: whom to expect, and in which language.
 const PASSED_ON: [&str; 1] = ["ui_locales"];
 
-/// `signs_with`: the key of this registration, and whether there is a secret.
+/// What there is to sign a request with.
+pub(super) struct Signers<'a> {
+    pub(super) signing_key: Option<&'a SigningKey>,
+    pub(super) has_secret: bool,
+    /// Whether requests are signed even where nobody names an algorithm.
+    pub(super) always: bool,
+}
+
+/// `id_token_is_due`: whether a nonce would come back.
 pub(super) fn request(
     reader: &Reader<'_>,
-    signing_key: Option<&SigningKey>,
-    has_secret: bool,
+    signers: &Signers<'_>,
+    id_token_is_due: bool,
     scope_templates: Vec<(Template, Place)>,
     preset: Option<&Preset>,
 ) -> AuthorizationRequest {
@@ -70,7 +78,7 @@ pub(super) fn request(
         Pushing::Auto,
         &[("auto", Pushing::Auto), ("required", Pushing::Required), ("never", Pushing::Never)],
     );
-    let request_object = request_object(reader, signing_key, has_secret);
+    let request_object = request_object(reader, signers);
     if let Some(entry) = reader.entry("authorization_request_repeats")
         && request_object.is_none()
         && pushing == Pushing::Never
@@ -79,8 +87,9 @@ pub(super) fn request(
     }
     let code_challenge =
         reader.word("code_challenge_method", true, &[("S256", true), ("none", false)]);
-    let nonce = reader.boolean("nonce").unwrap_or(true);
-    if !code_challenge && !nonce {
+    let nonce = nonce(reader, id_token_is_due);
+    // Where there is no ID token, and no PKCE either, the cookie of the login is all that binds a code to it.
+    if !code_challenge && !nonce && id_token_is_due {
         let entry = reader.entry("nonce").or_else(|| reader.entry("code_challenge_method"));
         let place = entry.map_or(reader.place, |entry| &entry.node.place);
         let message = format!("nothing would bind a code from `{}` to its login", reader.path);
@@ -131,11 +140,20 @@ pub(super) fn request(
     }
 }
 
-fn request_object(
-    reader: &Reader<'_>,
-    signing_key: Option<&SigningKey>,
-    has_secret: bool,
-) -> Option<RequestObject> {
+/// A nonce comes back in the ID token. Providers without one may refuse a parameter that they do not know.
+fn nonce(reader: &Reader<'_>, id_token_is_due: bool) -> bool {
+    let nonce = reader.boolean("nonce");
+    if nonce == Some(true)
+        && !id_token_is_due
+        && let Some(entry) = reader.entry("nonce")
+    {
+        no_effect(reader, entry, "`id_token = \"never\"`: it would come back in an ID token");
+    }
+    nonce.unwrap_or(true) && id_token_is_due
+}
+
+fn request_object(reader: &Reader<'_>, signers: &Signers<'_>) -> Option<RequestObject> {
+    let Signers { signing_key, has_secret, always } = *signers;
     let key = "request_object_signing_alg";
     let lifetime =
         reader.duration("request_object_lifetime", 300 * SECOND, 30 * SECOND..=3600 * SECOND);
@@ -145,9 +163,23 @@ fn request_object(
         &[(RequestObject::KIND, Some(RequestObject::KIND)), ("JWT", Some("JWT")), ("none", None)],
     );
     let audience = reader.words("request_object_audience").map(|text| text.value);
+    let encryption = request_object_encryption(reader);
+    let object = |signer| {
+        let kind = kind.map(str::to_owned);
+        RequestObject { signer, audience: audience.clone(), lifetime, kind, encryption }
+    };
     let Some(text) = reader.text(key) else {
-        for key in ["request_object_lifetime", "request_object_typ", "request_object_audience"] {
-            if let Some(entry) = reader.entry(key) {
+        if let (true, Some(signing_key)) = (always && !reader.has(key), signing_key) {
+            let algorithm = algorithm(reader, key, signing_key);
+            return Some(object(RequestObjectSigner::Key { key: signing_key.clone(), algorithm }));
+        }
+        for key in [
+            "request_object_lifetime",
+            "request_object_typ",
+            "request_object_audience",
+            "request_object_encryption_alg",
+        ] {
+            if let Some(entry) = reader.entry(key).filter(|_| !always) {
                 no_effect(reader, entry, "there is no `request_object_signing_alg`");
             }
         }
@@ -182,7 +214,21 @@ fn request_object(
             return None;
         }
     };
-    Some(RequestObject { signer, audience, lifetime, kind: kind.map(str::to_owned) })
+    Some(object(signer))
+}
+
+/// How a request object is encrypted, if it is; the key is one that the provider publishes.
+fn request_object_encryption(reader: &Reader<'_>) -> Option<RequestObjectEncryption> {
+    let (alg, enc) = ("request_object_encryption_alg", "request_object_encryption_enc");
+    if let (false, Some(entry)) = (reader.has(alg), reader.entry(enc)) {
+        no_effect(reader, entry, "there is no `request_object_encryption_alg`");
+    }
+    let key_managements = KeyManagement::ALL.map(|known| (known.as_str(), Some(known)));
+    let contents = ContentEncryption::ALL.map(|known| (known.as_str(), known));
+    // Read in any case: what is written wrongly is said.
+    let content = reader.word(enc, ContentEncryption::A256GCM, &contents);
+    let key_management = reader.word(alg, None, &key_managements)?;
+    Some(RequestObjectEncryption { key_management, content })
 }
 
 fn prompt(reader: &Reader<'_>) -> Option<String> {

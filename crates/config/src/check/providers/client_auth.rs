@@ -34,11 +34,13 @@ pub(super) struct Proof {
     pub(super) omits_redirect_uri: bool,
 }
 
-/// `has_certificate`: one is shown in every TLS handshake; `preset`: what is known of the kind.
+/// `has_certificate`: one is shown in every TLS handshake; `dpop_bound`: access tokens are bound to a key; `preset`: what
+/// is known of the kind.
 pub(super) fn proof(
     reader: &Reader<'_>,
     client_secret: Option<Secret>,
     has_certificate: bool,
+    dpop_bound: bool,
     preset: Option<&Preset>,
 ) -> Proof {
     let assertion_file = assertion_file(reader);
@@ -83,7 +85,7 @@ pub(super) fn proof(
         },
         assertion_file,
         signing_key,
-        dpop: dpop(reader, has_certificate),
+        dpop: dpop(reader, has_certificate, dpop_bound),
         omits_redirect_uri: omits_redirect_uri(reader),
     }
 }
@@ -295,8 +297,8 @@ pub(super) fn algorithm(reader: &Reader<'_>, name: &str, key: &SigningKey) -> Al
     let text = reader.text(name);
     let wished = text.as_ref().and_then(|text| named_algorithm(reader, name, text));
     if reader.context.secrets == SecretUse::Leave {
-        // The key is a stand-in, which can sign with this and nothing else.
-        return Algorithm::ES256;
+        // The key is a stand-in.
+        return wished.unwrap_or(Algorithm::ES256);
     }
     match (key.algorithm(wished), text) {
         (Ok(algorithm), _) => algorithm,
@@ -334,8 +336,7 @@ fn audience(reader: &Reader<'_>) -> Option<AssertionAudience> {
     })
 }
 
-fn dpop(reader: &Reader<'_>, has_certificate: bool) -> Option<Dpop> {
-    let bound = reader.boolean("dpop_bound_access_tokens").unwrap_or(false);
+fn dpop(reader: &Reader<'_>, has_certificate: bool, bound: bool) -> Option<Dpop> {
     let certificate_bound = "tls_client_certificate_bound_access_tokens";
     if let Some(entry) = reader.entry(certificate_bound)
         && reader.boolean(certificate_bound) == Some(true)
