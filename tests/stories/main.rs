@@ -2,6 +2,7 @@
 //!
 //! Each begins in a house of its own, so they run side by side. `cargo build -p lychgate-server` comes first.
 
+mod explains_itself;
 mod holds_sessions;
 mod is_answered;
 mod is_lied_to;

@@ -98,6 +98,7 @@ fn each_floor_uses_what_it_may_and_no_more() {
                 "lychgate-gateway",
                 "lychgate-oidc",
                 "serde_json",
+                "sha2",
                 "strsim",
                 "toml",
                 "url",

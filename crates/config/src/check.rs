@@ -16,6 +16,7 @@ mod routes;
 mod rules;
 mod sessions;
 mod telemetry;
+pub(crate) mod tests;
 mod upstreams;
 
 use crate::code::Code;
@@ -56,6 +57,7 @@ pub(crate) fn configuration(context: &Context<'_>, table: &Table) -> Config {
     .read(&top);
     let admin = admin::read(&top.table_or_default("admin", "admin", &ADMIN), &listeners);
     let telemetry = telemetry::read(&top.table_or_default("telemetry", "telemetry", &TELEMETRY));
+    let tests = tests::read(&top, &names, &routes.routes);
     auth::check_hosts(context, &auth, &routes.hosts);
     sessions::check_hosts(context, &sessions, &routes.hosts);
     providers.check_answers(context, &auth, &routes.hosts);
@@ -93,5 +95,6 @@ pub(crate) fn configuration(context: &Context<'_>, table: &Table) -> Config {
         admin,
         telemetry,
         limits,
+        tests,
     }
 }

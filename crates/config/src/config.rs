@@ -8,10 +8,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
 use lychgate_gateway::Settings;
 use lychgate_gateway::cookie::CookieNames;
+use lychgate_gateway::explain::Hypothesis;
 use lychgate_gateway::forwarded::TrustedProxies;
 use lychgate_gateway::origin::PublicOrigin;
+use lychgate_gateway::outcome::DecisionWord;
 use lychgate_gateway::path::PathPattern;
 use lychgate_gateway::route::Routes;
 use lychgate_gateway::seal::{Key, KeyRing};
@@ -19,6 +22,8 @@ use lychgate_gateway::settings::{SessionLimits, SignInProvider};
 use lychgate_oidc::kind::Kind;
 use lychgate_oidc::{Metadata, Secret, Timestamp};
 use url::Url;
+
+use crate::file::Position;
 
 /// Everything that the operator said, or that follows from what they did not say.
 #[derive(Debug)]
@@ -40,6 +45,47 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// What no visitor may exceed.
     pub limits: Limits,
+    /// What the operator expects of all this, in the order in which it was written.
+    pub tests: Vec<Test>,
+}
+
+/// A request that nobody sent, and what is expected to become of it.
+#[derive(Clone, Debug)]
+pub struct Test {
+    /// The operator's sentence.
+    pub name: String,
+    /// Where it stands.
+    pub position: Position,
+    /// The request.
+    pub hypothesis: Hypothesis,
+    /// What is expected. Never empty.
+    pub expect: Expectation,
+}
+
+/// What is expected of a visit; what is absent may be anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expectation {
+    /// The decision.
+    pub decision: Option<ExpectedDecision>,
+    /// The rule that decides, as in logs.
+    pub rule: Option<String>,
+    /// The status of an answer of ours.
+    pub status: Option<u16>,
+    /// The reason's code.
+    pub reason: Option<String>,
+    /// The provider that a signed-out visitor is sent to.
+    pub provider: Option<String>,
+    /// Headers that the application receives, or (`None`) does not.
+    pub upstream_headers: Vec<(HeaderName, Option<String>)>,
+}
+
+/// What is expected to be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpectedDecision {
+    /// As in the logs.
+    Word(DecisionWord),
+    /// No rule is asked: the request is malformed, or nothing is served there.
+    Refuse,
 }
 
 /// [`Settings`] but for the keys, which may have to be created first.

@@ -41,20 +41,29 @@ mod context;
 mod expand;
 mod file;
 mod grammar;
+mod guide;
 mod include;
 mod load;
+mod origin;
 mod print;
 mod problem;
 mod reader;
+pub mod rehearsal;
+mod resolve;
+mod schema;
 mod secret;
+mod shape;
 mod tree;
 mod unit;
 
 pub use code::{Code, Severity, codes};
 pub use config::Config;
 pub use file::Position;
+pub use guide::defaults;
 pub use load::{
-    Checked, Environment, Loaded, ProcessEnvironment, RedirectUri, Scopes, Source, Summary, check,
-    load, print, redirect_uris, scopes,
+    Checked, Environment, Loaded, Origins, ProcessEnvironment, RedirectUri, Resolved, Scopes,
+    Source, Summary, check, load, print, redirect_uris, rehearse, resolve, scopes,
 };
 pub use problem::{Format, Problem, Report};
+pub use rehearsal::Rehearsal;
+pub use schema::schema;

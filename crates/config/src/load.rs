@@ -1,20 +1,25 @@
 //! From files to a configuration.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use lychgate_gateway::endpoint::callback_path;
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_oidc::kind::Kind;
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::check::configuration;
 use crate::config::Config;
 use crate::context::Context;
-use crate::file::Files;
+use crate::file::{Files, Position};
 use crate::include::{self, Document};
-use crate::print::masked;
+use crate::origin::origins;
+use crate::print::{Manner, masked};
 use crate::problem::{Problems, Report};
+use crate::rehearsal::Rehearsal;
+use crate::resolve::resolved;
 use crate::secret::SecretUse;
 use crate::tree::{Table, Value};
 
@@ -134,7 +139,7 @@ pub struct Scopes {
 /// # Errors
 /// Everything that is wrong with it, warnings included, in the order of files and lines.
 pub fn load(sources: &[Source], environment: &dyn Environment) -> Result<Loaded, Report> {
-    let (config, warnings, summary) = read(sources, environment, SecretUse::Fetch)?;
+    let Read { config, warnings, summary, .. } = read(sources, environment, SecretUse::Fetch)?;
     Ok(Loaded { config, warnings, summary })
 }
 
@@ -144,9 +149,18 @@ pub fn load(sources: &[Source], environment: &dyn Environment) -> Result<Loaded,
 /// # Errors
 /// As [`load`].
 pub fn check(sources: &[Source], environment: &dyn Environment) -> Result<Checked, Report> {
-    let (config, warnings, summary) = read(sources, environment, SecretUse::Leave)?;
+    let Read { config, warnings, summary, .. } = read(sources, environment, SecretUse::Leave)?;
     let (redirect_uris, scopes) = (redirect_uris(&config), scopes(&config));
     Ok(Checked { warnings, summary, redirect_uris, scopes })
+}
+
+/// Reads and checks a configuration without looking at any secret that is kept elsewhere, to ask it what it would do.
+///
+/// # Errors
+/// As [`load`].
+pub fn rehearse(sources: &[Source], environment: &dyn Environment) -> Result<Rehearsal, Report> {
+    let Read { config, warnings, summary, origins } = read(sources, environment, SecretUse::Leave)?;
+    Rehearsal::new(config, warnings, summary, origins).ok_or_else(Report::default)
 }
 
 /// The configuration as written, all files in one, with every secret masked (C-23, C-40).
@@ -155,20 +169,85 @@ pub fn check(sources: &[Source], environment: &dyn Environment) -> Result<Checke
 ///
 /// # Errors
 /// When a file cannot be read, is not TOML or contradicts another.
-pub fn print(sources: &[Source], environment: &dyn Environment) -> Result<String, Report> {
+pub fn print(
+    sources: &[Source],
+    environment: &dyn Environment,
+    origins: Origins,
+) -> Result<String, Report> {
     let problems = Problems::default();
     let document = include::read(sources, environment, &problems);
     if problems.has_errors() {
         return Err(problems.into_report(document.files));
     }
-    Ok(masked(&document.table))
+    let origins = (origins == Origins::Shown).then_some(&document.files);
+    Ok(masked(&document.table, Manner { readable: false, origins }))
+}
+
+/// Whether the place of each value is said after it (C-32).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// It is not.
+    Hidden,
+    /// As a comment: `# conf.d/20-kibana.toml:7`, or `# default`.
+    Shown,
+}
+
+/// A configuration in which everything is said, and which of all configurations it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The document. Whoever reads it gets the same configuration.
+    pub text: String,
+    /// Eight digits of a hash of it, the same for every way to write it.
+    pub config_hash: String,
+}
+
+/// The configuration with defaults, variables, absolute paths and sets of headers spelled out, secrets masked or, if
+/// they are kept elsewhere, named by their place (C-40, C-41).
+///
+/// # Errors
+/// As [`check`].
+pub fn resolve(
+    sources: &[Source],
+    environment: &dyn Environment,
+    origins: Origins,
+) -> Result<Resolved, Report> {
+    let problems = Problems::default();
+    let Document { files, table } = include::read(sources, environment, &problems);
+    let context = Context {
+        files: &files,
+        environment,
+        problems: &problems,
+        secrets: SecretUse::Leave,
+        loopback_only: serves_loopback_only(&table),
+    };
+    configuration(&context, &table);
+    if problems.has_errors() {
+        return Err(problems.into_report(files));
+    }
+    let table = resolved(&context, table);
+    let plain = masked(&table, Manner { readable: true, origins: None });
+    let hash = Sha256::digest(&plain);
+    let text = match origins {
+        Origins::Hidden => plain,
+        Origins::Shown => masked(&table, Manner { readable: true, origins: Some(&files) }),
+    };
+    let config_hash = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    Ok(Resolved { text, config_hash })
+}
+
+/// A right configuration, and what is known about it.
+struct Read {
+    config: Config,
+    warnings: Report,
+    summary: Summary,
+    origins: BTreeMap<String, Position>,
 }
 
 fn read(
     sources: &[Source],
     environment: &dyn Environment,
     secrets: SecretUse,
-) -> Result<(Config, Report, Summary), Report> {
+) -> Result<Read, Report> {
     let problems = Problems::default();
     let Document { files, table } = include::read(sources, environment, &problems);
     let context = Context {
@@ -183,7 +262,8 @@ fn read(
         return Err(problems.into_report(files));
     }
     let summary = Summary::new(&files, &config);
-    Ok((config, problems.into_report(files), summary))
+    let origins = origins(&table, &files);
+    Ok(Read { config, warnings: problems.into_report(files), summary, origins })
 }
 
 /// Whether every route is on this machine: a demonstration, or a test.

@@ -2,53 +2,111 @@
 
 use std::fmt::Write as _;
 
+use crate::file::Files;
 use crate::grammar::SECRET;
-use crate::secret::is_secret;
+use crate::secret::{MASKED, is_secret};
 use crate::tree::{Entry, Node, Table, Value};
+
+/// How a document is written.
+#[derive(Clone, Copy)]
+pub(crate) struct Manner<'a> {
+    /// Secrets that are kept elsewhere are written as the place where they are, so that the result can be read
+    /// again.
+    pub(crate) readable: bool,
+    /// The files, where each value's origin is to be said after it (C-32).
+    pub(crate) origins: Option<&'a Files>,
+}
 
 /// Writes the document as TOML. What may be a secret reads `‹file /run/secrets/oidc›`, or
 /// `‹literal›`.
-pub(crate) fn masked(table: &Table) -> String {
-    let mut text = String::new();
-    write_table(&mut text, table, &mut Vec::new());
-    text
+pub(crate) fn masked(table: &Table, manner: Manner<'_>) -> String {
+    let mut writing = Writing { text: String::new(), manner };
+    writing.table(table, &mut Vec::new());
+    writing.text
 }
 
-/// Plain values first, for what follows a `[table]` belongs to it.
-fn write_table<'a>(text: &mut String, table: &'a Table, path: &mut Vec<&'a str>) {
-    let (sections, lines): (Vec<&Entry>, Vec<&Entry>) =
-        table.0.iter().partition(|entry| is_section(entry, path));
-    for entry in lines {
-        path.push(&entry.key);
-        write_line(text, &key(&entry.key), entry, path);
-        path.pop();
-    }
-    for entry in sections {
-        path.push(&entry.key);
-        match &entry.node.value {
-            Value::Table(inner) => {
-                let only_sections =
-                    !inner.0.is_empty() && inner.0.iter().all(|inner| is_section(inner, path));
-                if !only_sections {
-                    header(text, &format!("[{}]", keys(path)));
+struct Writing<'m> {
+    text: String,
+    manner: Manner<'m>,
+}
+
+impl Writing<'_> {
+    /// Plain values first, for what follows a `[table]` belongs to it.
+    fn table<'a>(&mut self, table: &'a Table, path: &mut Vec<&'a str>) {
+        let (sections, lines): (Vec<&Entry>, Vec<&Entry>) =
+            table.0.iter().partition(|entry| is_section(entry, path));
+        for entry in lines {
+            path.push(&entry.key);
+            self.line(&key(&entry.key), entry, path);
+            path.pop();
+        }
+        for entry in sections {
+            path.push(&entry.key);
+            match &entry.node.value {
+                Value::Table(inner) => {
+                    let only_sections =
+                        !inner.0.is_empty() && inner.0.iter().all(|inner| is_section(inner, path));
+                    if !only_sections {
+                        self.header(&format!("[{}]", keys(path)));
+                    }
+                    self.table(inner, path);
                 }
-                write_table(text, inner, path);
-            }
-            Value::List(items) => {
-                for item in items {
-                    header(text, &format!("[[{}]]", keys(path)));
-                    if let Value::Table(inner) = &item.value {
-                        write_table(text, inner, path);
+                Value::List(items) => {
+                    for item in items {
+                        self.header(&format!("[[{}]]", keys(path)));
+                        if let Value::Table(inner) = &item.value {
+                            self.table(inner, path);
+                        }
                     }
                 }
+                Value::Boolean(_)
+                | Value::Datetime
+                | Value::Float(_)
+                | Value::Integer(_)
+                | Value::Text(_) => {}
             }
-            Value::Boolean(_)
-            | Value::Datetime
-            | Value::Float(_)
-            | Value::Integer(_)
-            | Value::Text(_) => {}
+            path.pop();
         }
-        path.pop();
+    }
+
+    fn header(&mut self, header: &str) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.text.push_str(header);
+        self.text.push('\n');
+    }
+
+    fn line<'a>(&mut self, name: &str, entry: &'a Entry, path: &mut Vec<&'a str>) {
+        if let Value::Table(inner) = &entry.node.value
+            && !is_secret(path)
+            && !inner.0.is_empty()
+        {
+            for entry in &inner.0 {
+                path.push(&entry.key);
+                let name = format!("{name}.{}", key(&entry.key));
+                self.line(&name, entry, path);
+                path.pop();
+            }
+            return;
+        }
+        let origin = match self.manner.origins {
+            None => String::new(),
+            Some(files) => match files.find(entry.key_place.file) {
+                Some(_) => {
+                    let position = files.position(&entry.key_place);
+                    format!(
+                        "  # {}:{}",
+                        position.file.replace(char::is_control, "\u{fffd}"),
+                        position.line
+                    )
+                }
+                None => "  # default".to_owned(),
+            },
+        };
+        let value = value(&entry.node, path, self.manner.readable);
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "{name} = {value}{origin}");
     }
 }
 
@@ -58,8 +116,7 @@ fn is_section(entry: &Entry, path: &[&str]) -> bool {
     match &entry.node.value {
         Value::Table(_) => path.is_empty() || (path.len() == 1 && is_named(path)),
         Value::List(items) => {
-            entry.key == "rules"
-                && path.len() == 2
+            ((entry.key == "rules" && path.len() == 2) || (entry.key == "tests" && path.is_empty()))
                 && !items.is_empty()
                 && items.iter().all(|item| matches!(item.value, Value::Table(_)))
         }
@@ -77,42 +134,11 @@ fn is_named(path: &[&str]) -> bool {
     })
 }
 
-fn header(text: &mut String, header: &str) {
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    text.push_str(header);
-    text.push('\n');
-}
-
-fn write_line<'a>(text: &mut String, name: &str, entry: &'a Entry, path: &mut Vec<&'a str>) {
-    match &entry.node.value {
-        Value::Table(inner) if !is_secret(path) && !inner.0.is_empty() => {
-            for entry in &inner.0 {
-                path.push(&entry.key);
-                let name = format!("{name}.{}", key(&entry.key));
-                write_line(text, &name, entry, path);
-                path.pop();
-            }
-        }
-        Value::Boolean(_)
-        | Value::Datetime
-        | Value::Float(_)
-        | Value::Integer(_)
-        | Value::List(_)
-        | Value::Table(_)
-        | Value::Text(_) => {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{name} = {}", value(&entry.node, path));
-        }
-    }
-}
-
-fn value<'a>(node: &'a Node, path: &mut Vec<&'a str>) -> String {
-    if is_secret(path) {
+fn value<'a>(node: &'a Node, path: &mut Vec<&'a str>, readable: bool) -> String {
+    if is_secret(path) && !is_plain_proxy(node, path) {
         return match &node.value {
             Value::List(items) => {
-                let items: Vec<String> = items.iter().map(|item| quoted(&mask(item))).collect();
+                let items: Vec<String> = items.iter().map(|item| mask(item, readable)).collect();
                 format!("[{}]", items.join(", "))
             }
             Value::Boolean(_)
@@ -120,7 +146,7 @@ fn value<'a>(node: &'a Node, path: &mut Vec<&'a str>) -> String {
             | Value::Float(_)
             | Value::Integer(_)
             | Value::Table(_)
-            | Value::Text(_) => quoted(&mask(node)),
+            | Value::Text(_) => mask(node, readable),
         };
     }
     match &node.value {
@@ -130,7 +156,7 @@ fn value<'a>(node: &'a Node, path: &mut Vec<&'a str>) -> String {
         Value::Integer(Some(value)) => value.to_string(),
         Value::Integer(None) => quoted("‹a large number›"),
         Value::List(items) => {
-            let items: Vec<String> = items.iter().map(|item| value(item, path)).collect();
+            let items: Vec<String> = items.iter().map(|item| value(item, path, readable)).collect();
             format!("[{}]", items.join(", "))
         }
         Value::Table(table) => {
@@ -139,7 +165,8 @@ fn value<'a>(node: &'a Node, path: &mut Vec<&'a str>) -> String {
                 .iter()
                 .map(|entry| {
                     path.push(&entry.key);
-                    let text = format!("{} = {}", key(&entry.key), value(&entry.node, path));
+                    let text =
+                        format!("{} = {}", key(&entry.key), value(&entry.node, path, readable));
                     path.pop();
                     text
                 })
@@ -154,16 +181,25 @@ fn value<'a>(node: &'a Node, path: &mut Vec<&'a str>) -> String {
     }
 }
 
+/// Whether this is the address of a proxy without a password in it.
+fn is_plain_proxy(node: &Node, path: &[&str]) -> bool {
+    matches!((path, &node.value), (["providers", _, "proxy"], Value::Text(text)) if !text.contains('@'))
+}
+
 /// Where a secret is kept, and never what it is.
-fn mask(node: &Node) -> String {
-    let Value::Table(table) = &node.value else { return "‹literal›".to_owned() };
+fn mask(node: &Node, readable: bool) -> String {
+    let Value::Table(table) = &node.value else { return quoted(MASKED) };
     match table.0.as_slice() {
         [Entry { key, node: Node { value: Value::Text(place), .. }, .. }]
             if SECRET.keys.contains(&key.as_str()) =>
         {
-            format!("‹{key} {place}›")
+            if readable {
+                format!("{{ {key} = {} }}", quoted(place))
+            } else {
+                quoted(&format!("‹{key} {place}›"))
+            }
         }
-        _ => "‹hidden›".to_owned(),
+        _ => quoted("‹hidden›"),
     }
 }
 

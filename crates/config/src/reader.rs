@@ -15,6 +15,7 @@ use crate::context::{Context, Text};
 use crate::file::Place;
 use crate::grammar::{self, Kind};
 use crate::problem::Problem;
+use crate::shape::{self, Shape};
 use crate::tree::{Entry, Node, Table, Value};
 use crate::unit::{self, NotAQuantity};
 
@@ -122,6 +123,15 @@ impl<'a> Reader<'a> {
         self.table.find(key)
     }
 
+    /// What the schema says of a key is what its reader asks for (C-47).
+    fn agrees(&self, key: &str, with: impl Fn(Shape) -> bool) {
+        debug_assert!(
+            shape::find(self.kind, key).is_none_or(|key| with(key.shape)),
+            "shape.rs says something else about `{key}` of [{}] than its reader",
+            self.kind.name
+        );
+    }
+
     pub(crate) fn has(&self, key: &str) -> bool {
         self.entry(key).is_some()
     }
@@ -147,6 +157,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn boolean(&self, key: &str) -> Option<bool> {
+        self.agrees(key, |shape| shape == Shape::Boolean);
         let entry = self.entry(key)?;
         let Value::Boolean(value) = entry.node.value else {
             let problem =
@@ -159,6 +170,7 @@ impl<'a> Reader<'a> {
 
     /// A whole number within limits. One written as a float is taken, with a warning (C-05).
     pub(crate) fn integer(&self, key: &str, default: u32, limits: RangeInclusive<u32>) -> u32 {
+        self.agrees(key, |shape| shape == Shape::Integer(*limits.start(), *limits.end()));
         let Some(entry) = self.entry(key) else { return default };
         let name = self.name(key);
         let number = match entry.node.value {
@@ -213,6 +225,11 @@ impl<'a> Reader<'a> {
         default: Duration,
         limits: RangeInclusive<Duration>,
     ) -> Duration {
+        self.agrees(key, |shape| {
+            let words = |duration: &Duration| unit::duration_in_words(*duration);
+            matches!(shape, Shape::Duration(least, most)
+                if words(limits.start()) == least && words(limits.end()) == most)
+        });
         let example = unit::duration_in_words(default);
         let Some(text) = self.quantity(key, "a duration", |number| match number {
             Some(number) => format!("write \"{number}s\""),
@@ -270,6 +287,11 @@ impl<'a> Reader<'a> {
 
     /// A size that has to be within limits.
     pub(crate) fn size_within(&self, key: &str, default: u64, limits: RangeInclusive<u64>) -> u64 {
+        self.agrees(key, |shape| {
+            let words = |bytes: &u64| unit::size_in_words(*bytes);
+            matches!(shape, Shape::SizeWithin(least, most)
+                if words(limits.start()) == least && words(limits.end()) == most)
+        });
         let Some(size) = self.size(key) else { return default };
         match size.bytes.filter(|bytes| limits.contains(bytes)) {
             Some(bytes) => bytes,
@@ -341,6 +363,10 @@ impl<'a> Reader<'a> {
 
     /// One of a few words.
     pub(crate) fn word<T: Copy>(&self, key: &str, default: T, words: &[(&str, T)]) -> T {
+        self.agrees(key, |shape| {
+            matches!(shape, Shape::Word(known) | Shape::WordOrTable(known, _)
+                if known.iter().copied().eq(words.iter().map(|(word, _)| *word)))
+        });
         let Some(text) = self.text(key) else { return default };
         match words.iter().find(|(word, _)| *word == text.value) {
             Some((_, meaning)) => *meaning,

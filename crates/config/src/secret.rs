@@ -38,6 +38,9 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// What stands for a secret that was not fetched. It never leaves a check without secrets.
 const NOT_FETCHED: &str = "not-fetched";
 
+/// What is printed for a secret that stands in the configuration itself.
+pub(crate) const MASKED: &str = "‹literal›";
+
 impl Context<'_> {
     /// The secret at `node`, or a stand-in where secrets are not fetched. `None`: it was said why.
     pub(crate) fn secret(&self, node: &Node, name: &str) -> Option<Secret> {
@@ -102,6 +105,12 @@ impl Context<'_> {
                 .label("this is taken as it stands")
                 .help(format!("write {{ env = \"{variable}\" }}")),
             );
+            return None;
+        }
+        if text == MASKED && self.secrets == SecretUse::Fetch {
+            // Whoever serves what was printed would seal and sign with a word that everybody knows.
+            let problem = Problem::new(Code::E0303, place, format!("`{name}` was masked"));
+            self.add(problem.label("this is what is printed instead of a secret").help(help));
             return None;
         }
         if text.is_empty() {

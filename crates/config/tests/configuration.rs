@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lychgate_config::config::{ListenAddress, ProviderEndpoints, SessionKeys, UpstreamAddress};
-use lychgate_config::{Environment, Loaded, Report, Source, check, load, print, redirect_uris};
+use lychgate_config::{
+    Environment, Loaded, Origins, Report, Source, check, load, print, redirect_uris,
+};
 use lychgate_gateway::route::{Access, Route};
 use lychgate_oidc::{Algorithm, Userinfo};
 
@@ -528,7 +530,8 @@ claims.user = "a\tb"
 keys = ["hunter2", { env = "KEY" }]
 cookie = { name = "x" }
 "#;
-    let printed = print(&text(source), &none()).unwrap_or_else(|report| panic!("{report}"));
+    let printed =
+        print(&text(source), &none(), Origins::Hidden).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(
         printed,
         r#"version = 1
@@ -553,7 +556,8 @@ keys = ["‹literal›", "‹env KEY›"]
 cookie.name = "x"
 "#
     );
-    let again = print(&text(&printed), &none()).unwrap_or_else(|report| panic!("{report}"));
+    let again = print(&text(&printed), &none(), Origins::Hidden)
+        .unwrap_or_else(|report| panic!("{report}"));
     let masked =
         printed.replace("‹file /run/secrets/oidc›", "‹literal›").replace("‹env KEY›", "‹literal›");
     assert_eq!(again, masked, "what is printed is TOML of the same shape");

@@ -34,7 +34,8 @@ fn source(text: &str) -> [Source; 1] {
 fn everything() -> String {
     let line = |line: &'static str| match line.strip_prefix('#') {
         Some(key)
-            if key.starts_with(|first: char| !first.is_whitespace()) || key.starts_with("    ") =>
+            if key.starts_with(|first: char| !first.is_whitespace() && first != ':')
+                || key.starts_with("    ") =>
         {
             key
         }

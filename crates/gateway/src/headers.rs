@@ -321,6 +321,11 @@ impl HeaderEdits {
     pub fn says(&self, name: &str) -> Option<&HeaderValue> {
         self.introduction.headers.get(name)
     }
+
+    /// Whether a client's own header reaches the upstream.
+    pub fn passes_on(&self, name: &HeaderName, stripped: &Stripped) -> bool {
+        !self.introduction.withheld.contains(name) && !stripped.contains(name.as_str())
+    }
 }
 
 /// An address as the value of a header.

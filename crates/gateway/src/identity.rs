@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use lychgate_oidc::{SignedIn, SubjectType, VerifiedClaims};
+use lychgate_oidc::{SignedIn, SubjectRule, SubjectType, VerifiedClaims};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::SignInProvider;
+use crate::visit::explain::Persona;
 
 /// A person, as one provider described them at sign-in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +139,31 @@ impl Identity {
     /// The provider's name in the configuration.
     pub fn provider(&self) -> &str {
         &self.provider
+    }
+
+    /// Somebody who is supposed to have signed in at `provider`, for an explanation. What no rule and no header
+    /// reads is not kept, as in a session.
+    pub(crate) fn imagined(persona: &Persona, provider: &SignInProvider) -> Self {
+        let verified = persona.email_verified || provider.claims.assume_email_verified;
+        let registration = &provider.registration;
+        let is_kept = |name: &str| provider.kept_claims.iter().any(|kept| kept == name);
+        let claims = persona.claims.iter().filter(|(name, _)| is_kept(name));
+        Self {
+            provider: provider.registration.name.clone(),
+            issuer: provider.registration.issuer.clone(),
+            subject: persona.user.clone(),
+            subject_type: match (&registration.answers.subject, registration.id_token.required) {
+                (SubjectRule::Pseudonymous, _) => SubjectType::Pseudonymous,
+                (SubjectRule::Claim(_), true) => SubjectType::Claim,
+                (SubjectRule::Claim(_), false) => SubjectType::Lookup,
+            },
+            user: persona.user.clone(),
+            name: persona.name.clone(),
+            email: persona.email.clone(),
+            email_verified: if verified { EmailVerified::Yes } else { EmailVerified::No },
+            groups: persona.groups.iter().filter(|group| !group.is_empty()).cloned().collect(),
+            claims: claims.map(|(name, values)| (name.clone(), values.clone())).collect(),
+        }
     }
 
     /// The issuer's identifier.

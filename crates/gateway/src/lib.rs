@@ -38,4 +38,4 @@ mod websocket;
 pub mod world;
 
 pub use settings::Settings;
-pub use visit::Gateway;
+pub use visit::{Gateway, explain};

@@ -215,13 +215,13 @@ impl RuleName {
 }
 
 impl Entry {
-    fn matches(&self, identity: &Identity, client: Option<IpAddr>) -> bool {
+    pub(crate) fn matches(&self, identity: &Identity, client: Option<IpAddr>) -> bool {
         self.conditions.iter().all(|condition| condition.holds(identity, client))
     }
 }
 
 impl Condition {
-    fn holds(&self, identity: &Identity, client: Option<IpAddr>) -> bool {
+    pub(crate) fn holds(&self, identity: &Identity, client: Option<IpAddr>) -> bool {
         match self {
             Self::Authenticated => true,
             Self::Claim { name, values } => {

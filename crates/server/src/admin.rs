@@ -1,7 +1,8 @@
 //! The operator's own port: health and metrics.
 //!
 //! It is not for visitors. `/livez` says that the program answers; `/readyz`, and `/healthz` with it, that it
-//! can take traffic; `/metrics` is for Prometheus, and asks for a token when one is configured. Whether a
+//! can take traffic; `/metrics` is for Prometheus and `/status` for whoever wants to know more, and both ask for a
+//! token when one is configured. Whether a
 //! provider answers is shown and never makes the gateway unready: who is signed in does not need it (K-23).
 
 use std::collections::BTreeMap;
@@ -21,8 +22,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use lychgate_oidc::Secret;
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
+use crate::rfc3339;
 use crate::telemetry::Format;
 use crate::telemetry::metrics::Metrics;
 
@@ -51,6 +54,8 @@ struct Pages {
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
     token: Option<Secret>,
+    /// The files of the configuration, as they were named.
+    files: Vec<String>,
 }
 
 impl Admin {
@@ -66,7 +71,13 @@ impl Admin {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, pages: Pages { metrics, readiness, token } })
+        Ok(Self { listener, pages: Pages { metrics, readiness, token, files: Vec::new() } })
+    }
+
+    /// The same port, which also tells where the configuration was read from.
+    pub(crate) fn with_files(mut self, files: Vec<String>) -> Self {
+        self.pages.files = files;
+        self
     }
 
     /// Where it listens.
@@ -124,6 +135,7 @@ impl Pages {
             "/livez" => Page::Live,
             "/readyz" | "/healthz" => Page::Ready,
             "/metrics" => Page::Metrics,
+            "/status" => Page::Status,
             _ => return text(StatusCode::NOT_FOUND, "not found\n"),
         };
         if !matches!(request.method, Method::GET | Method::HEAD) {
@@ -135,15 +147,53 @@ impl Pages {
             Page::Live => text(StatusCode::OK, "ok\n"),
             Page::Metrics => self.metrics(&request.headers),
             Page::Ready => self.ready(request.uri.query().unwrap_or_default()),
+            Page::Status => self.status(&request.headers),
         }
     }
 
-    fn metrics(&self, headers: &HeaderMap) -> Response<Bytes> {
-        if !self.token.as_ref().is_none_or(|token| bearer(headers).as_ref() == Some(token)) {
-            let mut response = text(StatusCode::UNAUTHORIZED, "a token is needed\n");
-            let scheme = HeaderValue::from_static("Bearer realm=\"metrics\"");
+    /// How the program is, for `lychgate status` and other programs; members are only ever added.
+    fn status(&self, headers: &HeaderMap) -> Response<Bytes> {
+        if let Some(refusal) = self.refuse_without_token(headers, "status") {
+            return refusal;
+        }
+        let checks = Check::ALL.map(|check| {
+            let state = if self.readiness.passes(check) { "ok" } else { "failed" };
+            (check.name().to_owned(), Value::from(state))
+        });
+        let providers = self.readiness.providers().clone();
+        let providers =
+            providers.into_iter().map(|(name, state)| (name, Value::from(state.as_str())));
+        let document = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "config_hash": self.metrics.config_hash(),
+            "files": self.files,
+            "started_at": rfc3339::milliseconds(self.metrics.started()),
+            "ready": Check::ALL.into_iter().all(|check| self.readiness.passes(check)),
+            "checks": serde_json::Map::from_iter(checks),
+            "providers": providers.collect::<serde_json::Map<_, _>>(),
+        });
+        let mut response = text(StatusCode::OK, format!("{document}\n"));
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response
+    }
+
+    /// The answer to somebody who does not have the token that is asked for.
+    fn refuse_without_token(&self, headers: &HeaderMap, realm: &str) -> Option<Response<Bytes>> {
+        if self.token.as_ref().is_none_or(|token| bearer(headers).as_ref() == Some(token)) {
+            return None;
+        }
+        let mut response = text(StatusCode::UNAUTHORIZED, "a token is needed\n");
+        let scheme = HeaderValue::try_from(format!("Bearer realm=\"{realm}\""));
+        if let Ok(scheme) = scheme {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
-            return response;
+        }
+        Some(response)
+    }
+
+    fn metrics(&self, headers: &HeaderMap) -> Response<Bytes> {
+        if let Some(refusal) = self.refuse_without_token(headers, "metrics") {
+            return refusal;
         }
         let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
         let format = Format::accepted(accept.unwrap_or_default());
@@ -195,6 +245,7 @@ enum Page {
     Live,
     Metrics,
     Ready,
+    Status,
 }
 
 /// The token of `Authorization: Bearer`, to be compared in constant time as secrets are.

@@ -4,8 +4,11 @@ mod check;
 mod config_print;
 #[cfg(feature = "demo")]
 mod demo;
+mod explain;
 mod health;
 mod keys_generate;
+mod status;
+mod test;
 mod version;
 
 use std::ffi::OsString;
@@ -13,7 +16,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use lychgate_config::Source;
 
 use crate::console::{OK, USAGE};
@@ -27,7 +30,7 @@ struct CommandLine {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 yes · 1 no (invalid, or not ready) · 2 wrong usage · 69 something cannot be reached · 78 `run` refuses the configuration
+Exit codes: 0 yes · 1 no (invalid, refused, or not ready) · 2 wrong usage · 3 it depends on who signs in · 69 something cannot be reached · 78 `run` refuses the configuration
 
 Examples:
   lychgate demo
@@ -50,6 +53,11 @@ enum Command {
     #[cfg(feature = "demo")]
     #[command(after_help = "Examples:\n  lychgate demo\n  lychgate demo --break nonce")]
     Demo(demo::Options),
+    /// Says what would happen to a request, and why; asks nobody
+    #[command(
+        after_help = "Exit codes: 0 it passes · 1 it is refused · 3 it depends on who signs in\n\nExamples:\n  lychgate explain https://app.example.com/admin\n  lychgate explain --as 'user=ada,groups=sre|staff' --from 192.0.2.7 https://app.example.com/admin"
+    )]
+    Explain(explain::Options),
     /// Asks a running gateway whether it is ready
     #[command(
         after_help = "Examples:\n  lychgate health\n  lychgate health --address 127.0.0.1:9180"
@@ -66,6 +74,16 @@ enum Command {
         after_help = "Examples:\n  lychgate run\n  lychgate run -c /etc/lychgate/lychgate.toml"
     )]
     Run(Files),
+    /// Says how a running gateway is: version, configuration, readiness, providers
+    #[command(
+        after_help = "Examples:\n  lychgate status\n  lychgate status --address 127.0.0.1:9180 --format json"
+    )]
+    Status(status::Options),
+    /// Runs the `[[tests]]` of a configuration; asks nobody
+    #[command(
+        after_help = "Examples:\n  lychgate test\n  lychgate test --require-coverage -c conf.d/"
+    )]
+    Test(test::Options),
     /// Says which build this is
     #[command(after_help = "Examples:\n  lychgate version\n  lychgate version --format json")]
     Version(version::Options),
@@ -73,11 +91,16 @@ enum Command {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Prints the configuration as written, all files in one, secrets masked
+    /// Prints the configuration, all files in one, secrets masked
     #[command(
-        after_help = "Examples:\n  lychgate config print\n  lychgate config print -c conf.d/"
+        after_help = "Examples:\n  lychgate config print --show-origin\n  lychgate config print --resolved | lychgate check -"
     )]
-    Print(Files),
+    Print(config_print::Options),
+    /// Prints the JSON Schema of the configuration, for editors
+    #[command(
+        after_help = "Examples:\n  lychgate config schema > lychgate.schema.json\n  lychgate config schema | jq .properties.routes"
+    )]
+    Schema,
 }
 
 #[derive(Subcommand)]
@@ -87,6 +110,13 @@ enum KeysCommand {
         after_help = "Examples:\n  lychgate keys generate > session.key\n  lychgate keys generate --write /etc/lychgate/session.key"
     )]
     Generate(keys_generate::Options),
+}
+
+/// The form of an answer.
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Json,
+    Text,
 }
 
 /// Which configuration.
@@ -120,12 +150,16 @@ impl Command {
     fn run(self) -> u8 {
         match self {
             Self::Check(options) => check::run(&options),
-            Self::Config(ConfigCommand::Print(files)) => config_print::run(&files),
+            Self::Config(ConfigCommand::Print(options)) => config_print::run(&options),
+            Self::Config(ConfigCommand::Schema) => config_print::schema(),
             #[cfg(feature = "demo")]
             Self::Demo(options) => demo::run(&options),
+            Self::Explain(options) => explain::run(&options),
             Self::Health(options) => health::run(&options),
             Self::Keys(KeysCommand::Generate(options)) => keys_generate::run(&options),
             Self::Run(files) => crate::run::run(&files.sources()),
+            Self::Status(options) => status::run(&options),
+            Self::Test(options) => test::run(&options),
             Self::Version(options) => version::run(&options),
         }
     }
@@ -134,13 +168,18 @@ impl Command {
 impl Files {
     /// What was named, or what is found: `./lychgate.toml`, then `/etc/lychgate/lychgate.toml` (A-02).
     fn sources(&self) -> Vec<Source> {
-        if self.config.is_empty() {
+        self.sources_and(&[])
+    }
+
+    /// The same with `more` beside what was named.
+    fn sources_and(&self, more: &[PathBuf]) -> Vec<Source> {
+        if self.config.is_empty() && more.is_empty() {
             let here = Path::new("lychgate.toml");
             let system = Path::new("/etc/lychgate/lychgate.toml");
             let found = if here.exists() || !system.exists() { here } else { system };
             return vec![Source::Path(found.to_owned())];
         }
-        self.config.iter().map(|path| source(path)).collect()
+        self.config.iter().chain(more).map(|path| source(path)).collect()
     }
 }
 

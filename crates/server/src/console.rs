@@ -11,6 +11,8 @@ pub(crate) const OK: u8 = 0;
 pub(crate) const NO: u8 = 1;
 /// The command was called wrongly.
 pub(crate) const USAGE: u8 = 2;
+/// It depends on who signs in.
+pub(crate) const DEPENDS: u8 = 3;
 /// Something that is needed cannot be reached.
 pub(crate) const UNREACHABLE: u8 = 69;
 /// `run` refuses the configuration. A supervisor should not try again.

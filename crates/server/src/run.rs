@@ -6,10 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use lychgate_config::config::{ListenAddress, SessionKeys};
-use lychgate_config::{Loaded, ProcessEnvironment, Source};
+use lychgate_config::{Loaded, Origins, ProcessEnvironment, Source};
 use lychgate_gateway::Gateway;
 use lychgate_gateway::seal::{Key, KeyRing, NoKeys};
-use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -87,10 +86,11 @@ pub(crate) fn run(sources: &[Source]) -> u8 {
     })
 }
 
-/// Which configuration this is: eight digits of a hash of what was written, secrets masked.
+/// Which configuration this is: the same for every way to write it.
 fn config_hash(sources: &[Source]) -> String {
-    let text = lychgate_config::print(sources, &ProcessEnvironment).unwrap_or_default();
-    Sha256::digest(text).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    lychgate_config::resolve(sources, &ProcessEnvironment, Origins::Hidden)
+        .map(|resolved| resolved.config_hash)
+        .unwrap_or_default()
 }
 
 /// Runs `work` on as many threads as the machine, or its share of it, has processors (K-22).
@@ -161,7 +161,8 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
         Arc::clone(&readiness),
         Arc::clone(&metrics),
     )
-    .map_err(|source| StartError::Admin { address: config.admin.address, source })?;
+    .map_err(|source| StartError::Admin { address: config.admin.address, source })?
+    .with_files(loaded.summary.files);
 
     let providers = Providers::start(&config.providers, &metrics, &readiness)?;
     let live = Arc::new(Live {

@@ -9,7 +9,9 @@ use super::*;
 
 fn pages(token: Option<&str>) -> Pages {
     let metrics = Metrics::new(&Routes::default(), ["corp"], "c0ffee", SystemTime::UNIX_EPOCH);
-    Pages { metrics: Arc::new(metrics), readiness: Arc::default(), token: token.map(Secret::new) }
+    let files = vec!["lychgate.toml".to_owned()];
+    let token = token.map(Secret::new);
+    Pages { metrics: Arc::new(metrics), readiness: Arc::default(), token, files }
 }
 
 fn ask(pages: &Pages, method: &str, target: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
@@ -120,8 +122,9 @@ async fn exchange(address: SocketAddr, request: &str) -> String {
 
 #[tokio::test]
 async fn the_port_answers_until_it_is_stopped() {
-    let Pages { metrics, readiness, token } = pages(None);
+    let Pages { metrics, readiness, token, files } = pages(None);
     let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), token, readiness, metrics).unwrap();
+    let admin = admin.with_files(files);
     let address = admin.address().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(admin.serve(async { stopped.await.unwrap() }));
@@ -141,4 +144,29 @@ async fn the_port_answers_until_it_is_stopped() {
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"), "{head}");
     assert!(!long.contains("200 OK"), "{long}");
     serving.await.unwrap().unwrap();
+}
+
+/// A-02, A-TS-1: which version with which configuration, and how it is; only for those who have the token.
+#[test]
+fn the_status_says_which_configuration_is_in_use_and_how_it_is() {
+    let pages = pages(Some("let-me-see"));
+    pages.readiness.config_is_live();
+    pages.readiness.provider("corp", ProviderState::Reachable);
+
+    let stranger = ask(&pages, "GET", "/status", &[]);
+    let operator = ask(&pages, "GET", "/status", &[("authorization", "Bearer let-me-see")]);
+
+    assert_eq!(
+        (stranger.status().as_u16(), stranger.body().len()),
+        (401, "a token is needed\n".len())
+    );
+    assert_eq!(operator.headers()["content-type"], "application/json");
+    let status: Value = serde_json::from_slice(operator.body()).unwrap();
+    assert_eq!(status["config_hash"], "c0ffee");
+    assert_eq!(status["files"], serde_json::json!(["lychgate.toml"]));
+    assert_eq!(status["started_at"], "1970-01-01T00:00:00.000Z");
+    assert_eq!(status["ready"], false);
+    assert_eq!(status["checks"]["config"], "ok");
+    assert_eq!(status["checks"]["listeners"], "failed");
+    assert_eq!(status["providers"]["corp"], "reachable");
 }

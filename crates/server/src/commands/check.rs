@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use lychgate_config::ProcessEnvironment;
 use lychgate_config::config::{Config, Upstream, UpstreamAddress};
+use lychgate_config::{Origins, ProcessEnvironment, Source, rehearse, resolve};
 
-use super::Files;
+use super::{Files, test};
 use crate::console::{NO, OK, UNREACHABLE, complain, say};
 use crate::telemetry::metrics::Metrics;
 use crate::{providers, tls};
@@ -19,6 +20,9 @@ use crate::{providers, tls};
 pub(super) struct Options {
     #[command(flatten)]
     files: Files,
+    /// A file, a directory or `-`, as with --config
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
     /// Look at no secret, and ask no provider and no upstream
     #[arg(long)]
     offline: bool,
@@ -33,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Checks, and ends with 1 when the configuration is wrong and with 69 when something that it names does
 /// not answer.
 pub(super) fn run(options: &Options) -> u8 {
-    let sources = options.files.sources();
+    let sources = options.files.sources_and(&options.paths);
     let (warnings, summary, redirect_uris, scopes, config) = if options.offline {
         match lychgate_config::check(&sources, &ProcessEnvironment) {
             Ok(checked) => {
@@ -61,6 +65,9 @@ pub(super) fn run(options: &Options) -> u8 {
     if config.as_ref().is_some_and(|config| !certificates_are_good(config)) {
         return NO;
     }
+    if !tests_pass(&sources) {
+        return NO;
+    }
     for redirect in &redirect_uris {
         say(&format!("{}: redirect URI to register → {}\n", redirect.provider, redirect.url));
     }
@@ -83,13 +90,17 @@ pub(super) fn run(options: &Options) -> u8 {
         1 => "1 warning".to_owned(),
         count => format!("{count} warnings"),
     };
+    // What was checked twice may have changed in between; then there is no hash to tell.
+    let hash = resolve(&sources, &ProcessEnvironment, Origins::Hidden)
+        .map_or_else(|_| "unknown".to_owned(), |resolved| resolved.config_hash);
+    let summary = format!("{summary}, {warnings}, config_hash {hash}");
     if silent == 0 {
-        say(&format!("{files}: ok ({summary}, {warnings})\n"));
+        say(&format!("{files}: ok ({summary})\n"));
         return OK;
     }
     let answer = if silent == 1 { "does" } else { "do" };
     say(&format!(
-        "{files}: valid ({summary}, {warnings}), but {silent} of what it names {answer} not answer\n"
+        "{files}: valid ({summary}), but {silent} of what it names {answer} not answer\n"
     ));
     UNREACHABLE
 }
@@ -97,6 +108,19 @@ pub(super) fn run(options: &Options) -> u8 {
 fn refuse(report: &lychgate_config::Report) -> u8 {
     complain(&format!("{report}\n"));
     NO
+}
+
+/// Whether what the operator wrote under `[[tests]]` is so (W-23). Says what is not.
+fn tests_pass(sources: &[Source]) -> bool {
+    // What is wrong with the configuration was said already.
+    let Ok(rehearsal) = rehearse(sources, &ProcessEnvironment) else { return false };
+    match test::failures(&rehearsal) {
+        Some(failures) if !failures.is_empty() => {
+            complain(&format!("error: tests fail; `lychgate test` explains them\n{failures}"));
+            false
+        }
+        Some(_) | None => true,
+    }
 }
 
 /// Whether every listener has a certificate and a key that `run` could serve with. Says which have not.

@@ -1,7 +1,8 @@
 //! `lychgate version`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::Format;
 use crate::console::{OK, say};
 
 /// How to say it.
@@ -10,12 +11,6 @@ pub(super) struct Options {
     /// The form of the answer
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Format {
-    Json,
-    Text,
 }
 
 /// Says which build this is.

@@ -254,6 +254,16 @@ pub(crate) struct Ended<'a> {
 }
 
 impl Metrics {
+    /// Which configuration is in use.
+    pub(crate) fn config_hash(&self) -> &str {
+        &self.config_hash
+    }
+
+    /// When the program was started.
+    pub(crate) fn started(&self) -> SystemTime {
+        self.started
+    }
+
     /// A place for each route with its rules, and for each provider.
     pub(crate) fn new<'a>(
         routes: &Routes,

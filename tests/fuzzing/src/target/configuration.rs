@@ -1,6 +1,6 @@
 //! Configurations: whatever is typed, reading it ends, and every place that is named exists (C-02).
 
-use lychgate_config::{Environment, Format, Report, Source, check};
+use lychgate_config::{Environment, Format, Origins, Report, Source, check};
 
 const NAME: &str = "lychgate.toml";
 
@@ -28,7 +28,7 @@ pub fn configuration(bytes: &[u8]) {
             assert_eq!(checked.warnings.errors(), 0);
             says_where(&checked.warnings, text);
             // What is right can be printed.
-            assert!(lychgate_config::print(&[source], &Nothing).is_ok());
+            assert!(lychgate_config::print(&[source], &Nothing, Origins::Hidden).is_ok());
         }
         Err(report) => {
             assert!(report.errors() > 0);

@@ -8,7 +8,7 @@ use crate::config::{ClientCertificate, ProviderTransport};
 use crate::grammar::PROVIDER_TLS;
 use crate::problem::Problem;
 use crate::reader::Reader;
-use crate::secret::{SecretUse, read};
+use crate::secret::{MASKED, SecretUse, read};
 use crate::tree::Value;
 
 /// Reads `tls`, `proxy` and what belongs to them.
@@ -113,7 +113,9 @@ fn proxy(reader: &Reader<'_>) -> Option<Secret> {
     let entry = reader.entry("proxy")?;
     let name = reader.name("proxy");
     let proxy = match &entry.node.value {
-        Value::Text(text) if !text.contains('@') => Secret::new(reader.words("proxy")?.value),
+        Value::Text(text) if !text.contains('@') && text != MASKED => {
+            Secret::new(reader.words("proxy")?.value)
+        }
         Value::Boolean(_)
         | Value::Datetime
         | Value::Float(_)
@@ -122,7 +124,16 @@ fn proxy(reader: &Reader<'_>) -> Option<Secret> {
         | Value::Table(_)
         | Value::Text(_) => reader.context.secret(&entry.node, &name)?,
     };
-    if reader.context.secrets == SecretUse::Leave && matches!(entry.node.value, Value::Table(_)) {
+    let is_elsewhere = match &entry.node.value {
+        Value::Table(_) => true,
+        Value::Text(text) => text == MASKED,
+        Value::Boolean(_)
+        | Value::Datetime
+        | Value::Float(_)
+        | Value::Integer(_)
+        | Value::List(_) => false,
+    };
+    if reader.context.secrets == SecretUse::Leave && is_elsewhere {
         return Some(proxy);
     }
     let url = Url::parse(proxy.expose()).ok();
