@@ -10,10 +10,13 @@
 
 mod admin_listener;
 pub mod apps;
+pub mod backends;
 pub mod browser;
 pub mod certified_provider;
+pub mod frames;
 pub mod gate;
 pub mod house;
+pub mod invariants;
 pub mod kind_fixture;
 mod line_protocol;
 pub mod raw;

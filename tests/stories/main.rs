@@ -5,6 +5,8 @@
 mod explains_itself;
 mod holds_sessions;
 mod is_answered;
+mod is_attacked;
+mod is_flooded;
 mod is_lied_to;
 mod is_refused;
 mod is_seen;
@@ -15,5 +17,6 @@ mod raw_framing;
 mod reaches_applications;
 mod signs_in;
 mod signs_out;
+mod speaks_http2;
 mod starts_and_stops;
 mod streams;

@@ -1,5 +1,6 @@
 //! The rules of the house, as far as a program can see them.
 
+mod advisories;
 mod callback_rules;
 mod conformance;
 

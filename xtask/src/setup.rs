@@ -52,6 +52,10 @@ const NEEDED: &[(Evidence, &str)] = &[
     (Evidence::Program("wrk"), "wrk"),
     (Evidence::Program("hey"), "hey"),
     (Evidence::Program("h2load"), "nghttp2-client"),
+    // What breaks servers. The second needs hexdump.
+    (Evidence::Program("slowhttptest"), "slowhttptest"),
+    (Evidence::Program("testssl"), "testssl.sh"),
+    (Evidence::Program("hexdump"), "bsdextrautils"),
     // The applications' home, which needs pip inside.
     (Evidence::Program("python3"), "python3"),
     (Evidence::PythonModule("ensurepip"), "python3-venv"),
@@ -101,14 +105,27 @@ fn node_modules() -> Result<()> {
     })
 }
 
-/// The second provider. Its library is fetched through Go's module proxy and checked against `go.sum`.
+/// What is built with Go: folder, program, package.
+const GO_PROGRAMS: &[(&str, &str, &str)] = &[
+    // The second provider.
+    ("zitadel", "zitadel", "."),
+    // Go's own HTTP server.
+    ("backends/go", "backend", "."),
+    // The examination of HTTP/2.
+    ("h2spec", "h2spec", "github.com/summerwind/h2spec/cmd/h2spec"),
+];
+
+/// Their libraries are fetched through Go's module proxy and checked against `go.sum`.
 fn go_programs() -> Result<()> {
-    let source = root().join("tests/rigs/zitadel");
-    let program = root().join("target/rigs/zitadel");
-    let mut build = command("go");
-    build.args(["build", "-mod=readonly", "-trimpath", "-o"]).arg(program).arg(".");
-    // Go knows by itself what has to be built again. With what is there: no other Go is fetched.
-    run(build.current_dir(source).env("GOTOOLCHAIN", "local"))
+    for (source, program, package) in GO_PROGRAMS {
+        let mut build = command("go");
+        let program = root().join("target/rigs").join(program);
+        build.args(["build", "-mod=readonly", "-trimpath", "-o"]).arg(program).arg(package);
+        // Go knows by itself what has to be built again. With what is there: no other Go is fetched.
+        build.current_dir(root().join("tests/rigs").join(source)).env("GOTOOLCHAIN", "local");
+        run(&mut build)?;
+    }
+    Ok(())
 }
 
 /// The applications, in a virtual environment of their own.

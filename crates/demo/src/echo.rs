@@ -90,6 +90,12 @@ impl Echo {
         self.recorder.requests()
     }
 
+    /// [`requests`](Self::requests), for somebody who asks when this may be gone.
+    pub fn recording(&self) -> impl Fn() -> Vec<Recorded> + Send + Sync + 'static {
+        let recorder = self.recorder.clone();
+        move || recorder.requests()
+    }
+
     /// How many of [`requests`](Self::requests) were for exactly this path.
     #[must_use]
     pub fn count(&self, path: &str) -> usize {

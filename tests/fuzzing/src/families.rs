@@ -9,6 +9,7 @@
 
 mod forwarded;
 mod header_names;
+mod messages;
 mod paths;
 mod return_to;
 
@@ -21,6 +22,8 @@ pub enum Family {
     Forwarded,
     /// Names of headers that only we may send.
     HeaderNames,
+    /// Whole messages in HTTP/1.
+    Messages,
     /// Paths that two programs could read in two ways, or that some rule forgot.
     Paths,
     /// Return targets that must lead home.
@@ -32,7 +35,8 @@ pub(crate) type Group = (&'static str, Vec<String>);
 
 impl Family {
     /// Every file.
-    pub const ALL: [Self; 4] = [Self::Forwarded, Self::HeaderNames, Self::Paths, Self::ReturnTo];
+    pub const ALL: [Self; 5] =
+        [Self::Forwarded, Self::HeaderNames, Self::Messages, Self::Paths, Self::ReturnTo];
 
     /// Its name in `tests/fixtures/hostile`.
     #[must_use]
@@ -40,6 +44,7 @@ impl Family {
         match self {
             Self::Forwarded => "forwarded.txt",
             Self::HeaderNames => "header_names.txt",
+            Self::Messages => "messages.txt",
             Self::Paths => "paths.txt",
             Self::ReturnTo => "return_to.txt",
         }
@@ -51,6 +56,7 @@ impl Family {
         match self {
             Self::Forwarded => include_str!("../../fixtures/hostile/forwarded.txt"),
             Self::HeaderNames => include_str!("../../fixtures/hostile/header_names.txt"),
+            Self::Messages => include_str!("../../fixtures/hostile/messages.txt"),
             Self::Paths => include_str!("../../fixtures/hostile/paths.txt"),
             Self::ReturnTo => include_str!("../../fixtures/hostile/return_to.txt"),
         }
@@ -62,6 +68,7 @@ impl Family {
         let (about, groups) = match self {
             Self::Forwarded => (forwarded::ABOUT, forwarded::groups()),
             Self::HeaderNames => (header_names::ABOUT, header_names::groups()),
+            Self::Messages => (messages::ABOUT, messages::groups()),
             Self::Paths => (paths::ABOUT, paths::groups()),
             Self::ReturnTo => (return_to::ABOUT, return_to::groups()),
         };

@@ -1,7 +1,8 @@
 //! The gateway itself: the real binary, started from a file as an operator starts it.
 //!
 //! Everything that it prints is kept, so that a story can ask what was said and what must never be. It ends
-//! with the [`Gate`], whatever becomes of the story.
+//! with the [`Gate`], whatever becomes of the story; and before it ends, what must hold after every story is
+//! [asked](super::invariants).
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -9,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{env, process, thread};
@@ -18,6 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::time::sleep;
 
+use super::invariants::Judge;
 use super::scratch::Scratch;
 
 /// Longer than anything takes on a busy machine, so that reaching it is a failure.
@@ -25,6 +27,9 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The file (PEM) of the certificate authority that a gate in this directory trusts instead of the machine's.
 pub const AUTHORITY: &str = "authority.pem";
+
+/// How long the last lines of a story are waited for. What is still under way then has none.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// How often something is looked at that does not announce itself.
 const GLANCE: Duration = Duration::from_millis(10);
@@ -38,6 +43,9 @@ pub struct Gate {
     address: Option<SocketAddr>,
     admin: SocketAddr,
     scratch: Scratch,
+    judge: Judge,
+    /// The story has ended it, or told it to end.
+    told_to_end: AtomicBool,
 }
 
 /// How a gate ended.
@@ -95,16 +103,13 @@ impl Gate {
         let output = Output::default();
         output.keep(child.stdout.take().expect("standard output is piped"));
         output.keep(child.stderr.take().expect("standard error is piped"));
-        let mut gate = Self {
-            child,
-            output,
-            url: first_origin(&configuration),
-            address: first_address(&configuration),
-            admin: text(&configuration, &["admin", "address"])
-                .and_then(|address| address.parse().ok())
-                .expect("the story gives the admin port an address"),
-            scratch,
-        };
+        let (url, address) = (first_origin(&configuration), first_address(&configuration));
+        let admin = text(&configuration, &["admin", "address"])
+            .and_then(|address| address.parse().ok())
+            .expect("the story gives the admin port an address");
+        let judge = Judge::of(configuration, &url, address, admin);
+        let told_to_end = AtomicBool::new(false);
+        let mut gate = Self { child, output, url, address, admin, scratch, judge, told_to_end };
         gate.become_ready(readiness).await;
         gate
     }
@@ -243,6 +248,9 @@ impl Gate {
     /// # Panics
     /// When the process is gone.
     pub fn signal(&self, signal: Signal) {
+        if matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT | Signal::KILL) {
+            self.told_to_end.store(true, Ordering::Relaxed);
+        }
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("the gate takes signals");
     }
@@ -273,13 +281,39 @@ impl Gate {
 
     /// Ends it at once.
     pub fn kill(&mut self) {
+        self.told_to_end.store(true, Ordering::Relaxed);
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
+impl Gate {
+    /// What must hold after every story, asked where no story can forget to ask.
+    fn is_judged(&mut self) {
+        let ended = self.child.try_wait().ok().flatten();
+        if !self.told_to_end.load(Ordering::Relaxed) {
+            assert!(ended.is_none(), "O6: the gate has ended: {ended:?}\n{}", self.output());
+            self.judge.is_alive();
+            // A line is written when its request is over, a moment after the answer was read.
+            let (began, mut unheard) = (Instant::now(), usize::MAX);
+            while unheard > 0 && began.elapsed() < LAST_LINES {
+                unheard = self.judge.unheard(&self.lines()).len();
+                if unheard > 0 {
+                    thread::sleep(GLANCE);
+                }
+            }
+        }
+        let lines = self.lines();
+        self.judge.judge(&self.output(), &lines);
+    }
+}
+
 impl Drop for Gate {
     fn drop(&mut self) {
+        // A story that failed has its own words.
+        if !thread::panicking() {
+            self.is_judged();
+        }
         self.kill();
     }
 }

@@ -7,6 +7,7 @@ use lychgate_demo::provider::{Client, Provider, ProviderOptions};
 use toml::{Table, Value};
 
 use super::gate::{Gate, free_port};
+use super::invariants::{self, Head};
 use super::scratch::Scratch;
 use super::visitor::Visitor;
 
@@ -108,6 +109,19 @@ impl House {
 
         let provider = Provider::start(plan.provider.clone()).await.expect("the provider starts");
         let toml = plan.configuration.to_string();
+        let recorded = application.recording();
+        invariants::witness(application.address(), move || {
+            let requests = recorded().into_iter().enumerate();
+            // Its connections are not told apart: what is repeated is repeated on another one.
+            requests
+                .map(|(connection, request)| Head {
+                    method: request.method,
+                    path: request.path,
+                    headers: request.headers,
+                    connection,
+                })
+                .collect()
+        });
         let gate = Gate::start_in(plan.scratch, &toml).await;
         Self { gate, provider, application }
     }

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::gate::PATIENCE;
+use super::invariants;
 
 /// How long silence after a response lasts before a connection counts as left open.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -86,6 +87,7 @@ pub async fn send(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Exchange {
 #[derive(Debug)]
 pub struct Line {
     stream: TcpStream,
+    to: SocketAddr,
     heard: Vec<u8>,
 }
 
@@ -98,7 +100,7 @@ impl Line {
         let stream =
             TcpStream::connect(address).await.unwrap_or_else(|error| panic!("{address}: {error}"));
         stream.set_nodelay(true).expect("a fresh socket");
-        Self { stream, heard: Vec::new() }
+        Self { stream, to: address, heard: Vec::new() }
     }
 
     /// Sends bytes. A gate that has closed already is no failure: what it said is read later.
@@ -120,6 +122,7 @@ impl Line {
             if let Some((response, length)) = parse(&self.heard, End::Open) {
                 self.heard.drain(..length);
                 if response.status >= 200 || response.status == 101 {
+                    self.judges(&response);
                     return response;
                 }
                 continue;
@@ -160,6 +163,7 @@ impl Line {
         while let Some((response, length)) = parse(&self.heard, end) {
             self.heard.drain(..length);
             if response.status >= 200 || response.status == 101 || response.status == 0 {
+                self.judges(&response);
                 responses.push(response);
             }
         }
@@ -178,6 +182,13 @@ impl Line {
                 self.heard.extend_from_slice(&buffer[..read]);
                 Some(End::Open)
             }
+        }
+    }
+
+    /// O3, for every redirect that is seen here.
+    fn judges(&self, response: &Response) {
+        if let Some(location) = response.header("location") {
+            invariants::judge_location(self.to, location);
         }
     }
 

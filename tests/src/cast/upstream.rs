@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use super::gate::PATIENCE;
+use super::invariants;
 
 /// A listener that records raw bytes, connection by connection. It ends when dropped.
 #[derive(Debug)]
@@ -86,6 +87,12 @@ impl Upstream {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         let connections = Connections::default();
+        let witnessed = connections.clone();
+        invariants::witness(address, move || {
+            let connections = witnessed.lock();
+            let numbered = connections.iter().enumerate();
+            numbered.flat_map(|(number, bytes)| invariants::heads(number, bytes)).collect()
+        });
         let kept = connections.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {

@@ -14,6 +14,8 @@ use reqwest::redirect::Policy;
 use serde_json::Value;
 use url::Url;
 
+use super::invariants;
+
 /// More redirects than a sign-in has.
 const REDIRECTS_MAX: usize = 12;
 
@@ -167,6 +169,9 @@ impl Visitor {
                 "{} leads to {location}, which nobody listed",
                 answer.url
             );
+            // O5: a code is worth a session.
+            let codes = location.query_pairs().filter(|(name, _)| name == "code");
+            codes.for_each(|(_, code)| invariants::secret(self.home.port(), &code));
         }
         answer
     }
@@ -379,6 +384,9 @@ impl Jar {
                 .split(';')
                 .any(|attribute| attribute.trim().eq_ignore_ascii_case("max-age=0"));
             self.put(&answer.url, name, (!over).then_some(value));
+            if name.contains("lychgate") {
+                invariants::secret(answer.url.port(), value);
+            }
         }
     }
 

@@ -1,0 +1,165 @@
+//! Test programs that other people wrote to break servers, let loose on the gate.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use lychgate_tests::cast::backends::installed;
+use lychgate_tests::cast::house::House;
+use lychgate_tests::cast::scratch::Scratch;
+use lychgate_tests::cast::upstream::{Authority, Validity};
+use serde_json::Value;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// Longer than any of them takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(480);
+
+/// Runs a program to its end, and returns what it printed.
+async fn runs(command: &mut Command) -> String {
+    let command = command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(PATIENCE, command.output()).await;
+    let output = output.expect("it ends").expect("it can be started: `cargo xtask setup`");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What h2spec complains of over plain TCP, and why that stays.
+const KNOWN_TO_H2SPEC: &[(&str, &str)] = &[(
+    "Sends invalid connection preface",
+    "a plain port speaks HTTP/1.1 too: what does not begin with the preface is refused in that language",
+)];
+
+/// K5: h2spec, which holds a server to RFC 7540 and RFC 7541 with a hundred and more experiments.
+#[tokio::test]
+async fn k5_h2spec_finds_what_it_should() {
+    let plain = House::open().await;
+    complains_of(&plain, &[], KNOWN_TO_H2SPEC).await;
+    let encrypted = over_tls().await;
+    complains_of(&encrypted, &["--tls", "--insecure"], &[]).await;
+}
+
+async fn complains_of(house: &House, more: &[&str], known: &[(&str, &str)]) {
+    let port = house.gate.address().port().to_string();
+    let mut program = Command::new(installed("h2spec"));
+    program.args(["--host", "127.0.0.1", "--port", &port, "--path", "/public/", "--timeout", "10"]);
+    let printed = runs(program.args(more)).await;
+
+    // A failure is told as it happens, and again in the end: `× 2: Sends a …`.
+    let complaints: BTreeSet<&str> = printed
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("× "))
+        .filter_map(|line| line.split_once(": ").map(|(_, what)| what.trim()))
+        .collect();
+    let known: BTreeSet<&str> = known.iter().map(|(what, _)| *what).collect();
+    let new: Vec<_> = complaints.difference(&known).collect();
+    let over: Vec<_> = known.difference(&complaints).collect();
+    assert!(new.is_empty(), "h2spec complains of {new:?}:\n{printed}");
+    assert!(over.is_empty(), "h2spec complains no longer of {over:?}: take them off the list");
+    let summary =
+        printed.lines().find(|line| line.contains(" tests, ") && line.contains(" passed"));
+    let passed =
+        summary.and_then(|line| line.split(", ").nth(1)?.split(' ').next()?.parse::<usize>().ok());
+    assert!(passed.is_some_and(|passed| passed > 120), "{printed}");
+}
+
+/// K3: slowhttptest holds hundreds of connections with headers that drip, bodies that drip, and answers that nobody
+/// reads. Others are answered meanwhile, and in the end none is left.
+#[tokio::test]
+async fn k3_slow_clients_of_another_program_keep_nobody_waiting() {
+    // The program takes host and address from one URL, and knows no name that leads to this machine.
+    let house = House::planned(|plan| {
+        let (port, upstream) = (plan.port, &plan.configuration["routes"]["app"]["upstream"]);
+        let upstream = upstream.to_string();
+        plan.set(&format!(
+            "[limits]\nheader_timeout = \"2s\"\n[routes.slow]\nurl = \"http://127.0.0.1:{port}\"\nupstream = {upstream}\n\
+             allow = [\"authenticated\"]\nrules = [{{ path = \"/public/**\", public = true }}]"
+        ));
+    })
+    .await;
+    let address = house.gate.address();
+    for manner in [
+        &["-H", "-i", "1"][..],
+        &["-B", "-i", "1", "-s", "8192"],
+        &["-X", "-w", "1", "-y", "8", "-n", "1"],
+    ] {
+        let url = format!(
+            "http://{address}/public/{}",
+            if manner[0] == "-X" { "download?bytes=1000000" } else { "up" }
+        );
+        let mut program = Command::new("slowhttptest");
+        program.args(manner).args(["-c", "300", "-r", "300", "-l", "6", "-p", "5", "-u", &url]);
+        let asks = async {
+            let visitor = house.visitor();
+            for _ in 0..30 {
+                assert_eq!(visitor.fetches("/public/meanwhile").await.status, 200, "{manner:?}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let (printed, ()) = tokio::join!(runs(&mut program), asks);
+        assert!(printed.contains("service available"), "{manner:?}: {printed}");
+    }
+}
+
+/// A house whose only listener speaks TLS.
+async fn over_tls() -> House {
+    let scratch = Scratch::new();
+    let (certificate, key) = Authority::new().issues("app.localhost", Validity::Now);
+    scratch.write("certificate.pem", certificate);
+    scratch.write("key.pem", key);
+    House::planned(|plan| {
+        plan.scratch = scratch;
+        let origin = plan.origin().replace("http://", "https://");
+        plan.provider.clients[0].redirect_uris = vec![format!("{origin}/.lychgate/callback")];
+        plan.set(&format!(
+            "[listeners.main]\ntls = {{ certificate = \"certificate.pem\", key = \"key.pem\" }}\n\
+             [routes.app]\nurl = \"{origin}\""
+        ));
+    })
+    .await
+}
+
+/// What testssl.sh may say besides that all is well, and why.
+const KNOWN_TO_TESTSSL: &[(&str, &str)] =
+    &[("engine_problem", "about its own OpenSSL, which has no ciphers of GOST")];
+
+/// P: testssl.sh finds no old version, no weak cipher and none of the published holes of TLS.
+#[tokio::test]
+async fn p_testssl_finds_nothing_weak() {
+    let house = over_tls().await;
+    let reports = Scratch::new();
+    let report = reports.file("report.json");
+    let program = if Path::new("/usr/bin/testssl").exists() { "testssl" } else { "testssl.sh" };
+    let printed = runs(
+        Command::new(program)
+            .args(["--quiet", "--color", "0", "--warnings", "batch", "--sneaky", "--nodns", "none"])
+            // Versions, kinds of ciphers, Heartbleed and renegotiation; the other holes need what these rule out.
+            .args(["--ip", "127.0.0.1", "-p", "-s", "-H", "-R", "--jsonfile"])
+            .arg(&report)
+            .arg(format!("app.localhost:{}", house.gate.address().port())),
+    )
+    .await;
+
+    let found: Vec<Value> = serde_json::from_str(&reports.read("report.json"))
+        .unwrap_or_else(|error| panic!("{error}: {printed}"));
+    assert!(found.len() > 16, "{printed}");
+    let complaints: Vec<&Value> = found
+        .iter()
+        .filter(|finding| {
+            let severity = finding["severity"].as_str().unwrap_or_default();
+            !matches!(severity, "OK" | "INFO" | "DEBUG")
+                && !KNOWN_TO_TESTSSL.iter().any(|(id, _)| finding["id"] == *id)
+        })
+        .collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+    for (version, expected) in [
+        ("TLS1", "not offered"),
+        ("TLS1_1", "not offered"),
+        ("TLS1_2", "offered"),
+        ("TLS1_3", "offered"),
+    ] {
+        let finding = found.iter().find(|finding| finding["id"] == version);
+        let said = finding.and_then(|finding| finding["finding"].as_str()).unwrap_or_default();
+        assert!(said.starts_with(expected), "{version}: {said}");
+    }
+}

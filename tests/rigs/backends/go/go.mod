@@ -1,0 +1,3 @@
+module lychgate.example/rigs/backend
+
+go 1.24.10
