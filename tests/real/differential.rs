@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::time::{Duration, sleep};
 
 /// How many messages are under way at a time, to each server.
-const AT_A_TIME: usize = 16;
+const AT_A_TIME: usize = 32;
 
 /// What a server refuses by itself though the gate passes it on, with the reason why that is no trouble. Whoever adds a
 /// line has looked at what the server saw: fewer requests than the gate, never others.
@@ -103,11 +103,12 @@ async fn asks(gate: SocketAddr, host: &str, message: &[u8]) -> Vec<u16> {
     raw::send(gate, filled).await.statuses()
 }
 
-/// The lines of requests that the gate has sent on by this route.
-fn sent_on(house: &House, route: &str) -> BTreeMap<String, Value> {
+/// The lines of requests that the gate has admitted to this route. Where the body turned out to be none, the application
+/// has no answer in it.
+fn admitted(house: &House, route: &str) -> BTreeMap<String, Value> {
     let lines = house.gate.lines().into_iter();
-    let sent = lines.filter(|line| line["route"] == route && line["upstream_status"].is_u64());
-    sent.filter_map(|line| Some((line["request_id"].as_str()?.to_owned(), line))).collect()
+    let admitted = lines.filter(|line| line["route"] == route && line["decision"] == "public");
+    admitted.filter_map(|line| Some((line["request_id"].as_str()?.to_owned(), line))).collect()
 }
 
 /// What this server saw is what the gate sent on to it, one by one.
@@ -115,12 +116,14 @@ async fn sees_what_we_saw(house: &House, backend: &Backend) -> Vec<String> {
     let name = backend.name;
     let began = Instant::now();
     // Lines are written a moment after the answer.
-    while !backend.seen().iter().all(|seen| sent_on(house, name).contains_key(&seen.id))
-        && began.elapsed() < PATIENCE
-    {
+    let (sent, seen) = loop {
+        let (sent, seen) = (admitted(house, name), backend.seen());
+        let is_written = seen.iter().all(|seen| sent.contains_key(&seen.id));
+        if is_written || began.elapsed() > PATIENCE {
+            break (sent, seen);
+        }
         sleep(Duration::from_millis(50)).await;
-    }
-    let (sent, seen) = (sent_on(house, name), backend.seen());
+    };
     let mut wrong = Vec::new();
     let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
     for request in &seen {
@@ -134,14 +137,16 @@ async fn sees_what_we_saw(house: &House, backend: &Backend) -> Vec<String> {
             && line["path"] == path
             && line["host"] == request.host.as_str()
             && request.body.is_none_or(|length| line["bytes_in"] == length);
+        // What was broken off, the server refuses, and its own account of that is of no importance.
+        let alike = alike || request.refused;
         if !alike {
             wrong.push(format!("{name} saw {request:?}, and we {line}"));
         }
     }
     for (id, line) in &sent {
         let count = counted.get(id.as_str()).copied().unwrap_or(0);
-        let refused = line["upstream_status"].as_u64().is_some_and(|status| status >= 400);
-        if count != 1 && !(refused && count == 0) {
+        let answered = line["upstream_status"].as_u64().is_some_and(|status| status < 400);
+        if count > 1 || (answered && count == 0) {
             wrong.push(format!("{name} saw {count} times what we sent once: {line}"));
         }
     }
@@ -153,7 +158,7 @@ async fn bodies_are_as_we_saw_them(
     house: &House,
     passed_on: &[lychgate_tests::cast::backends::Seen],
 ) -> Vec<String> {
-    let sent = sent_on(house, "nginx");
+    let sent = admitted(house, "nginx");
     let differs = passed_on.iter().filter(|request| {
         let line = sent.get(&request.id);
         line.is_none_or(|line| request.body.is_none_or(|length| line["bytes_in"] != length))
@@ -176,6 +181,10 @@ fn answers_agree(message: &str, answers: &Answers) -> Option<String> {
             .any(|(part, who, _)| message.contains(part) && (*who == "*" || *who == server))
     };
     let unexcused: Vec<_> = answers.iter().filter(|(server, _)| !excused(server)).collect();
-    let agree = unexcused.windows(2).all(|pair| pair[0].1 == pair[1].1);
+    // Who sends the next request without waiting may lose the connection instead of hearing the answer.
+    let agree = unexcused.windows(2).all(|pair| {
+        let shorter = pair[0].1.len().min(pair[1].1.len());
+        shorter > 0 && pair[0].1[..shorter] == pair[1].1[..shorter]
+    });
     (!agree).then(|| format!("{message}: {answers:?}"))
 }
