@@ -86,7 +86,7 @@ async fn j15_every_server_behind_us_sees_what_we_saw() {
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
     for backend in backends {
         let count = backend.seen().len();
-        assert!(count > 60, "{} saw only {count} requests", backend.name);
+        assert!(count > 30, "{} saw only {count} requests", backend.name);
     }
 }
 
