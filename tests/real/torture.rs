@@ -1,7 +1,6 @@
 //! Test programs that other people wrote to break servers, let loose on the gate.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -9,7 +8,6 @@ use lychgate_tests::cast::backends::installed;
 use lychgate_tests::cast::house::House;
 use lychgate_tests::cast::scratch::Scratch;
 use lychgate_tests::cast::upstream::{Authority, Validity};
-use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -117,49 +115,4 @@ async fn over_tls() -> House {
         ));
     })
     .await
-}
-
-/// What testssl.sh may say besides that all is well, and why.
-const KNOWN_TO_TESTSSL: &[(&str, &str)] =
-    &[("engine_problem", "about its own OpenSSL, which has no ciphers of GOST")];
-
-/// P: testssl.sh finds no old version, no weak cipher and none of the published holes of TLS.
-#[tokio::test]
-async fn p_testssl_finds_nothing_weak() {
-    let house = over_tls().await;
-    let reports = Scratch::new();
-    let report = reports.file("report.json");
-    let program = if Path::new("/usr/bin/testssl").exists() { "testssl" } else { "testssl.sh" };
-    let printed = runs(
-        Command::new(program)
-            .args(["--quiet", "--color", "0", "--warnings", "batch", "--sneaky", "--nodns", "none"])
-            // Versions, kinds of ciphers, Heartbleed and renegotiation; the other holes need what these rule out.
-            .args(["--ip", "127.0.0.1", "-p", "-s", "-H", "-R", "--jsonfile"])
-            .arg(&report)
-            .arg(format!("app.localhost:{}", house.gate.address().port())),
-    )
-    .await;
-
-    let found: Vec<Value> = serde_json::from_str(&reports.read("report.json"))
-        .unwrap_or_else(|error| panic!("{error}: {printed}"));
-    assert!(found.len() > 16, "{printed}");
-    let complaints: Vec<&Value> = found
-        .iter()
-        .filter(|finding| {
-            let severity = finding["severity"].as_str().unwrap_or_default();
-            !matches!(severity, "OK" | "INFO" | "DEBUG")
-                && !KNOWN_TO_TESTSSL.iter().any(|(id, _)| finding["id"] == *id)
-        })
-        .collect();
-    assert!(complaints.is_empty(), "{complaints:#?}");
-    for (version, expected) in [
-        ("TLS1", "not offered"),
-        ("TLS1_1", "not offered"),
-        ("TLS1_2", "offered"),
-        ("TLS1_3", "offered"),
-    ] {
-        let finding = found.iter().find(|finding| finding["id"] == version);
-        let said = finding.and_then(|finding| finding["finding"].as_str()).unwrap_or_default();
-        assert!(said.starts_with(expected), "{version}: {said}");
-    }
 }

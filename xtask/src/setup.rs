@@ -52,10 +52,8 @@ const NEEDED: &[(Evidence, &str)] = &[
     (Evidence::Program("wrk"), "wrk"),
     (Evidence::Program("hey"), "hey"),
     (Evidence::Program("h2load"), "nghttp2-client"),
-    // What breaks servers. The second needs hexdump.
+    // What breaks servers.
     (Evidence::Program("slowhttptest"), "slowhttptest"),
-    (Evidence::Program("testssl"), "testssl.sh"),
-    (Evidence::Program("hexdump"), "bsdextrautils"),
     // The applications' home, which needs pip inside.
     (Evidence::Program("python3"), "python3"),
     (Evidence::PythonModule("ensurepip"), "python3-venv"),
