@@ -103,10 +103,9 @@ class LoginRig(Rig):
         )
         configuration = self.directory / "gateway.toml"
         configuration.write_text(f"""
-            trusted_proxies = ["127.0.0.1/32"]
-
             [listeners.plain]
-            address = "{address}"
+            address         = "{address}"
+            trusted_proxies = ["127.0.0.1/32"]
 
             [admin]
             address = "{free_address()}"

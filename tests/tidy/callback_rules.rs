@@ -56,13 +56,12 @@ fn bears(file: &str, at: usize, number: usize) -> bool {
     let start = file[..at].rfind("\n\n").unwrap_or(0);
     let end = file[at..].find("\n}\n").map_or(file.len(), |end| at + end);
     let text = &file[start..end];
-    let ids = text.split("CB-").skip(1).filter_map(|rest| rest.get(..2)?.parse::<usize>().ok());
-    let ranges = text.split("CB-").skip(1).collect::<Vec<_>>();
-    let within = ranges.windows(2).any(|pair| {
-        let (Some(from), Some(to)) = (pair[0].get(..2), pair[1].get(..2)) else { return false };
-        let is_range = pair[0].get(2..).is_some_and(|between| between.trim() == "to");
-        let parsed = (from.parse::<usize>(), to.parse::<usize>());
-        is_range && matches!(parsed, (Ok(from), Ok(to)) if (from..=to).contains(&number))
-    });
-    within || ids.into_iter().any(|id| id == number)
+    let mut before = None;
+    text.split("CB-").skip(1).any(|rest| {
+        let id = rest.get(..2).and_then(|digits| digits.parse::<usize>().ok());
+        // `CB-12 to CB-17` speaks of all of them.
+        let first = before.take().or(id);
+        before = id.filter(|_| rest.get(2..).is_some_and(|after| after.trim() == "to"));
+        first.zip(id).is_some_and(|(first, last)| (first..=last).contains(&number))
+    })
 }

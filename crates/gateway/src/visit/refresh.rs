@@ -102,13 +102,15 @@ impl Gateway {
             }
             Refreshed::Unanswered { cause, grant } => (cause, grant),
         };
+        // Somebody who is not confirmed is given nothing but what would be lost.
+        let is_renewed = renewed.is_some();
         if let Some(renewed) = renewed {
             opened = self.with_tokens(world, request, site, provider, opened, &renewed, now);
         }
         if !opened.session.may_wait_for_provider(limits, now) {
             return Err(Unconfirmed {
                 cause: Some(cause),
-                cookies: opened.cookies,
+                cookies: if is_renewed { opened.cookies } else { Vec::new() },
                 ..NoSession::Unconfirmed.into()
             });
         }
