@@ -83,8 +83,8 @@ const PAGES = {
     const access = randomBytes(32).toString("base64url");
     const hash = createHash("sha512").update(access).digest().subarray(0, 32).toString("base64url");
     const claims = {
-      iss: issuer, sub: "bench", aud: login.client, iat: now, exp: now + 300,
-      nonce: login.nonce, at_hash: hash, preferred_username: "bench",
+      iss: issuer, sub: "alice", aud: login.client, iat: now, exp: now + 300,
+      nonce: login.nonce, at_hash: hash, preferred_username: "alice",
     };
     const type = request.headers.dpop ? "DPoP" : "Bearer";
     return [200, { access_token: access, token_type: type, expires_in: 300, id_token: token(claims) }];
