@@ -16,7 +16,6 @@ use lychgate_oidc::{ExchangeError, Grant, SignedIn, Timestamp};
 
 use super::conversation::{believed_or_kept, moment, tell_visit};
 use super::{Gateway, OpenSession, Opened, Provider, Site};
-use crate::cookie::Found as FoundCookie;
 use crate::outcome::Event;
 use crate::request::{Request, RequestId};
 use crate::session::{NoSession, Session};
@@ -46,10 +45,10 @@ impl Gateway {
         world: &W,
         request: &Request<'_>,
         site: &Site,
-        brought: FoundCookie<'_>,
+        brought: Result<Arc<OpenSession>, NoSession>,
         now: Timestamp,
     ) -> Result<Opened, Unconfirmed> {
-        let opened = self.open(world, request, site, brought, now)?;
+        let opened = self.judge(world, request, site, brought?, now)?;
         if opened.session.due_for_refresh(now).is_none() {
             return Ok(opened);
         }
