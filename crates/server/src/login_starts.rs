@@ -105,7 +105,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn clients_are_counted_in_bounded_number() {
         let starts = LoginStarts::new(1);
-        for number in 0..(CLIENTS_MAX as u32 + 5_000) {
+        for number in 0..u32::try_from(CLIENTS_MAX).unwrap() + 5_000 {
             let _ = starts.begin(Some(std::net::Ipv4Addr::from_bits(number).into()));
         }
         starts.settled.run_pending_tasks();
