@@ -203,8 +203,8 @@ async fn whom_the_provider_refuses_gets_a_page_and_no_session() {
     assert_eq!((page.status.as_u16(), page.url.as_str()), (200, visitor.url("/deep?q=1").as_str()));
 }
 
-/// `oidcc-client-test-rp-init-logout`, and its modules `-other-state` and `-no-state`: what comes
-/// back wrong changes nothing but what the page says.
+/// `oidcc-client-test-rp-init-logout`, `oidcc-client-test-rp-init-logout-other-state`,
+/// `oidcc-client-test-rp-init-logout-no-state`: what comes back wrong changes nothing but what the page says.
 #[tokio::test]
 async fn signing_out_ends_the_session_here_and_at_the_provider() {
     let street = Street::open(&["rs256"], ClaimsIn::Userinfo).await;

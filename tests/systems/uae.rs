@@ -344,6 +344,37 @@ async fn what_a_bank_answers_for_a_code_is_believed_only_if_it_is_all_right() {
     stage.ends(&secrets).await;
 }
 
+/// CB-66, A-D21: whoever is told of a failure reads an id under which the access line and the audit event stand, and the
+/// bank was asked; and each visit has an id of its own.
+#[tokio::test]
+async fn one_id_leads_from_the_page_to_the_log_and_to_the_bank() {
+    let (stage, secrets) = stage().await;
+    let simulator = &stage.simulator;
+    let back = stage.returns().await;
+    simulator.switch_once("token_500", &json!({})).await;
+
+    let answer = back.arrives().await;
+
+    let id = answer.request_id();
+    assert!(answer.text().contains(id), "the page shows it: {}", answer.text());
+    assert_eq!(stage.gate.access_line(id).await["request_id"], id);
+    assert_eq!(stage.gate.audit_event(id).await["http"]["request"]["id"], id);
+    let requests = simulator.events("request").await;
+    let visit_told_to = |endpoint: &str| {
+        let asked = requests.iter().rfind(|event| told(event, "endpoint") == endpoint);
+        let id = &asked.expect("it was asked").detail["headers"]["x-fapi-interaction-id"];
+        id.as_str().expect("an id").to_owned()
+    };
+    let (pushed, redeemed) = (visit_told_to("par"), visit_told_to("token"));
+    assert_eq!(redeemed.replace('-', ""), id);
+    assert_ne!(pushed, redeemed, "another visit");
+    for id in [pushed, redeemed] {
+        let parts: Vec<_> = id.split('-').map(str::len).collect();
+        assert_eq!((parts, &id[14..15]), (vec![8, 4, 4, 4, 12], "4"), "a random UUID: {id}");
+    }
+    stage.ends(&secrets).await;
+}
+
 /// CB-55, CB-56, F2-15: every fault of an ID token that the certification plans know.
 #[tokio::test]
 async fn an_id_token_with_anything_wrong_signs_nobody_in() {

@@ -6,7 +6,7 @@ use std::fs;
 use super::{expect_none, files, root};
 
 /// The plans that we claim, with what their modules are called after the first word they share.
-const CLAIMED: [(&str, &str, &[&str]); 8] = [
+const CLAIMED: [(&str, &str, &[&str]); 10] = [
     (
         "oidcc-client-basic-certification-test-plan",
         "oidcc-client-test",
@@ -43,6 +43,27 @@ const CLAIMED: [(&str, &str, &[&str]); 8] = [
         "oidcc-client-formpost-basic-certification-test-plan",
         "oidcc-client-test",
         &["-form-post-error"],
+    ),
+    (
+        "oidcc-client-test-plan",
+        "oidcc-client-test",
+        &[
+            "-missing-aud",
+            "-invalid-sig-hs256",
+            "-invalid-sig-es256",
+            "-userinfo-bearer-header",
+            "-missing-athash",
+            "-invalid-athash",
+            "-aggregated-claims",
+            "-distributed-claims",
+            "-mtls-endpoint-aliases",
+            "-userinfo-signed",
+        ],
+    ),
+    (
+        "oidcc-client-rp-initiated-logout-rp-basic",
+        "oidcc-client-test-rp-init-logout",
+        &["", "-other-state", "-no-state"],
     ),
     (
         "oidcc-client-refreshtoken-test-plan",

@@ -20,7 +20,7 @@ The project's own commands: cargo xtask COMMAND
   setup   install what the tests need: programs, the provider, the browser's driver, applications
   test    set up, then format, lints, documentation, build and every test; what CI runs
   deny    licences, forbidden crates and sources; builds cargo-deny once, which takes minutes
-  bench   measure: benches/run.sh, which gets the arguments that follow
+  bench   measure: benches/run.sh, which gets the arguments that follow (`bench logins`: signing in)
   help    this text
 ";
 

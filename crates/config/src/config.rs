@@ -405,6 +405,8 @@ pub struct Limits {
     pub connections: u32,
     /// Those of one client among them; `None` when there is no limit. Listed proxies have none.
     pub connections_per_client: Option<u32>,
+    /// Logins that begin for one client in a minute.
+    pub login_starts_per_client: u32,
     /// From the first byte of a request to the end of its header block.
     pub header_timeout: Duration,
     /// From the end of a response to the next request on the connection.

@@ -4,8 +4,9 @@
 mod provider;
 
 pub(crate) use self::provider::{
-    LOOKUP, LOOKUP_PAGING, LOOKUP_READ, PROVIDER, PROVIDER_ASSERTION, PROVIDER_CERTIFICATE,
-    PROVIDER_CLAIMS, PROVIDER_ERRORS, PROVIDER_GROUPS, PROVIDER_TLS,
+    ENDPOINTS, LOOKUP, LOOKUP_PAGING, LOOKUP_READ, PROVIDER, PROVIDER_ASSERTION,
+    PROVIDER_CERTIFICATE, PROVIDER_CLAIMS, PROVIDER_ERRORS, PROVIDER_GROUPS, PROVIDER_TLS,
+    belongs_to,
 };
 use crate::tree::{Entry, Value};
 
@@ -238,6 +239,7 @@ pub(crate) static LIMITS: Kind = Kind {
         "idle_timeout",
         "connections",
         "connections_per_client",
+        "login_starts_per_client",
     ],
     synonyms: &[("body_bytes", "body"), ("grace_period", "shutdown_timeout")],
 };

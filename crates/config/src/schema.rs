@@ -1,14 +1,15 @@
 //! The JSON Schema of the configuration language, for editors: draft-07, which is what they read.
 //!
 //! Made of the same tables as the readers use. Nothing is required of a table that may be spread over several files,
-//! and every text may hold a variable. Which keys belong to which kind of provider is left to the readers.
+//! and every text may hold a variable.
 //!
 //! Sources: JSON Schema draft-07 (draft-handrews-json-schema-01, validation-01); requirements C-45 to C-47.
 
 use lychgate_gateway::headers::PRESETS;
+use lychgate_oidc::kind::Kind as ProviderKind;
 use serde_json::{Map, Value, json};
 
-use crate::grammar::{ENTRY, Kind, PROVIDER, ROUTE, SECRET, TEST, TEST_REQUEST, TOP};
+use crate::grammar::{ENTRY, Kind, PROVIDER, ROUTE, SECRET, TEST, TEST_REQUEST, TOP, belongs_to};
 use crate::guide::{Guide, guide};
 use crate::shape::{self, Key, Shape};
 
@@ -54,11 +55,28 @@ fn table(kind: &'static Kind, guide: &Guide) -> Value {
             members.insert("minProperties".to_owned(), 1.into());
             members.insert("maxProperties".to_owned(), 1.into());
         }
+        if kind.name == PROVIDER.name {
+            members.insert("dependencies".to_owned(), keys_of_kinds());
+        }
         if kind.name == ENTRY.name {
             members.insert("minProperties".to_owned(), 1.into());
         }
     }
     schema
+}
+
+/// Which kinds of provider a key belongs to, for the keys that belong to some only. The kind may stand in another file.
+fn keys_of_kinds() -> Value {
+    let mut dependencies = Map::new();
+    for key in PROVIDER.keys {
+        let kinds = ProviderKind::ALL.iter().filter(|kind| belongs_to(key, **kind));
+        let kinds: Vec<&str> = kinds.map(|kind| kind.as_str()).collect();
+        if kinds.len() < ProviderKind::ALL.len() {
+            let kind = json!({ "anyOf": [{ "enum": kinds }, { "pattern": VARIABLE }] });
+            dependencies.insert((*key).to_owned(), json!({ "properties": { "kind": kind } }));
+        }
+    }
+    Value::Object(dependencies)
 }
 
 fn property(kind: &'static Kind, key: &'static Key, guide: &Guide) -> Value {

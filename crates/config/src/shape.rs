@@ -308,6 +308,7 @@ static PROVIDER_KEYS: &[Key] = &[
     key("consent_statuses", Texts),
     key("login_timeout", Duration("1m", "1h")),
     with("silent_login", Boolean, "false"),
+    key("fapi_interaction_id", Boolean),
     key("email_domains", Texts),
     with("errors", Table(&PROVIDER_ERRORS), "{}"),
     key("base_url", Url),
@@ -468,6 +469,7 @@ static LIMITS_KEYS: &[Key] = &[
     with("idle_timeout", Duration("1s", "1h"), "\"75s\""),
     with("connections", Integer(1, 1_000_000), "10000"),
     key("connections_per_client", Integer(1, 1_000_000)),
+    with("login_starts_per_client", Integer(1, 1_000_000), "600"),
 ];
 
 static SECRET_KEYS: &[Key] = &[key("file", Path), key("env", Text), key("credential", Text)];

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::settings::SignInProvider;
 use crate::visit::explain::Persona;
 
+/// The standard's claim for who somebody is.
+const SUB: &str = "sub";
+
 /// A person, as one provider described them at sign-in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -82,7 +85,13 @@ impl Identity {
         let mut groups = claims.list(&names.groups);
         groups.retain(|group| !group.is_empty());
         let kept = provider.kept_claims.iter();
+        // Whom an ID token calls otherwise than we do is recognised by it at a refresh.
+        let token_subject = match &provider.registration.answers.subject {
+            SubjectRule::Claim(path) if path != "sub" => Some(SUB.to_owned()),
+            SubjectRule::Claim(_) | SubjectRule::Pseudonymous => None,
+        };
         let claims_kept = kept
+            .chain(&token_subject)
             .map(|name| (name.clone(), claims.list(name)))
             .filter(|(_, values)| !values.is_empty());
         Ok(Self {
@@ -164,6 +173,11 @@ impl Identity {
             groups: persona.groups.iter().filter(|group| !group.is_empty()).cloned().collect(),
             claims: claims.map(|(name, values)| (name.clone(), values.clone())).collect(),
         }
+    }
+
+    /// What the ID token called them, where the subject is another claim.
+    pub(crate) fn sub(&self) -> Option<&str> {
+        self.claims.get(SUB)?.first().map(String::as_str)
     }
 
     /// The issuer's identifier.

@@ -94,6 +94,8 @@ reasons! {
     LoginExpired, "login_expired", BAD_REQUEST, SignIn, "Sign-in took too long", "This sign-in has expired. Please start again.";
     /// The callback answers no login that this browser began.
     LoginNotOurs, "login_not_ours", BAD_REQUEST, SignIn, "Sign-in failed", "This sign-in was started in another browser, or has expired. Please start again.";
+    /// More sign-ins were begun from one address than are allowed in a minute.
+    LoginsTooMany, "logins_too_many", TOO_MANY_REQUESTS, TryAgain, "Too many sign-ins", "More sign-ins were begun from your network than this site takes at a time. People who are signed in are not affected.";
     /// The callback is not a response to an authorization request.
     LoginMalformed, "login_malformed", BAD_REQUEST, SignIn, "Sign-in failed", "The answer of the identity provider could not be read. Please start again.";
     /// Another site began a sign-in at an issuer that is not configured, or that several providers share.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use sha2::{Digest as _, Sha256};
 
 use crate::client::Client;
 use crate::forwarded::{self, Peer, TrustedProxies};
@@ -195,9 +196,9 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct RequestId(HeaderValue);
 
 impl RequestId {
-    /// An id of our own: `number` in 32 hexadecimal digits.
+    /// An id of our own: `number` in 32 hexadecimal digits, but for the six bits that make it a random UUID.
     pub fn new(number: u128) -> Self {
-        let digits = hexadecimal::digits(&number.to_be_bytes());
+        let digits = hexadecimal::digits(&random_uuid(number).to_be_bytes());
         // Digits are always the value of a header.
         Self(HeaderValue::try_from(digits).unwrap_or(HeaderValue::from_static("0")))
     }
@@ -210,6 +211,32 @@ impl RequestId {
         (fits && value.as_bytes().iter().all(harmless)).then(|| Self(value.clone()))
     }
 
+    /// The same id as a random UUID, which is the form that financial APIs want (`x-fapi-interaction-id`).
+    ///
+    /// Ids of our own and of proxies that use UUIDs keep their digits. Other ids of 32 digits keep all but two, and
+    /// what is no such number is hashed into one.
+    pub fn interaction_id(&self) -> HeaderValue {
+        let digits: String = self.as_str().chars().filter(|digit| *digit != '-').collect();
+        let is_number = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = match u128::from_str_radix(&digits, 16) {
+            Ok(number) if is_number => number,
+            Ok(_) | Err(_) => {
+                let hash: [u8; 32] = Sha256::digest(self.0.as_bytes()).into();
+                hash.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
+            }
+        };
+        let digits = hexadecimal::digits(&random_uuid(number).to_be_bytes());
+        let mut text = String::with_capacity(36);
+        for (index, digit) in digits.chars().enumerate() {
+            if matches!(index, 8 | 12 | 16 | 20) {
+                text.push('-');
+            }
+            text.push(digit);
+        }
+        // Digits and dashes are always the value of a header.
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("0"))
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(self.0.as_bytes()).unwrap_or_default()
@@ -219,6 +246,13 @@ impl RequestId {
     pub fn as_header(&self) -> &HeaderValue {
         &self.0
     }
+}
+
+/// `number` with the version and the variant of a random UUID (RFC 9562 §5.4).
+const fn random_uuid(number: u128) -> u128 {
+    const VERSION: u128 = 0xF << 76;
+    const VARIANT: u128 = 0b11 << 62;
+    (number & !VERSION & !VARIANT) | 4 << 76 | 0b10 << 62
 }
 
 impl From<&'static str> for RequestId {
@@ -288,6 +322,24 @@ mod tests {
             transport: Transport::Plain,
             fresh_id: "fresh".into(),
         })
+    }
+
+    /// CB-66: one id, in the form that financial APIs want: ours and a proxy's UUIDs keep their digits.
+    #[test]
+    fn a_request_id_is_a_random_uuid_as_well() {
+        let ours = RequestId::new(u128::MAX);
+        assert_eq!(ours.as_str(), "ffffffffffff4fffbfffffffffffffff");
+        assert_eq!(ours.interaction_id(), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        for (theirs, expected) in [
+            ("0d2b24b2-8d5b-4a36-9b0d-0f6c1ed0a7c1", "0d2b24b2-8d5b-4a36-9b0d-0f6c1ed0a7c1"),
+            ("0D2B24B28D5B4A369B0D0F6C1ED0A7C1", "0d2b24b2-8d5b-4a36-9b0d-0f6c1ed0a7c1"),
+            ("00000000000000000000000000000000", "00000000-0000-4000-8000-000000000000"),
+            ("request-1", "19f1064b-619d-49d3-9392-eac7261cd726"),
+        ] {
+            assert_eq!(RequestId::from(theirs).interaction_id(), expected, "{theirs}");
+        }
+        let signed = RequestId::from("+d2b24b28d5b4a369b0d0f6c1ed0a7c1").interaction_id();
+        assert_ne!(signed, "0d2b24b2-8d5b-4a36-9b0d-0f6c1ed0a7c1", "a sign is no digit");
     }
 
     /// B5: one host, however it is spelled.

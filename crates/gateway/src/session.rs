@@ -105,6 +105,12 @@ impl Session {
         Self { grant: Some(Held { grant, renew_at }), ..self }
     }
 
+    /// The same session with `grant`, to be renewed at `renew_at`.
+    #[must_use]
+    pub fn with_grant_until(&self, grant: Grant, renew_at: Timestamp) -> Self {
+        Self { grant: Some(Held { grant, renew_at }), ..self.clone() }
+    }
+
     /// The same session after the provider was asked again.
     #[must_use]
     pub fn refreshed(&self, identity: Identity, id_token: Option<&Secret>) -> Self {

@@ -224,12 +224,12 @@ impl Gateway {
         let accepted = |opened: &Opened| {
             route.providers.iter().any(|name| name == opened.session.identity().provider())
         };
-        let mut cause = None;
+        let (mut cause, mut renewed) = (None, Vec::new());
         let opened = match self.confirmed(world, request, site, brought, now).await {
             Ok(opened) if accepted(&opened) => Ok(opened),
             Ok(_) => Err(NoSession::OtherProvider),
             Err(unconfirmed) => {
-                cause = unconfirmed.cause;
+                (cause, renewed) = (unconfirmed.cause, unconfirmed.cookies);
                 Err(unconfirmed.because)
             }
         };
@@ -256,6 +256,7 @@ impl Gateway {
                     outcome.record.event = Some(Event::RefreshFailed);
                     outcome.record.cause = cause;
                 }
+                outcome.cookies.extend(renewed);
                 outcome
             }
             Decision::Refuse(denial) => self.refuse(request, site, denial, opened.ok()),

@@ -1,10 +1,11 @@
 //! The only ways out: what a visit needs that is not in the request.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lychgate_oidc::{DpopNonces, KeySet, Metadata, Secret, SignedIn, Timestamp};
+use lychgate_oidc::{DpopNonces, Grant, KeySet, Metadata, Secret, SignedIn, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use crate::login_state::LoginId;
@@ -76,7 +77,8 @@ pub trait World: Clone + Send + Sync + 'static {
     /// gives all of them the same answer. It goes on when the visit that began it is gone: its token may be used
     /// already, and the answer is the only thing that is worth anything then (R4, R5).
     ///
-    /// An answer that is [`Refreshed::Unanswered`] is forgotten after seconds, so that somebody asks again.
+    /// An answer that is [`Refreshed::Unanswered`] and renewed nothing is forgotten after seconds, so that somebody
+    /// asks again.
     fn refresh_once(
         &self,
         grant: GrantId,
@@ -85,6 +87,16 @@ pub trait World: Clone + Send + Sync + 'static {
 
     /// Sends a request to a provider whose answer changes nothing, without waiting for it.
     fn send(&self, provider: &str, request: http::Request<Vec<u8>>);
+
+    /// Whether one more login may begin for a client at this address; otherwise, when one may. Every beginning costs
+    /// signatures, and often a request to the provider, for somebody of whom nothing is known (R34).
+    ///
+    /// # Errors
+    /// How long to wait.
+    fn may_begin_login(&self, client: Option<IpAddr>) -> Result<(), Duration> {
+        let _ = client;
+        Ok(())
+    }
 
     /// Uses a login up, for good. Of two visits that come with the same one, exactly one gets
     /// [`Spent::Now`], however close together they are.
@@ -146,8 +158,13 @@ pub enum Refreshed {
     Newer(Arc<SignedIn>),
     /// It refused: the person may not go on. With the cause, for the log.
     Refused(String),
-    /// It could not be asked, or answered something that is no answer. With the cause, for the log.
-    Unanswered(String),
+    /// It could not be asked, or answered something that is no answer.
+    Unanswered {
+        /// For the log.
+        cause: String,
+        /// What it renewed all the same, before it failed: the tokens of before may be worth nothing now.
+        grant: Option<Grant>,
+    },
 }
 
 /// What became of using a login up.

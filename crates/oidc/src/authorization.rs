@@ -8,7 +8,7 @@
 //! §6.2): who asks is proved to the provider alone.
 //!
 //! Sources: OIDC Core §3.1.2.1, §5.5, §6.1; RFC 7636 §4.3; RFC 8707 §2; RFC 9101 §4, §5, §10; RFC 9126; RFC 9396
-//! §2; RFC 9449 §10; FAPI 2.0 Message Signing §5.3.
+//! §2; RFC 9449 §10; FAPI 2.0 Message Signing.
 
 use std::time::Duration;
 

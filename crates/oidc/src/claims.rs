@@ -28,16 +28,20 @@ pub struct VerifiedClaims {
 }
 
 impl VerifiedClaims {
-    /// Nothing but who it is, of somebody whose refresh token was accepted.
-    pub(crate) fn of_refreshed(issuer: &str, subject: &str) -> Self {
+    /// Nothing but who it is, of somebody whose refresh token was accepted; `sub` is what the ID token called them,
+    /// where that is still known.
+    pub(crate) fn of_refreshed(issuer: &str, sub: Option<&str>) -> Self {
+        let mut members = Object::new();
+        members.insert("iss".to_owned(), issuer.into());
+        if let Some(sub) = sub {
+            members.insert("sub".to_owned(), sub.into());
+        }
         Self {
             issuer: issuer.to_owned(),
-            subject: subject.to_owned(),
+            subject: sub.unwrap_or_default().to_owned(),
             subject_type: SubjectType::Claim,
             auth_time: None,
-            members: [("sub".to_owned(), subject.into()), ("iss".to_owned(), issuer.into())]
-                .into_iter()
-                .collect(),
+            members,
         }
     }
 

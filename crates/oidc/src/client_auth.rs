@@ -4,7 +4,7 @@
 //! are, and makes the request: a method that works at one endpoint works at all.
 //!
 //! Sources: RFC 6749 §2.3.1; OIDC Core §9; RFC 7521 §4.2; RFC 7523 §2.2, §3; RFC 8705 §2; RFC 9126 §2;
-//! FAPI 2.0 §5.3.3 (the issuer alone as audience).
+//! FAPI 2.0 Security Profile (the issuer alone as audience).
 
 use std::borrow::Cow;
 use std::time::Duration;

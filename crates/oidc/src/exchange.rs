@@ -45,6 +45,9 @@ pub enum Step {
     /// Send this request, once, and give the answer to [`Exchange::receive`]. Do not follow
     /// redirects, do not retry; a request that failed ends the sign-in.
     Ask(Request<Vec<u8>>, Exchange),
+    /// A refresh brought a newer grant. Keep it, whatever else goes wrong: the refresh token of before may be worth
+    /// nothing now. Then go on with [`Renewed::go_on`].
+    Renewed(Grant, Renewed),
     /// The provider signed with a key that is not in the set. Fetch the set anew and give it to
     /// [`AwaitingKeys::with_keys`].
     NewerKeys(AwaitingKeys),
@@ -71,6 +74,12 @@ pub struct SignedIn {
 pub struct Exchange {
     parties: Parties,
     question: Question,
+}
+
+/// What a refresh brought, not yet read.
+pub struct Renewed {
+    parties: Parties,
+    answer: Box<TokenAnswer>,
 }
 
 /// A token whose key we do not know.
@@ -168,14 +177,12 @@ impl Exchange {
                         &provider.answers.consent_statuses,
                     )?;
                 }
-                let answer = TokenAnswer { origin: asked.origin, tokens };
-                match answer.verify(&self.parties, keys, now) {
-                    Ok(claims) => self.parties.ask_more(claims, answer, keys, moment),
-                    Err(error) if error.may_pass_with_newer_keys() => {
-                        let unverified = Unverified::IdToken(Box::new(answer));
-                        Ok(Step::NewerKeys(AwaitingKeys { parties: self.parties, unverified }))
+                let answer = Box::new(TokenAnswer { origin: asked.origin, tokens });
+                match answer.renewed() {
+                    Some(grant) => {
+                        Ok(Step::Renewed(grant, Renewed { parties: self.parties, answer }))
                     }
-                    Err(error) => Err(error.into()),
+                    None => self.parties.read(answer, keys, moment),
                 }
             }
             Question::Claims(mut inquiry, asked_for_nonce) => {
@@ -195,11 +202,28 @@ impl Exchange {
                     Err(error) => Err(error),
                 }
             }
-            Question::Lookup(inquiry) => inquiry.receive(&response, self.parties, moment),
+            Question::Lookup(mut inquiry) => {
+                if let Some(nonce) = self.parties.wanted_nonce(Endpoint::Lookup, &response)
+                    && inquiry.take_nonce(nonce)
+                {
+                    return inquiry.next(self.parties, moment);
+                }
+                inquiry.receive(&response, self.parties, moment)
+            }
             Question::ServiceToken(inquiry) => {
                 inquiry.receive_service_token(&response, self.parties, moment)
             }
         }
+    }
+}
+
+impl Renewed {
+    /// Reads who the grant is about, and asks for the rest.
+    ///
+    /// # Errors
+    /// As [`Exchange::receive`]; the grant is good all the same.
+    pub fn go_on(self, keys: &KeySet, moment: Moment) -> Result<Step, ExchangeError> {
+        self.parties.read(self.answer, keys, moment)
     }
 }
 
@@ -405,6 +429,12 @@ struct TokenAnswer {
 }
 
 impl TokenAnswer {
+    /// The newer grant, if this is the answer to a refresh.
+    fn renewed(&self) -> Option<Grant> {
+        let Origin::Refresh(held) = &self.origin else { return None };
+        Some(self.tokens.grant.clone().or_refresh_token(held.refresh_token.clone()))
+    }
+
     fn verify(
         &self,
         parties: &Parties,
@@ -427,7 +457,9 @@ impl TokenAnswer {
             }
             (Origin::Refresh(_), Some(id_token)) => verify(id_token, Occasion::Refresh),
             (Origin::Refresh(held), None) if provider.id_token.required => {
-                Ok(VerifiedClaims::of_refreshed(&provider.issuer, &held.subject))
+                let rule = &provider.answers.subject;
+                let sub = if rule.is_sub() { Some(&held.subject) } else { held.sub.as_ref() };
+                Ok(VerifiedClaims::of_refreshed(&provider.issuer, sub.map(String::as_str)))
             }
             (Origin::Login { .. } | Origin::Refresh(_), None) => {
                 Ok(VerifiedClaims::of_nobody(&provider.issuer))
@@ -437,6 +469,23 @@ impl TokenAnswer {
 }
 
 impl Parties {
+    /// Believes the tokens, if they are to be believed, and asks for the rest.
+    fn read(
+        self,
+        answer: Box<TokenAnswer>,
+        keys: &KeySet,
+        moment: Moment,
+    ) -> Result<Step, ExchangeError> {
+        match answer.verify(&self, keys, moment.now) {
+            Ok(claims) => self.ask_more(claims, *answer, keys, moment),
+            Err(error) if error.may_pass_with_newer_keys() => {
+                let unverified = Unverified::IdToken(answer);
+                Ok(Step::NewerKeys(AwaitingKeys { parties: self, unverified }))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn ask_for_tokens(
         self,
         asked: Box<TokenQuestion>,
@@ -506,12 +555,12 @@ impl Parties {
     ) -> Option<&'a str> {
         let wanted = self.provider.dpop.is_some()
             && match endpoint {
-                Endpoint::Userinfo => dpop::resource_wants_nonce(response),
+                Endpoint::Lookup | Endpoint::Userinfo => dpop::resource_wants_nonce(response),
                 Endpoint::PushedAuthorizationRequest | Endpoint::Revocation | Endpoint::Token => {
                     tokens::wants_dpop_nonce(endpoint, response)
                 }
                 // Asked without a proof.
-                Endpoint::Lookup | Endpoint::ServiceAccount => false,
+                Endpoint::ServiceAccount => false,
             };
         dpop::nonce(response).filter(|_| wanted)
     }
@@ -556,15 +605,20 @@ impl Parties {
         !lookups.iter().flat_map(|lookup| &lookup.reads).any(|read| read.claim == *subject)
     }
 
-    /// Makes the subject what the operator's rule says it is.
+    /// Makes the subject what the operator's rule says it is. `complete`: all their claims are known.
     pub(crate) fn named(
         &self,
         claims: VerifiedClaims,
+        complete: bool,
         mut moment: Moment,
     ) -> Result<VerifiedClaims, ExchangeError> {
         let rule = &self.provider.answers.subject;
         let claims = match &self.refreshed {
             None => claims.with_subject(rule, moment.unique()),
+            // What was not said again is as it was; the grant is that person's.
+            Some(before) if !complete && rule.is_unsaid(&claims) => {
+                Some(VerifiedClaims { subject: before.clone(), ..claims })
+            }
             Some(before) => {
                 // A pseudonym is the one that was given at sign-in.
                 let claims = claims.with_subject(rule, before.clone());
@@ -584,6 +638,7 @@ impl fmt::Debug for Step {
         match self {
             Self::Ask(_, exchange) => formatter.debug_tuple("Ask").field(exchange).finish(),
             Self::NewerKeys(waiting) => formatter.debug_tuple("NewerKeys").field(waiting).finish(),
+            Self::Renewed(grant, _) => formatter.debug_tuple("Renewed").field(grant).finish(),
             Self::Believe(signed_in) => formatter.debug_tuple("Believe").field(signed_in).finish(),
         }
     }

@@ -78,6 +78,13 @@ impl Grant {
         Self { refresh_token: None, ..self }
     }
 
+    /// This grant with the tokens of `newer`, of which it is not known yet whose they are: it ends when it would have
+    /// ended.
+    #[must_use]
+    pub fn with_tokens_of(&self, newer: &Self) -> Self {
+        Self { expires_at: self.expires_at, ..newer.clone() }
+    }
+
     /// This grant after a refresh brought `newer`. A provider that issues no new refresh token means the
     /// old one to be used again (RFC 6749 §6).
     pub(crate) fn or_refresh_token(self, older: Secret) -> Self {
@@ -104,6 +111,8 @@ pub struct Held {
     pub refresh_token: Secret,
     /// Who the person was when they signed in; nobody else may come out of a refresh (`H13`).
     pub subject: String,
+    /// What their ID token called them, where `subject` is another claim.
+    pub sub: Option<String>,
 }
 
 /// Asks for a newer grant.

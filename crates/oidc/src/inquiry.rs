@@ -5,12 +5,14 @@
 //! claims are translated, the subject is read where no ID token named it, and the memberships are
 //! checked; only then is anybody believed.
 //!
-//! Sources: RFC 6749 §7; RFC 6750 §2.
+//! Sources: RFC 6749 §7; RFC 6750 §2; RFC 9449 §7.1, §9.
 
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use serde_json::Value;
+use url::Url;
 
 use crate::claims::VerifiedClaims;
+use crate::dpop::Dpop;
 use crate::exchange::{ExchangeError, Parties, SignedIn, Step};
 use crate::json::Object;
 use crate::lookup::{Lookup, LookupError, LookupToken, Page, Pages};
@@ -31,6 +33,8 @@ pub(crate) struct Inquiry {
     /// Which lookup is next, or under way.
     at: usize,
     pages: Pages,
+    /// What the server of the lookup under way wants in the proof of possession, once it said so.
+    nonce: Option<String>,
     /// How the lookup before was answered, if it was made.
     before: Option<StatusCode>,
 }
@@ -61,8 +65,16 @@ impl Inquiry {
             scope: 0,
             at: 0,
             pages: Pages::default(),
+            nonce: None,
             before: None,
         }
+    }
+
+    /// Notes what the server that was just asked wants in the proof. `false`: it had it already.
+    pub(crate) fn take_nonce(&mut self, nonce: &str) -> bool {
+        let is_first = self.nonce.is_none();
+        self.nonce.get_or_insert_with(|| nonce.to_owned());
+        is_first
     }
 
     pub(crate) fn access_token(&self) -> Result<&Secret, ExchangeError> {
@@ -74,7 +86,7 @@ impl Inquiry {
     pub(crate) fn next(
         mut self: Box<Self>,
         parties: Parties,
-        moment: Moment,
+        mut moment: Moment,
     ) -> Result<Step, ExchangeError> {
         while let Some(lookup) = parties.provider.manner.lookups.get(self.at) {
             let members = &self.signed_in.claims.members;
@@ -92,7 +104,16 @@ impl Inquiry {
                 return self.ask_service_token(parties, moment);
             }
             let asked = match token {
-                Some(token) => self.pages.request(lookup, members, token),
+                Some(token) => {
+                    let key = parties.provider.dpop.as_ref();
+                    let nonce = self.nonce.as_deref();
+                    let mut prove = |request: &mut Request<Vec<u8>>, url: &Url| {
+                        let prove =
+                            |key: &Dpop| key.prove(request, url, Some(token), nonce, &mut moment);
+                        key.map(prove).transpose()
+                    };
+                    self.pages.request(lookup, members, token, &mut prove)
+                }
                 None => Err(LookupError::TokenMissing),
             };
             match asked {
@@ -111,6 +132,7 @@ impl Inquiry {
         parties: Parties,
         moment: Moment,
     ) -> Result<Step, ExchangeError> {
+        self.nonce = None;
         let Some(lookup) = parties.provider.manner.lookups.get(self.at) else {
             return self.believe(&parties, moment);
         };
@@ -179,7 +201,7 @@ impl Inquiry {
         let members = &mut self.signed_in.claims.members;
         quirk::translate(&manner.quirks, &manner.groups_claim, members);
         let SignedIn { claims, complete, id_token, grant } = self.signed_in;
-        let claims = parties.named(claims, moment)?;
+        let claims = parties.named(claims, complete, moment)?;
         let lacking = match complete {
             true => membership::lacking(&manner.memberships, &claims.members),
             false => membership::lost(&manner.memberships, &claims.members),

@@ -25,7 +25,7 @@ use crate::pem::{self, PemError};
 use crate::provider::Algorithm;
 use crate::secret::Secret;
 
-/// RSA keys below this are not accepted by anybody who looks (FAPI 2.0 §5.4.1).
+/// RSA keys below this are not accepted by anybody who looks (FAPI 2.0).
 const RSA_BITS_MIN: usize = 2048;
 
 /// A private key to sign with. Cheap to clone; never printed.

@@ -33,6 +33,7 @@
 //! loop {
 //!     step = match step {
 //!         Step::Ask(request, exchange) => exchange.receive(fetch(request), &keys, moment())?,
+//!         Step::Renewed(_, renewed) => renewed.go_on(&keys, moment())?,
 //!         Step::NewerKeys(exchange) => exchange.with_keys(&newer_keys(), moment())?,
 //!         Step::Believe(signed_in) => break Ok(signed_in),
 //!     };
@@ -106,7 +107,7 @@ pub use client_auth::{
 pub use consent::ConsentError;
 pub use discovery::{DiscoveryError, EndpointAliases, Metadata};
 pub use dpop::{Dpop, DpopNonces};
-pub use exchange::{AwaitingKeys, Endpoint, Exchange, ExchangeError, SignedIn, Step};
+pub use exchange::{AwaitingKeys, Endpoint, Exchange, ExchangeError, Renewed, SignedIn, Step};
 pub use grant::Grant;
 pub use id_token::IdTokenError;
 pub use json::MalformedJson;

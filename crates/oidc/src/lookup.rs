@@ -21,6 +21,7 @@ use url::Url;
 use crate::claims;
 use crate::exchange::{Endpoint, ExchangeError};
 use crate::json::{self, MalformedJson, Object};
+use crate::keys::KeyError;
 use crate::secret::Secret;
 use crate::{tokens, userinfo};
 
@@ -246,10 +247,17 @@ pub enum LookupError {
     /// There is no token to ask with.
     #[error("there is no access token to ask with")]
     TokenMissing,
+    /// The key of the token does not sign.
+    #[error("the proof of possession cannot be made")]
+    Unproven,
     /// More pages, values or bytes than are read.
     #[error("the answer is longer than is read")]
     TooMuch,
 }
+
+/// Adds the proof of possession to a request, where tokens are bound to a key (RFC 9449 §7.1).
+pub(crate) type Prove<'a> =
+    dyn FnMut(&mut Request<Vec<u8>>, &Url) -> Result<Option<()>, KeyError> + 'a;
 
 /// A lookup under way: what was found on the pages before.
 #[derive(Clone, Debug, Default)]
@@ -288,6 +296,7 @@ impl Pages {
         lookup: &Lookup,
         claims: &Object,
         token: &Secret,
+        prove: &mut Prove<'_>,
     ) -> Result<Request<Vec<u8>>, LookupError> {
         let mut url = match self.url.take() {
             Some(url) => url,
@@ -327,6 +336,15 @@ impl Pages {
             let json = HeaderValue::from_static("application/json");
             request.headers_mut().insert(CONTENT_TYPE, json);
             *request.body_mut() = body.clone().into_bytes();
+        }
+        // A token that is bound to a key is worth nothing without a proof, and is no bearer's.
+        if let LookupToken::Scheme(word) = &lookup.token
+            && word.eq_ignore_ascii_case("Bearer")
+            && prove(&mut request, &url).map_err(|_| LookupError::Unproven)?.is_some()
+            && let Some(mut value) = header("DPoP", token)
+        {
+            value.set_sensitive(true);
+            request.headers_mut().insert(AUTHORIZATION, value);
         }
         Ok(request)
     }

@@ -56,6 +56,8 @@ pub struct Provider {
     pub userinfo: Userinfo,
     /// How far the provider's clock may be from ours, either way.
     pub clock_tolerance: Duration,
+    /// Whether each request tells the visit that it is for (`x-fapi-interaction-id`), as FAPI recommends.
+    pub interaction_ids: bool,
     /// What is peculiar to it beyond the standards.
     pub manner: Manner,
 }
@@ -110,6 +112,7 @@ impl Provider {
             decryption_keys: Vec::new(),
             userinfo: Userinfo::Never,
             clock_tolerance: Duration::from_secs(60),
+            interaction_ids: false,
             manner: Manner::default(),
         }
     }

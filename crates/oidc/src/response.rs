@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::claims::VerifiedClaims;
 use crate::jwe::Encryption;
 use crate::provider::{Algorithm, UnknownName};
 
@@ -121,6 +122,18 @@ pub enum SubjectRule {
     Claim(String),
     /// Nobody in particular: the provider says that somebody signed in, and every session is somebody else.
     Pseudonymous,
+}
+
+impl SubjectRule {
+    /// Whether people are whom the standard's claim names.
+    pub(crate) fn is_sub(&self) -> bool {
+        matches!(self, Self::Claim(path) if path == "sub")
+    }
+
+    /// Whether `claims` have nothing that another claim than the standard's could be read from.
+    pub(crate) fn is_unsaid(&self, claims: &VerifiedClaims) -> bool {
+        matches!(self, Self::Claim(path) if path != "sub" && claims.value(path).is_none())
+    }
 }
 
 impl Default for SubjectRule {

@@ -17,6 +17,7 @@ use crate::console::{CONFIG, NO, OK, complain};
 use crate::keys::{self, KeyError};
 use crate::ledger::Ledger;
 use crate::listener::{BindError, Door, Ended};
+use crate::login_starts::LoginStarts;
 use crate::providers::{ProviderError, Providers};
 use crate::proxy::{App, Site};
 use crate::telemetry::metrics::Metrics;
@@ -167,6 +168,7 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
     let providers = Providers::start(&config.providers, &metrics, &readiness)?;
     let live = Arc::new(Live {
         ledger: Arc::new(ledger),
+        login_starts: Arc::new(LoginStarts::new(config.limits.login_starts_per_client)),
         providers: Arc::new(providers),
         metrics,
         opened: world::opened_sessions(),

@@ -4,7 +4,7 @@
 //! answer a hundred signed-in requests. So a few threads of their own do such work, at a lower priority: when
 //! the processors are busy, sign-ins take longer and everybody else does not notice. What waits is bounded;
 //! beyond that a visit waits for room without taking part in the queue, and the client going away ends it
-//! (how many logins one client may begin is not limited here).
+//! (how many logins one client may begin is `login_starts`'s to say).
 //!
 //! Sources: nice(2): on Linux the value is that of a thread.
 

@@ -1,6 +1,7 @@
 //! The world as it is: the operating system's randomness, the providers, and what this process remembers.
 
 use std::hash::{BuildHasher, Hasher};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +14,7 @@ use lychgate_oidc::{DpopNonces, Endpoint, KeySet, Secret, Timestamp};
 use moka::sync::Cache;
 
 use crate::ledger::Ledger;
+use crate::login_starts::LoginStarts;
 use crate::providers::Providers;
 use crate::telemetry::metrics::{FetchOutcome, Metrics, ProviderEndpoint};
 use crate::workers::Workers;
@@ -21,6 +23,7 @@ use crate::workers::Workers;
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) login_starts: Arc<LoginStarts>,
     pub(crate) providers: Arc<Providers>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) opened: OpenedSessions,
@@ -55,7 +58,10 @@ async fn once(
     refresh: impl Future<Output = Refreshed> + Send + 'static,
 ) -> Refreshed {
     let task = tokio::spawn(async move { refreshes.get_with(grant, refresh).await });
-    let cut_short = |error| Refreshed::Unanswered(format!("the refresh did not end: {error}"));
+    let cut_short = |error| Refreshed::Unanswered {
+        cause: format!("the refresh did not end: {error}"),
+        grant: None,
+    };
     task.await.unwrap_or_else(cut_short)
 }
 
@@ -70,8 +76,11 @@ impl moka::Expiry<GrantId, Refreshed> for ByAnswer {
         _: std::time::Instant,
     ) -> Option<Duration> {
         Some(match refreshed {
-            Refreshed::Newer(_) | Refreshed::Refused(_) => REFRESHED_FOR,
-            Refreshed::Unanswered(_) => UNANSWERED_FOR,
+            // What it renewed has to reach every browser that came with the token of before.
+            Refreshed::Newer(_)
+            | Refreshed::Refused(_)
+            | Refreshed::Unanswered { grant: Some(_), .. } => REFRESHED_FOR,
+            Refreshed::Unanswered { grant: None, .. } => UNANSWERED_FOR,
         })
     }
 }
@@ -225,6 +234,10 @@ impl World for Live {
         });
     }
 
+    fn may_begin_login(&self, client: Option<IpAddr>) -> Result<(), Duration> {
+        self.login_starts.begin(client)
+    }
+
     fn spend(&self, login: LoginId, return_to: &str) -> Spent {
         self.ledger.spend(login, return_to)
     }
@@ -309,7 +322,8 @@ mod tests {
     async fn a_refresh_that_panics_is_no_answer_and_may_be_tried_again() {
         let refreshes = refreshes();
         let panics = async { panic!("on purpose") };
-        assert!(matches!(once(refreshes.clone(), grant(), panics).await, Refreshed::Unanswered(_)));
+        let cut_short = once(refreshes.clone(), grant(), panics).await;
+        assert!(matches!(cut_short, Refreshed::Unanswered { .. }));
         let answer = once(refreshes, grant(), async { Refreshed::Refused(String::new()) }).await;
         assert!(matches!(answer, Refreshed::Refused(_)));
     }
@@ -320,9 +334,8 @@ mod tests {
         let now = std::time::Instant::now();
         let lasts =
             |refreshed: Refreshed| ByAnswer.expire_after_create(&grant(), &refreshed, now).unwrap();
-        assert!(
-            lasts(Refreshed::Unanswered(String::new())) < lasts(Refreshed::Refused(String::new()))
-        );
+        let unanswered = Refreshed::Unanswered { cause: String::new(), grant: None };
+        assert!(lasts(unanswered) < lasts(Refreshed::Refused(String::new())));
     }
 
     /// Two texts with one end have one place in the memory and are still told apart; a session that is found for

@@ -18,6 +18,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Limits {
         connections_per_client: reader
             .has("connections_per_client")
             .then(|| reader.integer("connections_per_client", 1_000_000, 1..=1_000_000)),
+        login_starts_per_client: reader.integer("login_starts_per_client", 600, 1..=1_000_000),
         header_timeout: reader.duration("header_timeout", 10 * SECOND, SECOND..=HOUR),
         idle_timeout: reader.duration("idle_timeout", 75 * SECOND, SECOND..=HOUR),
         shutdown_timeout: reader.duration("shutdown_timeout", 25 * SECOND, Duration::ZERO..=HOUR),

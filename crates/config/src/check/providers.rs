@@ -26,7 +26,7 @@ use crate::code::Code;
 use crate::config::{ProviderConfig, ProviderEndpoints, ProviderTransport};
 use crate::context::Context;
 use crate::file::Place;
-use crate::grammar::{PROVIDER, PROVIDER_CLAIMS};
+use crate::grammar::{ENDPOINTS, PROVIDER, PROVIDER_CLAIMS};
 use crate::problem::Problem;
 use crate::reader::{Reader, alternatives, named};
 use crate::tree::Value;
@@ -238,6 +238,7 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
         answers: answer.rules,
         decryption_keys: answer.decryption_keys,
         clock_tolerance: tolerance,
+        interaction_ids: reader.boolean("fapi_interaction_id").unwrap_or(profile.is_some()),
         manner,
         ..Provider::new(name, preset.issuer, client_id.value)
     };
@@ -433,15 +434,6 @@ fn redirect_uri(reader: &Reader<'_>) -> Option<Url> {
     reader.context.add(Problem::new(Code::E0122, &text.place, message).label(label));
     None
 }
-
-const ENDPOINTS: &[&str] = &[
-    "authorization_endpoint",
-    "token_endpoint",
-    "userinfo_endpoint",
-    "jwks_uri",
-    "end_session_endpoint",
-    "pushed_authorization_request_endpoint",
-];
 
 /// All endpoints that are needed, or none: a half-written list is not mixed with a fetched one.
 fn endpoints(

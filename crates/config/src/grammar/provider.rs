@@ -1,6 +1,30 @@
 //! The keys of `[providers.NAME]` and of what is inside.
 
+use lychgate_oidc::kind::Kind as ProviderKind;
+
 use super::{Kind, kind};
+
+/// The keys that stand for what a provider's metadata says.
+pub(crate) const ENDPOINTS: &[&str] = &[
+    "authorization_endpoint",
+    "token_endpoint",
+    "userinfo_endpoint",
+    "jwks_uri",
+    "end_session_endpoint",
+    "pushed_authorization_request_endpoint",
+];
+
+/// Whether a provider of this kind may have this key of [`PROVIDER`].
+pub(crate) fn belongs_to(key: &str, kind: ProviderKind) -> bool {
+    match (ENDPOINTS.contains(&key), kind) {
+        (true, ProviderKind::OAuth2) => !["jwks_uri", "end_session_endpoint"].contains(&key),
+        (true, _) => kind.keys().contains(&"issuer"),
+        (false, _) => {
+            kind.keys().contains(&key)
+                || !ProviderKind::ALL.iter().any(|kind| kind.keys().contains(&key))
+        }
+    }
+}
 
 pub(crate) static PROVIDER: Kind = Kind {
     name: "providers.*",
@@ -78,6 +102,7 @@ pub(crate) static PROVIDER: Kind = Kind {
         "consent_statuses",
         "login_timeout",
         "silent_login",
+        "fapi_interaction_id",
         "email_domains",
         "errors",
         "base_url",

@@ -122,7 +122,7 @@ impl Gateway {
             let (registration, metadata) = (Arc::clone(registration), Arc::clone(&known.metadata));
             move |moment| matched.redeem(registration, metadata, moment)
         };
-        match until_believed(world, registration, &known, redeem, now).await {
+        match until_believed(world, registration, &known, redeem, &request.id, now).await {
             Ok(signed_in) => self
                 .signed_in(world, request, site, provider, id, &signed_in, return_to, &known, now),
             Err(failure) => self.failed(request, site, Some(id), about, failure),

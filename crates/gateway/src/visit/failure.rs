@@ -34,6 +34,14 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// This failure, when the provider that has no time for us said for how long.
+    pub(super) fn with_patience(self, patience: Option<Duration>) -> Self {
+        let is_busy = matches!(self.reason, Reason::ProviderBusy | Reason::ProviderUnavailable);
+        Self { retry_after: self.retry_after.or(patience.filter(|_| is_busy)), ..self }
+    }
+}
+
 impl From<CallbackError> for Failure {
     fn from(error: CallbackError) -> Self {
         let reason = match &error {

@@ -50,7 +50,11 @@ impl Gateway {
                     let session = Arc::clone(&opened.session);
                     opened.answer(Answer::Me(Some(session)))
                 }
-                Err(_) => Outcome::answer(Answer::Me(None)),
+                Err(unconfirmed) => {
+                    let mut outcome = Outcome::answer(Answer::Me(None));
+                    outcome.cookies.extend(unconfirmed.cookies);
+                    outcome
+                }
             },
             Endpoint::Script => Outcome::answer(Answer::Asset(Asset::Script)),
             Endpoint::SignedOut => self.signed_out(request, site, now),
@@ -113,7 +117,9 @@ impl Gateway {
             Err(unconfirmed) => {
                 let refusal = Refusal::new(unconfirmed.because.reason(), request.kind());
                 let sign_in = Some(self.login_link(site, "/", &[]));
-                Outcome::refuse(Refusal { sign_in, ..refusal })
+                let mut outcome = Outcome::refuse(Refusal { sign_in, ..refusal });
+                outcome.cookies.extend(unconfirmed.cookies);
+                outcome
             }
         }
     }

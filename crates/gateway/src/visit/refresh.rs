@@ -10,13 +10,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use lychgate_oidc::grant::{self, Held};
 use lychgate_oidc::{ExchangeError, Grant, SignedIn, Timestamp};
 
-use super::conversation::{moment, until_believed};
+use super::conversation::{believed_or_kept, moment, tell_visit};
 use super::{Gateway, OpenSession, Opened, Provider, Site};
 use crate::outcome::Event;
-use crate::request::Request;
+use crate::request::{Request, RequestId};
 use crate::session::{NoSession, Session};
 use crate::world::{GrantId, Known, Refreshed, World};
 
@@ -27,11 +28,13 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Unconfirmed {
     pub(super) because: NoSession,
     pub(super) cause: Option<String>,
+    /// The session all the same, with what the provider renewed before it failed.
+    pub(super) cookies: Vec<HeaderValue>,
 }
 
 impl From<NoSession> for Unconfirmed {
     fn from(because: NoSession) -> Self {
-        Self { because, cause: None }
+        Self { because, cause: None, cookies: Vec::new() }
     }
 }
 
@@ -71,10 +74,13 @@ impl Gateway {
         let registration = &provider.settings.registration;
         let id = GrantId::of(opened.session.id(), refresh_token, expires_at);
         let refresh_token = refresh_token.clone();
-        let subject = opened.session.identity().subject().to_owned();
-        let held = Held { refresh_token, subject };
-        let refresh = ask(world.clone(), Arc::clone(registration), held, now);
-        let cause = match world.refresh_once(id, refresh).await {
+        let identity = opened.session.identity();
+        let subject = identity.subject().to_owned();
+        let sub = identity.sub().map(str::to_owned);
+        let held = Held { refresh_token, subject, sub };
+        let visit = request.id.clone();
+        let refresh = ask(world.clone(), Arc::clone(registration), held, visit, now);
+        let (cause, renewed) = match world.refresh_once(id, refresh).await {
             Refreshed::Newer(signed_in) => {
                 match self.refreshed(
                     world,
@@ -86,21 +92,64 @@ impl Gateway {
                     now,
                 ) {
                     Ok(refreshed) => return Ok(refreshed),
-                    Err(cause) => cause,
+                    Err(cause) => (cause, Some(signed_in.grant.clone())),
                 }
             }
             Refreshed::Refused(cause) => {
                 world.revoke(opened.session.id());
-                return Err(Unconfirmed { because: NoSession::Ended, cause: Some(cause) });
+                return Err(Unconfirmed { cause: Some(cause), ..NoSession::Ended.into() });
             }
-            Refreshed::Unanswered(cause) => cause,
+            Refreshed::Unanswered { cause, grant } => (cause, grant),
         };
+        // Somebody who is not confirmed is given nothing but what would be lost.
+        let is_renewed = renewed.is_some();
+        if let Some(renewed) = renewed {
+            opened = self.with_tokens(world, request, site, provider, opened, &renewed, now);
+        }
         if !opened.session.may_wait_for_provider(limits, now) {
-            return Err(Unconfirmed { because: NoSession::Unconfirmed, cause: Some(cause) });
+            return Err(Unconfirmed {
+                cause: Some(cause),
+                cookies: if is_renewed { opened.cookies } else { Vec::new() },
+                ..NoSession::Unconfirmed.into()
+            });
         }
         opened.event = Some(Event::RefreshFailed);
         opened.cause = Some(cause);
         Ok(opened)
+    }
+
+    /// The session with tokens that were renewed although the provider then failed. It is as it was otherwise, ends
+    /// no later, and asks again soon.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a session is made of these, and nothing else shares them"
+    )]
+    fn with_tokens<W: World>(
+        &self,
+        world: &W,
+        request: &Request<'_>,
+        site: &Site,
+        provider: &Provider,
+        opened: Opened,
+        renewed: &Grant,
+        now: Timestamp,
+    ) -> Opened {
+        let Some(grant) = opened.session.grant() else { return opened };
+        let grant = grant.with_tokens_of(renewed);
+        let grant = match provider.settings.keeps_access_token {
+            true => grant,
+            false => grant.without_access_token(),
+        };
+        let session = opened.session.with_grant_until(grant, now.plus(PATIENCE));
+        // What does not fit was lost before.
+        match self.session_cookies(world, site, provider, &session, request.headers, now) {
+            Ok(cookies) => {
+                let session = Arc::new(session);
+                let open = Arc::new(OpenSession::new(Arc::clone(&session), site));
+                Opened { session, open, cookies, ..opened }
+            }
+            Err(_) => opened,
+        }
     }
 
     /// The session with what the provider says now.
@@ -155,15 +204,23 @@ impl Gateway {
     }
 
     /// Tells the provider that a session's grant is not needed any more.
-    pub(super) async fn give_back<W: World>(&self, world: &W, session: &Session, now: Timestamp) {
+    pub(super) async fn give_back<W: World>(
+        &self,
+        world: &W,
+        request: &Request<'_>,
+        session: &Session,
+        now: Timestamp,
+    ) {
         let Some(grant) = session.grant() else { return };
         let Some(provider) = self.provider(session.identity().provider()) else { return };
         let registration = &provider.settings.registration;
         let Some(Known { metadata, .. }) = world.provider(&registration.name) else { return };
         // A moment that cannot be had is a request that cannot be made; the session ends all the same.
         let Ok(moment) = moment(world, registration, now).await else { return };
-        if let Some(request) = grant::revocation(registration, &metadata, grant, moment) {
-            world.send(&registration.name, request);
+        let question = grant::revocation(registration, &metadata, grant, moment);
+        if let Some(mut question) = question {
+            tell_visit(registration, &mut question, &request.id);
+            world.send(&registration.name, question);
         }
     }
 }
@@ -173,19 +230,21 @@ async fn ask<W: World>(
     world: W,
     registration: Arc<lychgate_oidc::Provider>,
     held: Held,
+    visit: RequestId,
     now: Timestamp,
 ) -> Refreshed {
     let Some(known) = world.provider(&registration.name) else {
-        return Refreshed::Unanswered("the provider's metadata is not known".to_owned());
+        let cause = "the provider's metadata is not known".to_owned();
+        return Refreshed::Unanswered { cause, grant: None };
     };
     let begin = {
         let (registration, metadata) = (Arc::clone(&registration), Arc::clone(&known.metadata));
         move |moment| grant::refresh(registration, metadata, held, moment)
     };
-    match until_believed(&world, &registration, &known, begin, now).await {
+    match believed_or_kept(&world, &registration, &known, begin, &visit, now).await {
         Ok(signed_in) => Refreshed::Newer(Arc::from(signed_in)),
-        Err(failure) if failure.ends_the_session => Refreshed::Refused(failure.cause),
-        Err(failure) => Refreshed::Unanswered(failure.cause),
+        Err((failure, _)) if failure.ends_the_session => Refreshed::Refused(failure.cause),
+        Err((failure, grant)) => Refreshed::Unanswered { cause: failure.cause, grant },
     }
 }
 

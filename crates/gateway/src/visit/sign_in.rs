@@ -20,7 +20,7 @@ use crate::outcome::{Answer, Choice, Event, Outcome, Page, Redirect, RedirectMet
 use crate::path::CanonicalPath;
 use crate::policy::Challenge;
 use crate::reason::Reason;
-use crate::request::Request;
+use crate::request::{Request, RequestId};
 use crate::route::Found;
 use crate::seal::{Binding, Purpose};
 use crate::session::NoSession;
@@ -224,6 +224,13 @@ impl Gateway {
         if provider.settings.groups_scope_if_offered && offered {
             Arc::make_mut(&mut registration).scopes.push("groups".to_owned());
         }
+        // The provider is asked, or signatures are made, for whoever comes.
+        if let Err(patience) = world.may_begin_login(request.client.address()) {
+            let cause =
+                "more logins were begun from this address than `limits.login_starts_per_client`";
+            let failure = Failure::new(Reason::LoginsTooMany, cause);
+            return failed(Failure { retry_after: Some(patience), ..failure });
+        }
         let hint = match wish.prompt {
             None => self.expected_again(world, request, site, provider, now),
             Some(_) => None,
@@ -237,7 +244,7 @@ impl Gateway {
             ..LoginRequest::default()
         };
         let redirect_uri = self.redirect_uri(site, provider);
-        let begun = begin(world, &registration, &known, redirect_uri, wish, now).await;
+        let begun = begin(world, &registration, &known, redirect_uri, wish, &request.id, now).await;
         let (url, pending) = match begun {
             Ok(begun) => begun,
             Err(failure) => return failed(failure),
@@ -463,6 +470,7 @@ async fn begin<W: World>(
     known: &Known,
     redirect_uri: String,
     wish: LoginRequest,
+    visit: &RequestId,
     now: Timestamp,
 ) -> Result<(AuthorizationUrl, PendingLogin), Failure> {
     let mut entropy = [0; 96];
@@ -483,7 +491,7 @@ async fn begin<W: World>(
             Beginning::Go(url, pending) => return Ok((url, pending)),
             Beginning::Push(question, pushed) => {
                 let endpoint = ProviderEndpoint::PushedAuthorizationRequest;
-                let answer = ask(world, registration, endpoint, question).await?;
+                let answer = ask(world, registration, endpoint, question, visit).await?;
                 let moment = moment(world, registration, now).await?;
                 world.compute(move || pushed.receive(answer, moment)).await?
             }

@@ -53,7 +53,7 @@ impl Gateway {
         let mut outcome = match &opened {
             Some(opened) => {
                 world.revoke(opened.session.id());
-                self.give_back(world, &opened.session, now).await;
+                self.give_back(world, request, &opened.session, now).await;
                 self.provider_sign_out(world, site, &opened.session, return_to.as_ref(), now)
             }
             None => None,

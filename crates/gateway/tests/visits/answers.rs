@@ -619,6 +619,41 @@ fn a_busy_token_endpoint_is_unavailable() {
     }
 }
 
+/// CB-51, CB-28: for as long as the provider asks for, up to an hour, the person is asked to wait; the code is not sent
+/// again. Where it says nothing that can be understood, nothing is passed on.
+#[test]
+fn the_time_that_a_busy_provider_asks_for_is_passed_on() {
+    for (said, expected) in [
+        (Some("120"), Some(120)),
+        (Some("86400"), Some(3600)),
+        (Some("Wed, 21 Oct 2026 07:28:00 GMT"), None),
+        (Some("-5"), None),
+        (None, None),
+    ] {
+        for manner in
+            [Manner::Failing(429, "slow_down"), Manner::Failing(503, "temporarily_unavailable")]
+        {
+            let world = World::new(Plan::one_app());
+            world.at("corp", |corp| (corp.manner, corp.retry_after) = (manner, said));
+            let mut browser = world.browser(Person::ada());
+            let seen = browser.opens("/page");
+            assert_eq!(seen.reason(), Some(Reason::ProviderUnavailable));
+            let refusal = refusal(&seen.outcome).unwrap();
+            assert_eq!(refusal.retry_after.map(|wait| wait.as_secs()), expected, "{said:?}");
+            assert_eq!(world.token_requests(), 1);
+        }
+    }
+
+    // A refusal for good is not made one for now by a header.
+    let world = World::new(Plan::one_app());
+    world.at("corp", |corp| {
+        (corp.manner, corp.retry_after) = (Manner::Failing(400, "invalid_client"), Some("120"));
+    });
+    let seen = world.browser(Person::ada()).opens("/page");
+    assert_eq!(seen.reason(), Some(Reason::ProviderRefused));
+    assert_eq!(refusal(&seen.outcome).unwrap().retry_after, None);
+}
+
 /// What another site posts to any other page of ours is not even read.
 #[test]
 fn no_other_page_takes_a_form() {

@@ -5,6 +5,7 @@ mod callbacks;
 mod central_sign_in;
 mod cookies;
 mod identities;
+mod interactions;
 mod proofs;
 mod pushed_requests;
 mod refreshing;

@@ -3,7 +3,7 @@
 use http::HeaderValue;
 use lychgate_gateway::outcome::Event;
 use lychgate_gateway::reason::Reason;
-use lychgate_oidc::Membership;
+use lychgate_oidc::{Membership, SubjectRule, Userinfo};
 
 use crate::world::World;
 use crate::world::browser::{Browser, admission, refusal, user};
@@ -232,4 +232,89 @@ fn signing_out_gives_the_grant_back() {
     world.at("corp", |corp| corp.signs_out = false);
     ada.opens("/.lychgate/logout");
     assert_eq!(world.at("corp", |corp| corp.given_back.clone()), ["refresh-token-1-of-ada"]);
+}
+
+/// R2, R4: a provider that renews the tokens and is in trouble after that has taken the refresh token of before. The
+/// new one is kept, nobody is signed out, and nothing is believed for longer than before.
+#[test]
+fn a_renewed_token_is_kept_when_the_provider_then_fails() {
+    let sub = || serde_json::json!({ "sub": "sub-ada" });
+    let plan = Plan {
+        registration: |provider| provider.userinfo = Userinfo::Always,
+        ..Plan::refreshing()
+    };
+    let world = World::new(plan);
+    world.at("corp", |corp| {
+        corp.refreshes = true;
+        corp.userinfo = Some((200, sub()));
+    });
+    let mut ada = world.browser(Person::ada());
+    ada.opens("/");
+    let other_tab = ada.clone();
+
+    world.at("corp", |corp| corp.userinfo = Some((503, sub())));
+    world.pass("4m");
+    let ask = ada.page("/");
+    let outcome = ada.asks(ask);
+    assert_eq!(user(&outcome), Some("ada"));
+    assert_eq!(outcome.record.event, Some(Event::RefreshFailed));
+    assert_eq!(outcome.cookies.len(), 1, "the browser is given the new token");
+    let requests = world.token_requests();
+    let mut other_tab = other_tab;
+    let ask = other_tab.page("/");
+    assert_eq!(other_tab.asks(ask).cookies.len(), 1, "and so is whoever came with the old one");
+    assert_eq!(world.token_requests(), requests, "which is not sent again");
+
+    // Still failing: 5 minutes of the first token and 10 of grace, and not a minute more.
+    for _ in 0..4 {
+        world.pass("2m");
+        let ask = ada.page("/");
+        assert_eq!(user(&ada.asks(ask)), Some("ada"));
+    }
+    world.pass("4m");
+    let ask = ada.page("/");
+    let outcome = ada.asks(ask);
+    assert_eq!(outcome.record.reason, Some(Reason::SessionUnconfirmed));
+    assert_eq!(outcome.cookies.len(), 1, "the newest token is kept for later");
+
+    world.at("corp", |corp| corp.userinfo = Some((200, sub())));
+    world.pass("1m");
+    let ask = ada.page("/");
+    let outcome = ada.asks(ask);
+    assert_eq!(user(&outcome), Some("ada"), "{:?}", outcome.record);
+    assert_eq!(outcome.record.event, Some(Event::Refreshed));
+}
+
+/// H13: whoever is known by another claim than `sub` stays signed in where a refresh brings no ID token, and is
+/// still recognised by the `sub` of the first.
+#[test]
+fn a_person_who_is_known_by_another_claim_is_recognised_at_a_refresh() {
+    let plan = Plan {
+        registration: |provider| {
+            provider.answers.subject = SubjectRule::Claim("email".to_owned());
+            provider.userinfo = Userinfo::Always;
+        },
+        ..Plan::refreshing()
+    };
+    let world = World::new(plan);
+    world.at("corp", |corp| {
+        corp.refreshes = true;
+        corp.refreshes_id_token = false;
+        corp.userinfo = Some((200, serde_json::json!({ "sub": "sub-ada" })));
+    });
+    let mut ada = world.browser(Person::ada());
+    ada.opens("/");
+    world.pass("4m");
+    let ask = ada.page("/");
+    let outcome = ada.asks(ask);
+    assert_eq!(user(&outcome), Some("ada"), "{:?}", outcome.record);
+    assert_eq!(outcome.record.event, Some(Event::Refreshed));
+    let session = outcome.record.session.as_ref().expect("a session");
+    assert_eq!(session.identity().subject(), "ada@corp.test");
+
+    let eve = serde_json::json!({ "sub": "sub-eve" });
+    world.at("corp", |corp| corp.userinfo = Some((200, eve)));
+    world.pass("4m");
+    let ask = ada.data("/");
+    assert_eq!(ada.asks(ask).record.reason, Some(Reason::SessionEnded));
 }

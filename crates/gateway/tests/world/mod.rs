@@ -11,6 +11,7 @@ pub(crate) mod provider;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -68,6 +69,8 @@ struct State {
     /// What somebody else put where our client assertions are, if they did.
     assertion: Option<String>,
     dpop_nonces: BTreeMap<String, DpopNonces>,
+    /// How many more logins may begin, if that is limited.
+    logins_left: Option<usize>,
 }
 
 /// Randomness from a seed. SplitMix64: small, and good enough to never repeat in a story.
@@ -141,6 +144,7 @@ impl World {
             secrets: VecDeque::new(),
             assertion: None,
             dpop_nonces: BTreeMap::new(),
+            logins_left: None,
         };
         Self(Rc::new(Inner {
             gateway: RefCell::new(Rc::new(Gateway::new(plan.settings()))),
@@ -188,6 +192,11 @@ impl World {
         let mut state = self.0.outside.state();
         state.keep_secret(assertion.map(str::to_owned));
         state.assertion = assertion.map(str::to_owned);
+    }
+
+    /// So many more logins may begin.
+    pub(crate) fn leaves_logins(&self, count: usize) {
+        self.0.outside.state().logins_left = Some(count);
     }
 
     /// How many requests every token endpoint has seen.
@@ -362,6 +371,18 @@ impl WaysOut for Outside {
         self.state().providers.get(name)?.known()
     }
 
+    fn may_begin_login(&self, client: Option<IpAddr>) -> Result<(), Duration> {
+        assert_eq!(client, Some(IpAddr::from([203, 0, 113, 7])));
+        match &mut self.state().logins_left {
+            None => Ok(()),
+            Some(0) => Err(Duration::from_secs(7)),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
+    }
+
     async fn client_assertion(&self, _: &str) -> Result<Option<Secret>, Unreachable> {
         pause().await;
         let assertion = self.state().assertion.clone();
@@ -425,8 +446,8 @@ impl WaysOut for Outside {
         let refreshed = refresh.await;
         let mut state = self.state();
         match &refreshed {
-            Refreshed::Unanswered(_) => refreshed,
-            Refreshed::Newer(_) | Refreshed::Refused(_) => {
+            Refreshed::Unanswered { grant: None, .. } => refreshed,
+            Refreshed::Newer(_) | Refreshed::Refused(_) | Refreshed::Unanswered { .. } => {
                 state.refreshes.entry(grant).or_insert(refreshed).clone()
             }
         }

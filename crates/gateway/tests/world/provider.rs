@@ -81,6 +81,12 @@ pub(crate) struct Provider {
     pub(crate) refreshes_id_token: bool,
     /// What it knows of everybody's groups by now, if it is no more what it said at sign-in.
     pub(crate) groups_now: Option<Vec<String>>,
+    /// What userinfo says, if there is such an endpoint; a status of its own when it is in trouble.
+    pub(crate) userinfo: Option<(u16, Value)>,
+    /// Which visit each request was for, as far as it said so.
+    pub(crate) interactions: Vec<Option<String>>,
+    /// When it wants to be asked again, in what it says of its troubles.
+    pub(crate) retry_after: Option<&'static str>,
     /// Tokens that were given back.
     pub(crate) given_back: Vec<String>,
     /// Whether it takes nothing but pushed requests, and what becomes of these when that is not well.
@@ -130,6 +136,9 @@ impl Provider {
             keeps_refresh_tokens: false,
             refreshes_id_token: true,
             groups_now: None,
+            userinfo: None,
+            interactions: Vec::new(),
+            retry_after: None,
             given_back: Vec::new(),
             pushed_only: false,
             push_refusal: None,
@@ -169,6 +178,9 @@ impl Provider {
             document["pushed_authorization_request_endpoint"] =
                 format!("{}/par", self.issuer).into();
             document["require_pushed_authorization_requests"] = true.into();
+        }
+        if self.userinfo.is_some() {
+            document["userinfo_endpoint"] = format!("{}/userinfo", self.issuer).into();
         }
         if self.signs_out {
             document["end_session_endpoint"] = format!("{}/sign-out", self.issuer).into();
@@ -255,6 +267,13 @@ impl Provider {
         request: &Request<Vec<u8>>,
         now: i64,
     ) -> (Result<Response<Vec<u8>>, Unreachable>, Vec<String>) {
+        let said = request.headers().get("x-fapi-interaction-id");
+        self.interactions.push(said.map(|id| id.to_str().expect("visible ASCII").to_owned()));
+        if let Some((status, body)) = &self.userinfo
+            && request.uri().path() == "/userinfo"
+        {
+            return (Ok(answer(*status, body)), Vec::new());
+        }
         assert_eq!(request.method(), http::Method::POST);
         if request.uri().path() == "/par" {
             return (Ok(self.push(request)), vec![CLIENT_SECRET.to_owned()]);
@@ -295,7 +314,14 @@ impl Provider {
             Manner::Endless | Manner::Silent => {
                 return (Err(Unreachable("no answer in time".to_owned())), secrets);
             }
-            Manner::Failing(status, code) => return (refused(status, code), secrets),
+            Manner::Failing(status, code) => {
+                let mut refusal = answer(status, &json!({ "error": code }));
+                if let Some(when) = self.retry_after {
+                    let when = http::HeaderValue::from_static(when);
+                    refusal.headers_mut().insert("retry-after", when);
+                }
+                return (Ok(refusal), secrets);
+            }
             Manner::Careless | Manner::Forging | Manner::Honest | Manner::Lying(_) => {}
         }
         let mut claims = self.claims(&grant.person, now);

@@ -117,7 +117,7 @@ fn userinfo(
     };
     let name = step.0.map(|step| match step {
         Step::Believe(signed_in) => signed_in.claims.text("name").map(str::to_owned),
-        step @ (Step::Ask(..) | Step::NewerKeys(_)) => panic!("{step:?}"),
+        step @ (Step::Ask(..) | Step::NewerKeys(_) | Step::Renewed(..)) => panic!("{step:?}"),
     });
     (name, step.1)
 }

@@ -7,7 +7,7 @@ use lychgate_oidc::{
 use serde_json::json;
 
 use crate::signer::{self, KEYS};
-use crate::stage::{self, CLIENT, CLIENT_SECRET, Draft, ISSUER, NOW, Stage, keys};
+use crate::stage::{self, ACCESS_TOKEN, CLIENT, CLIENT_SECRET, Draft, ISSUER, NOW, Stage, keys};
 
 fn refusal(change: impl FnOnce(&mut Draft)) -> IdTokenError {
     Stage::new().sign_in(change).refusal()
@@ -106,7 +106,7 @@ fn oidcc_client_test_idtoken_sig_none() {
     assert_eq!(outcome.refusal(), IdTokenError::Algorithm);
 }
 
-/// `oidcc-client-test-invalid-sig-rs256`
+/// `oidcc-client-test-invalid-sig-rs256`, `oidcc-client-test-invalid-sig-es256`
 #[test]
 fn oidcc_client_test_invalid_sig() {
     for (key, algorithm, kid) in
@@ -161,6 +161,23 @@ fn oidcc_client_test_userinfo_invalid_sub() {
     assert_eq!(outcome.result.err(), Some(ExchangeError::UserinfoSubject));
 }
 
+/// `oidcc-client-test-userinfo-bearer-header`: in a header, and nowhere else (F2-04).
+#[test]
+fn userinfo_is_asked_with_the_token_in_a_header() {
+    let mut stage = Stage::new();
+    stage.provider.userinfo = Userinfo::Always;
+    let (login, _, exchange) = stage.redeem();
+    let answer = stage::token_answer(&Draft::new(&login).to_text());
+
+    let step = exchange.receive(answer, &keys(&stage.keys), stage::moment());
+
+    let Ok(Step::Ask(request, _)) = step else { panic!("{step:?}") };
+    assert_eq!(request.method(), "GET");
+    assert_eq!(request.headers()["authorization"], format!("Bearer {ACCESS_TOKEN}"));
+    assert_eq!(request.uri(), "https://idp.example/userinfo");
+    assert!(request.body().is_empty());
+}
+
 #[test]
 fn oidcc_client_test_nonce_invalid() {
     let error = refusal(|token| token.claims["nonce"] = "other".into());
@@ -201,7 +218,8 @@ fn oidcc_client_test_invalid_athash() {
     assert_eq!(error, IdTokenError::AccessTokenHash);
 }
 
-/// Claims that point elsewhere are kept as they are, and nothing is fetched for them.
+/// `oidcc-client-test-aggregated-claims`, `oidcc-client-test-distributed-claims`: claims that point elsewhere are kept
+/// as they are, and nothing is fetched for them.
 #[test]
 fn oidcc_client_test_aggregated_and_distributed_claims() {
     let outcome = Stage::new().sign_in(|token| {

@@ -255,7 +255,7 @@ fn userinfo_answers(response: Response<Vec<u8>>) -> Result<Box<SignedIn>, Exchan
 
     match exchange.receive(response, &KeySet::empty(), moment())? {
         Step::Believe(signed_in) => Ok(signed_in),
-        step @ (Step::Ask(..) | Step::NewerKeys(_)) => panic!("{step:?}"),
+        step @ (Step::Ask(..) | Step::NewerKeys(_) | Step::Renewed(..)) => panic!("{step:?}"),
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn answered_with(
                 exchange.receive(answer, &keys(&stage.keys), moment())
             }
             Ok(Step::NewerKeys(_)) => panic!("the keys are known"),
+            Ok(Step::Renewed(..)) => panic!("a login renews nothing"),
             Ok(Step::Believe(signed_in)) => {
                 assert!(answers.is_empty(), "every answer was asked for");
                 return Told { result: Ok(signed_in), asked };

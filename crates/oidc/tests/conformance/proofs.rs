@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::{Request, Response};
 use lychgate_oidc::{
     Algorithm, AssertionAudience, Certificate, ClientAuth, Dpop, DpopNonces, Exchange,
-    ExchangeError, KeyError, KnownError, Moment, MtlsEndpointAliases, Secret, SecretMethod,
-    SigningKey, Step, Timestamp, Userinfo,
+    ExchangeError, KeyError, KnownError, Lookup, Moment, MtlsEndpointAliases, Paging, Read, Secret,
+    SecretMethod, SigningKey, Step, Timestamp, Userinfo,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -187,7 +187,7 @@ fn a_provider_that_reads_only_the_query_gets_everything_there() {
 
 type Change<'a> = &'a dyn Fn(&mut Stage);
 
-/// `F2-07`, `MT1`: aliases exactly where a certificate counts.
+/// `F2-07`, `MT1`, `oidcc-client-test-mtls-endpoint-aliases`: aliases exactly where a certificate counts.
 #[test]
 fn endpoints_for_certificates_are_asked_exactly_when_one_counts() {
     let ordinary = "https://idp.example/token";
@@ -542,4 +542,54 @@ fn a_certificate_of_another_key_is_refused() {
         let _ = Certificate::from_pem(&crate::signer::pem("CERTIFICATE", &bent));
         let _ = Certificate::from_pem(&crate::signer::pem("CERTIFICATE", &der[..at]));
     }
+}
+
+/// `F2-01`, RFC 9449 §7.1, §9: a token that is bound to a key is shown to the vendor's own API as one, with a proof for
+/// each page, and the API may ask for a nonce once for each. A service account's token is a bearer token still.
+#[test]
+fn a_lookup_shows_a_bound_token_with_a_proof() {
+    let mut stage = with_dpop();
+    stage.provider.userinfo = Userinfo::Never;
+    let reads = vec![Read::every("groups", "", "{slug}")];
+    let lookup = Lookup::get("groups", "https://api.example/groups?per_page=2", reads);
+    stage.provider.manner.lookups = vec![Lookup { paging: Paging::Link, ..lookup }];
+    let keys = stage::keys(&stage.keys);
+    let (login, _, exchange) = stage.redeem();
+    let unauthorized = |nonce: &str| {
+        Response::builder()
+            .status(401)
+            .header("www-authenticate", r#"DPoP error="use_dpop_nonce""#)
+            .header("dpop-nonce", nonce)
+            .body(Vec::new())
+            .unwrap()
+    };
+    let asked = |step: Result<Step, ExchangeError>| match step.unwrap() {
+        Step::Ask(request, exchange) => (request, exchange),
+        step @ (Step::Believe(_) | Step::NewerKeys(_) | Step::Renewed(..)) => panic!("{step:?}"),
+    };
+
+    let (first, exchange) = asked(answer(&stage, exchange, &login, "DPoP"));
+    assert_eq!(first.headers()["authorization"], format!("DPoP {ACCESS_TOKEN}"));
+    assert!(first.headers()["authorization"].is_sensitive());
+    let (_, claims) = proof(&first);
+    assert_eq!(claims["htm"], "GET");
+    assert_eq!(claims["htu"], "https://api.example/groups");
+    assert_eq!(claims["ath"], encode(Sha256::digest(ACCESS_TOKEN)));
+    assert_eq!(claims.get("nonce"), None);
+
+    let (again, exchange) = asked(exchange.receive(unauthorized("r-1"), &keys, moment_after(3)));
+    assert_eq!(again.uri(), first.uri(), "the same page");
+    assert_eq!(proof(&again).1["nonce"], "r-1");
+
+    let mut page = stage::json(&json!([{ "slug": "a" }]));
+    let next = "<https://api.example/groups?page=2>; rel=\"next\"";
+    page.headers_mut().insert("link", next.parse().unwrap());
+    let (second, exchange) = asked(exchange.receive(page, &keys, moment_after(4)));
+    assert_eq!(second.uri(), "https://api.example/groups?page=2");
+    let (second, exchange) = asked(exchange.receive(unauthorized("r-2"), &keys, moment_after(5)));
+    assert_eq!(second.uri(), "https://api.example/groups?page=2");
+    assert_eq!(proof(&second).1["nonce"], "r-2");
+
+    let error = exchange.receive(unauthorized("r-3"), &keys, moment_after(6)).unwrap_err();
+    assert!(matches!(error, ExchangeError::Lookup { .. }), "{error:?}");
 }

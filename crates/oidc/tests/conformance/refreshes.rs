@@ -6,7 +6,7 @@ use http::{Request, Response};
 use lychgate_oidc::grant::{self, Held};
 use lychgate_oidc::{
     Endpoint, ExchangeError, Grant, IdTokenError, KnownError, Lookup, Membership, Read,
-    RefusalCode, Secret, SignedIn, Step, Timestamp, Userinfo,
+    RefusalCode, Secret, SignedIn, Step, SubjectRule, Timestamp, Userinfo,
 };
 use serde_json::{Value, json};
 
@@ -19,7 +19,17 @@ const HELD: &str = "held-refresh-token";
 
 /// Asks for a newer grant, as the person `ada`.
 fn ask(stage: &Stage) -> (Request<Vec<u8>>, lychgate_oidc::Exchange) {
-    let held = Held { refresh_token: Secret::new(HELD), subject: "ada".to_owned() };
+    ask_for(stage, "ada", None)
+}
+
+/// Asks for a newer grant of `subject`, whom the ID token called `sub`.
+fn ask_for(
+    stage: &Stage,
+    subject: &str,
+    sub: Option<&str>,
+) -> (Request<Vec<u8>>, lychgate_oidc::Exchange) {
+    let (subject, sub) = (subject.to_owned(), sub.map(str::to_owned));
+    let held = Held { refresh_token: Secret::new(HELD), subject, sub };
     let (provider, metadata) = (Arc::new(stage.provider.clone()), Arc::new(stage.metadata()));
     let step = grant::refresh(provider, metadata, held, moment()).unwrap();
     let Step::Ask(request, exchange) = step else { panic!("{step:?}") };
@@ -36,19 +46,34 @@ fn refresh_answered(
     response: Response<Vec<u8>>,
 ) -> Result<Box<SignedIn>, ExchangeError> {
     let (_, exchange) = ask(stage);
-    match exchange.receive(response, &keys(&stage.keys), moment())? {
+    match go_on(stage, exchange, response)? {
         Step::Believe(signed_in) => Ok(signed_in),
+        Step::Renewed(..) => panic!("a grant is renewed once"),
         Step::Ask(_, exchange) => {
             let answer = stage::json(&stage.userinfo);
             match exchange.receive(answer, &keys(&stage.keys), moment())? {
                 Step::Believe(signed_in) => Ok(signed_in),
-                step @ (Step::Ask(..) | Step::NewerKeys(_)) => panic!("{step:?}"),
+                step @ (Step::Ask(..) | Step::NewerKeys(_) | Step::Renewed(..)) => {
+                    panic!("{step:?}")
+                }
             }
         }
         Step::NewerKeys(waiting) => match waiting.with_keys(&keys(&stage.newer_keys), moment())? {
             Step::Believe(signed_in) => Ok(signed_in),
-            step @ (Step::Ask(..) | Step::NewerKeys(_)) => panic!("{step:?}"),
+            step @ (Step::Ask(..) | Step::NewerKeys(_) | Step::Renewed(..)) => panic!("{step:?}"),
         },
+    }
+}
+
+/// What follows the answer of the token endpoint.
+fn go_on(
+    stage: &Stage,
+    exchange: lychgate_oidc::Exchange,
+    response: Response<Vec<u8>>,
+) -> Result<Step, ExchangeError> {
+    match exchange.receive(response, &keys(&stage.keys), moment())? {
+        Step::Renewed(_, renewed) => renewed.go_on(&keys(&stage.keys), moment()),
+        step @ (Step::Ask(..) | Step::Believe(_) | Step::NewerKeys(_)) => panic!("{step:?}"),
     }
 }
 
@@ -240,13 +265,13 @@ fn refresh_looked_up(
     groups: &Value,
 ) -> Result<Box<SignedIn>, ExchangeError> {
     let (_, exchange) = ask(stage);
-    let step = exchange.receive(stage::json(body), &keys(&stage.keys), moment())?;
+    let step = go_on(stage, exchange, stage::json(body))?;
     let Step::Ask(request, exchange) = step else { panic!("{step:?}") };
     assert_eq!(exchange.endpoint(), Endpoint::Lookup);
     assert_eq!(request.headers()["authorization"], "Bearer newer");
     match exchange.receive(stage::json(groups), &keys(&stage.keys), moment())? {
         Step::Believe(signed_in) => Ok(signed_in),
-        step @ (Step::Ask(..) | Step::NewerKeys(_)) => panic!("{step:?}"),
+        step @ (Step::Ask(..) | Step::NewerKeys(_) | Step::Renewed(..)) => panic!("{step:?}"),
     }
 }
 
@@ -290,4 +315,74 @@ fn a_membership_of_which_a_refresh_says_nothing_is_not_judged() {
     assert!(refresh(&stage, &elsewhere).is_err());
     let at_home = with_id_token(&stage, |draft| draft.claims["hd"] = json!("example.com"));
     assert!(refresh(&stage, &at_home).is_ok());
+}
+
+/// What was renewed is told before anything is asked with it: whatever fails then, the token of before is used up.
+#[test]
+fn a_renewed_grant_is_told_before_anything_else_can_fail() {
+    let mut stage = Stage::new();
+    // A lookup that cannot be asked after a refresh: nothing says the claim that its address needs.
+    let reads = vec![Read::one("team", "team")];
+    stage.provider.manner.lookups =
+        vec![Lookup::get("team", "https://api.example/{claims.nickname}", reads)];
+    let rotated = json!({
+        "access_token": "newer", "token_type": "Bearer", "refresh_token": "rotated",
+    });
+    let (_, exchange) = ask(&stage);
+
+    let step = exchange.receive(stage::json(&rotated), &keys(&stage.keys), moment()).unwrap();
+    let Step::Renewed(grant, renewed) = step else { panic!("{step:?}") };
+
+    assert_eq!(grant.refresh_token(), Some(&Secret::new("rotated")));
+    let error = renewed.go_on(&keys(&stage.keys), moment()).unwrap_err();
+    assert!(matches!(error, ExchangeError::Lookup { .. }), "{error:?}");
+}
+
+/// Whoever is known by another claim than `sub` stays who they are where a refresh does not say that claim again, and
+/// is nobody else where it does.
+#[test]
+fn a_refresh_keeps_a_subject_that_is_another_claim() {
+    let mut stage = Stage::new();
+    stage.provider.answers.subject = SubjectRule::Claim("employee".to_owned());
+    stage.provider.userinfo = Userinfo::Always;
+    let mut refresh = |sub: Option<&str>, userinfo: Value| {
+        stage.userinfo = userinfo;
+        let (_, exchange) = ask_for(&stage, "E-17", sub);
+        let step = go_on(&stage, exchange, stage::json(&without_id_token()))?;
+        let Step::Ask(_, exchange) = step else { panic!("{step:?}") };
+        let answer = stage::json(&stage.userinfo);
+        match exchange.receive(answer, &keys(&stage.keys), moment())? {
+            Step::Believe(signed_in) => Ok(signed_in.claims.subject().to_owned()),
+            step @ (Step::Ask(..) | Step::NewerKeys(_) | Step::Renewed(..)) => panic!("{step:?}"),
+        }
+    };
+
+    for sub in [Some("ada"), None] {
+        for said in [json!({ "sub": "ada" }), json!({ "sub": "ada", "employee": "E-17" })] {
+            assert_eq!(refresh(sub, said.clone()), Ok("E-17".to_owned()), "{sub:?} {said}");
+        }
+        let other = refresh(sub, json!({ "sub": "ada", "employee": "E-18" }));
+        assert_eq!(other, Err(ExchangeError::OtherPerson), "{sub:?}");
+    }
+    let other = refresh(Some("ada"), json!({ "sub": "eve", "employee": "E-17" }));
+    assert_eq!(other, Err(ExchangeError::UserinfoSubject));
+}
+
+/// A pseudonym is the one that was given at sign-in, whatever the provider calls the person.
+#[test]
+fn a_refresh_keeps_a_pseudonym() {
+    let mut stage = Stage::new();
+    stage.provider.answers.subject = SubjectRule::Pseudonymous;
+    stage.provider.userinfo = Userinfo::Always;
+    stage.userinfo = json!({ "sub": "ada", "groups": ["newer"] });
+    let (_, exchange) = ask_for(&stage, "pseudonym", None);
+    let step = go_on(&stage, exchange, stage::json(&without_id_token())).unwrap();
+    let Step::Ask(_, exchange) = step else { panic!("{step:?}") };
+
+    let step = exchange.receive(stage::json(&stage.userinfo), &keys(&stage.keys), moment());
+    let Ok(Step::Believe(signed_in)) = step else { panic!("{step:?}") };
+
+    assert_eq!(signed_in.claims.subject(), "pseudonym");
+    assert_eq!(signed_in.claims.text("sub"), Some("pseudonym"));
+    assert_eq!(signed_in.claims.list("groups"), ["newer"]);
 }

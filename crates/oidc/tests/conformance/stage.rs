@@ -167,6 +167,7 @@ impl Stage {
                     };
                     exchange.receive(answer, &keys(&self.keys), moment())
                 }
+                Ok(Step::Renewed(..)) => panic!("a login renews nothing"),
                 Ok(Step::NewerKeys(waiting)) => {
                     outcome.key_fetches += 1;
                     waiting.with_keys(&keys(&self.newer_keys), moment())
@@ -214,7 +215,7 @@ pub(crate) fn sign_in_at(
     change(&mut draft);
     match exchange.receive(token_answer(&draft.to_text()), &keys(&stage.keys), moment())? {
         Step::Believe(signed_in) => Ok(signed_in),
-        step @ (Step::Ask(..) | Step::NewerKeys(_)) => panic!("{step:?}"),
+        step @ (Step::Ask(..) | Step::NewerKeys(_) | Step::Renewed(..)) => panic!("{step:?}"),
     }
 }
 

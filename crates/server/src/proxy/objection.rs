@@ -115,6 +115,7 @@ mod tests {
         body_bytes: None,
         connections: 1,
         connections_per_client: None,
+        login_starts_per_client: 600,
         header_timeout: Duration::from_secs(1),
         idle_timeout: Duration::from_secs(1),
         shutdown_timeout: Duration::from_secs(1),

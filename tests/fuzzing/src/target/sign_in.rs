@@ -100,7 +100,7 @@ impl Stage {
     /// The answer to a refresh token, as far as it is believed.
     pub(crate) fn refreshes(&self, answer: Response<Vec<u8>>) -> Option<Box<SignedIn>> {
         let refresh_token = Secret::new("refresh-token-canary");
-        let held = Held { refresh_token, subject: SUBJECT.to_owned() };
+        let held = Held { refresh_token, subject: SUBJECT.to_owned(), sub: None };
         let (provider, metadata) = (Arc::clone(&self.provider), Arc::clone(&self.metadata));
         self.answers(grant::refresh(provider, metadata, held, moment()), answer)
     }
@@ -112,6 +112,9 @@ impl Stage {
     ) -> Option<Box<SignedIn>> {
         let Ok(Step::Ask(_, exchange)) = step else { panic!("the token endpoint is asked") };
         let mut step = exchange.receive(answer, &self.keys, moment());
+        if let Ok(Step::Renewed(_, renewed)) = step {
+            step = renewed.go_on(&self.keys, moment());
+        }
         if let Ok(Step::NewerKeys(waiting)) = step {
             step = waiting.with_keys(&self.keys, moment());
         }

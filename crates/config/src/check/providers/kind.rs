@@ -15,7 +15,7 @@ use super::in_plain_text;
 use crate::code::Code;
 use crate::context::Text;
 use crate::file::Place;
-use crate::grammar::{PROVIDER, PROVIDER_GROUPS};
+use crate::grammar::{ENDPOINTS, PROVIDER, PROVIDER_GROUPS, belongs_to};
 use crate::problem::Problem;
 use crate::reader::{Reader, alternatives};
 use crate::secret::SecretUse;
@@ -107,15 +107,10 @@ fn refuse_keys_of_others(reader: &Reader<'_>, kind: Kind) -> bool {
         let Some(entry) = reader.entry(key) else { continue };
         let with: Vec<Kind> =
             Kind::ALL.iter().copied().filter(|kind| kind.keys().contains(key)).collect();
-        let is_endpoint = super::ENDPOINTS.contains(key);
-        let fits = match (is_endpoint, kind) {
-            (true, Kind::OAuth2) => !["jwks_uri", "end_session_endpoint"].contains(key),
-            (true, _) => kind.keys().contains(&"issuer"),
-            (false, _) => with.is_empty() || kind.keys().contains(key),
-        };
-        if fits {
+        if belongs_to(key, kind) {
             continue;
         }
+        let is_endpoint = ENDPOINTS.contains(key);
         known = false;
         let message = format!("kind \"{}\" has no key `{key}`", kind.as_str());
         let names: Vec<String> = with.iter().map(|kind| format!("\"{}\"", kind.as_str())).collect();

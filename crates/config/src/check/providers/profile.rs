@@ -4,8 +4,8 @@
 //! they wrote that the profile forbids is refused, where it stands and with what to write instead: a provider
 //! that is called strict and is not would be worse than one that was never called so.
 //!
-//! Sources: FAPI 2.0 Security Profile §5.3.3, §5.4; FAPI 2.0 Message Signing §5.3, §5.4; FAPI 1.0 Part 2
-//! (Advanced) §5.2.3, §8.6; Open Finance Brasil Financial-grade API Security Profile (confidential client).
+//! Sources: FAPI 2.0 Security Profile; FAPI 2.0 Message Signing; FAPI 1.0 Part 2
+//! (Advanced); Open Finance Brasil Financial-grade API Security Profile (confidential client).
 
 use lychgate_oidc::{
     Algorithm, AssertionAudience, ClientAuth, ContentEncryption, Encryption, IssuerParameter,
@@ -16,6 +16,7 @@ use serde_json::{Value as Json, json};
 
 use crate::code::Code;
 use crate::file::Place;
+use crate::grammar::ENDPOINTS;
 use crate::problem::Problem;
 use crate::reader::Reader;
 use crate::secret::SecretUse;
@@ -106,11 +107,9 @@ impl Profile {
     /// The line about algorithms, in words.
     const fn algorithms_in_words(self) -> &'static str {
         match self {
-            Self::Fapi1Advanced => {
-                "everything is signed with PS256 or ES256 (FAPI 1.0 Part 2 §8.6)"
-            }
+            Self::Fapi1Advanced => "everything is signed with PS256 or ES256 (FAPI 1.0 Part 2)",
             Self::Fapi2 | Self::Fapi2MessageSigning => {
-                "everything is signed with PS256, ES256 or EdDSA (FAPI 2.0 §5.4)"
+                "everything is signed with PS256, ES256 or EdDSA (FAPI 2.0)"
             }
             Self::OpenFinanceBrasil => "everything is signed with PS256 (Open Finance Brasil)",
         }
@@ -206,8 +205,7 @@ impl Held<'_> {
     fn binding(&self, registration: &Provider, has_certificate: bool) {
         let certificate_bound = "tls_client_certificate_bound_access_tokens";
         if self.profile.is_fapi1() {
-            let line =
-                "access tokens are bound to the client's certificate (FAPI 1.0 Part 2 §5.2.3)";
+            let line = "access tokens are bound to the client's certificate (FAPI 1.0 Part 2)";
             if !has_certificate {
                 self.refuse("tls.certificate", line, "add `tls.certificate` and `tls.key`");
             } else if !registration.certificate_bound_access_tokens {
@@ -219,7 +217,7 @@ impl Held<'_> {
         } else if registration.dpop.is_none() && !registration.certificate_bound_access_tokens {
             self.refuse(
                 "dpop_bound_access_tokens",
-                "access tokens are bound, by DPoP or a certificate (FAPI 2.0 §5.3.3)",
+                "access tokens are bound, by DPoP or a certificate (FAPI 2.0)",
                 "delete the key to bind them to a key of this process, or add `tls.certificate`",
             );
         }
@@ -233,10 +231,12 @@ impl Held<'_> {
             ),
             MtlsEndpointAliases::Always if !counts => self.refuse(
                 "mtls_endpoint_aliases",
-                "a certificate for transport alone is shown at the ordinary endpoints (FAPI 2.0 §5.3.3)",
+                "a certificate for transport alone is shown at the ordinary endpoints (FAPI 2.0)",
                 "delete the key",
             ),
-            MtlsEndpointAliases::Always | MtlsEndpointAliases::Auto | MtlsEndpointAliases::Never => {}
+            MtlsEndpointAliases::Always
+            | MtlsEndpointAliases::Auto
+            | MtlsEndpointAliases::Never => {}
         }
     }
 
@@ -248,7 +248,7 @@ impl Held<'_> {
             if !self.reader.has(key) {
                 wish.pushing = Pushing::Required;
             } else if wish.pushing != Pushing::Required {
-                let line = "every request is pushed (FAPI 2.0 §5.3.3)";
+                let line = "every request is pushed (FAPI 2.0)";
                 let problem =
                     self.contradiction(key, line, "write \"required\", or delete the key");
                 let details = self.reader.entry("authorization_details");
@@ -262,7 +262,7 @@ impl Held<'_> {
             if !wish.repeats.is_empty() {
                 self.refuse(
                     "authorization_request_repeats",
-                    "the address has `client_id` and `request_uri` alone (FAPI 2.0 §5.3.3)",
+                    "the address has `client_id` and `request_uri` alone (FAPI 2.0)",
                     "delete the key",
                 );
             }
@@ -284,9 +284,9 @@ impl Held<'_> {
     /// FM-01, F1-02, F1-03.
     fn signed_request(&self, registration: &Provider) {
         let line = if self.profile.is_fapi1() {
-            "every request is a signed request object (FAPI 1.0 Part 2 §5.2.3)"
+            "every request is a signed request object (FAPI 1.0 Part 2)"
         } else {
-            "every request is a signed request object (FAPI 2.0 Message Signing §5.3)"
+            "every request is a signed request object (FAPI 2.0 Message Signing)"
         };
         let Some(object) = &registration.authorization.request_object else {
             // Of a key or an algorithm that is there and cannot be used it was said.
@@ -320,7 +320,7 @@ impl Held<'_> {
                 IssuerParameter::ByMetadata => answers.issuer = IssuerParameter::Required,
                 IssuerParameter::IfPresent => self.refuse(
                     "authorization_response_iss_parameter",
-                    "every answer says whose it is (FAPI 2.0 §5.3.3, RFC 9207)",
+                    "every answer says whose it is (FAPI 2.0, RFC 9207)",
                     "write \"required\", or delete the key",
                 ),
                 IssuerParameter::Required => {}
@@ -332,7 +332,7 @@ impl Held<'_> {
                 if answers.mode == ResponseMode::FormPost {
                     self.refuse(
                         "response_mode",
-                        "answers are signed, or in the query (FAPI 2.0 Message Signing §5.4)",
+                        "answers are signed, or in the query (FAPI 2.0 Message Signing)",
                         "delete the key, or write \"query\" for a provider that signs no answers",
                     );
                 }
@@ -341,7 +341,7 @@ impl Held<'_> {
                 if !answers.mode.is_signed() {
                     self.refuse(
                         "response_mode",
-                        "a code alone comes in a signed answer (FAPI 1.0 Part 2 §5.2.3.2)",
+                        "a code alone comes in a signed answer (FAPI 1.0 Part 2)",
                         "delete the key, or write \"jwt\", \"query.jwt\" or \"form_post.jwt\"",
                     );
                 }
@@ -425,14 +425,14 @@ impl Held<'_> {
         if registration.assertion.audience != AssertionAudience::Issuer {
             self.refuse(
                 "client_assertion_audience",
-                "a client assertion is for the issuer and nobody else (FAPI 2.0 §5.3.3)",
+                "a client assertion is for the issuer and nobody else (FAPI 2.0)",
                 "write \"issuer\", or delete the key",
             );
         }
-        if let Some(key) = super::ENDPOINTS.iter().find(|key| reader.has(key)) {
+        if let Some(key) = ENDPOINTS.iter().find(|key| reader.has(key)) {
             self.refuse(
                 key,
-                "endpoints are those of the metadata (FAPI 2.0 §5.3.3)",
+                "endpoints are those of the metadata (FAPI 2.0)",
                 "delete every endpoint: they are discovered",
             );
         }
@@ -442,7 +442,7 @@ impl Held<'_> {
         if !registration.authorization.nonce && self.reader.has("nonce") {
             self.refuse(
                 "nonce",
-                "a login is bound to its ID token by a nonce (FAPI 1.0 Part 2 §5.2.3)",
+                "a login is bound to its ID token by a nonce (FAPI 1.0 Part 2)",
                 "delete the key",
             );
         }
