@@ -225,18 +225,39 @@ def report(rig, contenders, setting, options):
 
 
 def measure(rig, contenders, setting, options):
-    """The samples of each contender, by its title, round by round."""
+    """The samples of each contender, by its title, round by round.
+
+    Without those of other people's programs that failed: what they cannot do is said, and the run
+    goes on.
+    """
+    samples = {}
+    failed = set()
+
+    def attempt(contender, seconds):
+        if contender.title in failed:
+            return
+        try:
+            sample = take_turn(rig, contender, setting, seconds)
+        except Failed as failure:
+            if not contender.may_fail:
+                raise
+            failed.add(contender.title)
+            samples.pop(contender.title, None)
+            print(f"left out: {failure}", flush=True)
+            return
+        samples.setdefault(contender.title, []).append(sample)
+
     for contender in contenders:
-        take_turn(rig, contender, setting, WARM_UP_SECONDS)
-    samples = {contender.title: [] for contender in contenders}
+        attempt(contender, WARM_UP_SECONDS)
+    for rounds in samples.values():
+        rounds.clear()
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
         # In turns, because the machine is not the same from one minute to the next, and with a new
         # first one each time, so that nobody has the same predecessor's leavings in every round.
         first = number % len(contenders)
         for contender in contenders[first:] + contenders[:first]:
-            sample = take_turn(rig, contender, setting, options.seconds)
-            samples[contender.title].append(sample)
+            attempt(contender, options.seconds)
     return samples
 
 
@@ -329,13 +350,20 @@ def print_machine(options):
             first_line("haproxy", "-v").partition(" 20")[0],
             first_line("apache2", "-v").removeprefix("Server version: "),
             f"mod_auth_openidc {first_line(*openidc)}",
-            first_line(OAUTH2_PROXY, "--version").partition(" (")[0],
+            f"oauth2-proxy {oauth2_proxy_version()}",
         ]
     print(f"""
 machine   {model[1] if model else platform.machine()}, {os.cpu_count()} cores, \
 Linux {platform.release()}, load average {os.getloadavg()[0]:.2f}
 versions  {", ".join(versions)}
 measured  {options.rounds} rounds, turns of {options.seconds} s""", flush=True)
+
+
+def oauth2_proxy_version():
+    """As Go's module proxy knows it; the program itself is told only by its makers' own build."""
+    said = subprocess.run(["go", "version", "-m", OAUTH2_PROXY], capture_output=True, text=True)
+    found = re.search(r"\n\tmod\t\S+\t(\S+)", said.stdout)
+    return found[1] if found else "of an unknown version"
 
 
 def print_setting(setting, rig, contenders):
@@ -350,6 +378,8 @@ def print_table(contenders, samples):
     heads = ("req/s", "ratio", "of rounds", "p50 ms", "p99 ms", "CPU µs", "RSS MB")
     print(f"{'':30}{heads[0]:>8}{heads[1]:>7}{heads[2]:>11}", *(f"{head:>7}" for head in heads[3:]))
     for contender in contenders:
+        if contender.title not in samples:
+            continue
         rounds = samples[contender.title]
         ratios = ratios_by_round(samples, contender.title, contender.baseline)
 

@@ -11,6 +11,7 @@ mod fetch;
 mod keys;
 mod ledger;
 mod listener;
+mod opened;
 mod providers;
 mod proxy;
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::console::{CONFIG, NO, OK, complain};
 use crate::keys::{self, KeyError};
 use crate::ledger::Ledger;
 use crate::listener::{BindError, Door, Ended};
+use crate::opened::opened_sessions;
 use crate::providers::{ProviderError, Providers};
 use crate::proxy::{App, Site};
 use crate::telemetry::metrics::Metrics;
@@ -169,7 +170,7 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
         ledger: Arc::new(ledger),
         providers: Arc::new(providers),
         metrics,
-        opened: world::opened_sessions(),
+        opened: opened_sessions(),
         refreshes: world::refreshes(),
         workers: Arc::new(Workers::start()),
     });
