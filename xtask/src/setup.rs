@@ -1,4 +1,4 @@
-//! What the tests need beyond cargo: programs, certified providers, a browser and applications.
+//! What tests and benchmarks need beyond cargo: programs, certified providers, a browser and applications.
 //!
 //! Each part looks first and does nothing when it is there, so a second run takes a moment.
 
@@ -12,12 +12,22 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::process::{command, run};
 use crate::root;
 
-/// Installs all of it.
+/// One release, so that two runs measure the same program. It needs Go 1.26.
+const OAUTH2_PROXY: &str = "github.com/oauth2-proxy/oauth2-proxy/v7@v7.15.6";
+
+/// Installs all that the tests need.
 pub(crate) fn everything() -> Result<()> {
-    programs()?;
+    programs(NEEDED)?;
     node_modules()?;
     go_programs()?;
     python_packages()
+}
+
+/// Installs what the benchmarks need: the provider, and whom they measure beside the gateway.
+pub(crate) fn benchmarks() -> Result<()> {
+    programs(MEASURED)?;
+    node_modules()?;
+    oauth2_proxy()
 }
 
 /// How to see that something is installed.
@@ -59,8 +69,21 @@ const NEEDED: &[(Evidence, &str)] = &[
     (Evidence::PythonModule("ensurepip"), "python3-venv"),
 ];
 
-fn programs() -> Result<()> {
-    let missing: Vec<&str> = NEEDED
+/// Of the benchmarks: whom they measure, load, and what counts instructions.
+const MEASURED: &[(Evidence, &str)] = &[
+    (Evidence::Program("nginx"), "nginx"),
+    (Evidence::Program("haproxy"), "haproxy"),
+    // Not `apache2`, whose package would start a server on port 80.
+    (Evidence::Program("apache2"), "apache2-bin"),
+    (Evidence::File("/usr/lib/apache2/modules/mod_auth_openidc.so"), "libapache2-mod-auth-openidc"),
+    (Evidence::Program("wrk"), "wrk"),
+    (Evidence::Program("openssl"), "openssl"),
+    (Evidence::Program("valgrind"), "valgrind"),
+    (Evidence::Program("python3"), "python3"),
+];
+
+fn programs(needed: &[(Evidence, &'static str)]) -> Result<()> {
+    let missing: Vec<&str> = needed
         .iter()
         .filter(|(evidence, _)| !evidence.is_there())
         .map(|(_, package)| *package)
@@ -124,6 +147,15 @@ fn go_programs() -> Result<()> {
         run(&mut build)?;
     }
     Ok(())
+}
+
+/// Through Go's module proxy, checked against its database of checksums. Go knows by itself whether anything is
+/// to be done.
+fn oauth2_proxy() -> Result<()> {
+    let programs = root().join("target/rigs");
+    let mut install = command("go");
+    install.args(["install", "-trimpath", OAUTH2_PROXY]);
+    run(install.env("GOBIN", programs).env("GOTOOLCHAIN", "local"))
 }
 
 /// The applications, in a virtual environment of their own.

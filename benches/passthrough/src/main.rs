@@ -5,17 +5,20 @@
 //! the gateway's. There is no access log, no error page and no header of our own, and signals do
 //! what pingora makes of them.
 
+use std::convert::Infallible;
 use std::env;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use async_trait::async_trait;
 use pingora_core::Result;
+use pingora_core::listeners::tls::TlsSettings;
 use pingora_core::listeners::{L4BufferSettings, ListenerConfig};
 use pingora_core::server::Server;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
+use rustls::crypto::aws_lc_rs;
 use tikv_jemallocator::Jemalloc;
 
 #[global_allocator]
@@ -25,18 +28,31 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 const READ_BUFFER_BYTES: usize = 8 * 1024;
 
 fn main() -> ExitCode {
-    let mut arguments = env::args().skip(1).map(|argument| argument.parse());
-    let (Some(Ok(listen)), Some(Ok(upstream)), None) =
-        (arguments.next(), arguments.next(), arguments.next())
-    else {
-        eprintln!("usage: lychgate-passthrough LISTEN UPSTREAM  (addresses such as 127.0.0.1:80)");
-        return ExitCode::from(2);
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (addresses, certificate) = match arguments[..] {
+        [listen, upstream] => ((listen.parse(), upstream.parse()), None),
+        [listen, upstream, chain, key] => ((listen.parse(), upstream.parse()), Some((chain, key))),
+        _ => return usage(),
     };
-    serve(listen, upstream)
+    let (Ok(listen), Ok(upstream)) = addresses else { return usage() };
+    let Err(error) = serve(listen, upstream, certificate);
+    eprintln!("{error}");
+    ExitCode::FAILURE
+}
+
+fn usage() -> ExitCode {
+    eprintln!("usage: lychgate-passthrough LISTEN UPSTREAM [CERTIFICATE KEY]");
+    eprintln!("  addresses such as 127.0.0.1:80; with the PEM files it speaks TLS");
+    ExitCode::from(2)
 }
 
 /// Serves on one thread until a signal ends the process.
-fn serve(listen: SocketAddr, upstream: SocketAddr) -> ExitCode {
+fn serve(
+    listen: SocketAddr,
+    upstream: SocketAddr,
+    certificate: Option<(&str, &str)>,
+) -> Result<Infallible> {
     // One thread for each service is pingora's default; said here because the comparison rests on it.
     let configuration = ServerConf { threads: 1, ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(None, configuration);
@@ -44,7 +60,13 @@ fn serve(listen: SocketAddr, upstream: SocketAddr) -> ExitCode {
     let passthrough = Passthrough { peer: HttpPeer::new(upstream, false, String::new()) };
     let mut service = http_proxy_service(&server.configuration, passthrough);
     let buffers = L4BufferSettings::default().read(READ_BUFFER_BYTES);
-    service.add_listener(ListenerConfig::tcp(listen.to_string()).l4_buffer(buffers));
+    let mut listener = ListenerConfig::tcp(listen.to_string()).l4_buffer(buffers);
+    if let Some((chain, key)) = certificate {
+        // The gateway's cryptography, before pingora takes another.
+        let _ = aws_lc_rs::default_provider().install_default();
+        listener = listener.tls(TlsSettings::intermediate(chain, key)?);
+    }
+    service.add_listener(listener);
     server.add_service(service);
 
     server.bootstrap();

@@ -12,6 +12,7 @@ mod keys;
 mod ledger;
 mod listener;
 mod login_starts;
+mod opened;
 mod providers;
 mod proxy;
 #[cfg(test)]

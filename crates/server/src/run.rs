@@ -18,6 +18,7 @@ use crate::keys::{self, KeyError};
 use crate::ledger::Ledger;
 use crate::listener::{BindError, Door, Ended};
 use crate::login_starts::LoginStarts;
+use crate::opened::opened_sessions;
 use crate::providers::{ProviderError, Providers};
 use crate::proxy::{App, Site};
 use crate::telemetry::metrics::Metrics;
@@ -171,7 +172,7 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
         login_starts: Arc::new(LoginStarts::new(config.limits.login_starts_per_client)),
         providers: Arc::new(providers),
         metrics,
-        opened: world::opened_sessions(),
+        opened: opened_sessions(),
         refreshes: world::refreshes(),
         workers: Arc::new(Workers::start()),
     });

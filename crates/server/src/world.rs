@@ -1,20 +1,19 @@
 //! The world as it is: the operating system's randomness, the providers, and what this process remembers.
 
-use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ahash::{AHasher, RandomState};
+use ahash::RandomState;
 use lychgate_gateway::login_state::LoginId;
 use lychgate_gateway::session::SessionId;
 use lychgate_gateway::visit::OpenSession;
 use lychgate_gateway::world::{GrantId, Known, Refreshed, Spent, Unreachable, World};
 use lychgate_oidc::{DpopNonces, Endpoint, KeySet, Secret, Timestamp};
-use moka::sync::Cache;
 
 use crate::ledger::Ledger;
 use crate::login_starts::LoginStarts;
+use crate::opened::OpenedSessions;
 use crate::providers::Providers;
 use crate::telemetry::metrics::{FetchOutcome, Metrics, ProviderEndpoint};
 use crate::workers::Workers;
@@ -83,57 +82,6 @@ impl moka::Expiry<GrantId, Refreshed> for ByAnswer {
             Refreshed::Unanswered { grant: None, .. } => UNANSWERED_FOR,
         })
     }
-}
-
-/// Sessions that were opened lately, by their whole sealed text.
-pub(crate) type OpenedSessions = Cache<Box<[u8]>, Arc<OpenSession>, ByTheEnd>;
-
-/// Finds sealed texts by their ends, which hold the authentication tag and the last bytes of the ciphertext: as good as
-/// random, and different for any two texts. To hash the kilobytes before it would cost more than the rest of a
-/// look-up. Texts are still compared whole, only those that opened are kept, and the hash is keyed at random for
-/// each process.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ByTheEnd(RandomState);
-
-/// See [`ByTheEnd`].
-pub(crate) struct EndHasher(AHasher);
-
-/// In base64url, 24 bytes: the tag and a little more.
-const END_BYTES: usize = 32;
-
-impl BuildHasher for ByTheEnd {
-    type Hasher = EndHasher;
-
-    fn build_hasher(&self) -> EndHasher {
-        EndHasher(self.0.build_hasher())
-    }
-}
-
-impl Hasher for EndHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.write(bytes.last_chunk::<END_BYTES>().map_or(bytes, <[u8; END_BYTES]>::as_slice));
-    }
-
-    fn write_usize(&mut self, length: usize) {
-        self.0.write_usize(length);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0.finish()
-    }
-}
-
-/// How many are remembered, a few KiB each.
-const OPENED_MAX: u64 = 4096;
-/// How long one is, whether it is used or not.
-const OPENED_FOR: Duration = Duration::from_secs(600);
-
-/// Nothing remembered yet.
-pub(crate) fn opened_sessions() -> OpenedSessions {
-    Cache::builder()
-        .max_capacity(OPENED_MAX)
-        .time_to_live(OPENED_FOR)
-        .build_with_hasher(ByTheEnd::default())
 }
 
 /// The time.
@@ -336,24 +284,5 @@ mod tests {
             |refreshed: Refreshed| ByAnswer.expire_after_create(&grant(), &refreshed, now).unwrap();
         let unanswered = Refreshed::Unanswered { cause: String::new(), grant: None };
         assert!(lasts(unanswered) < lasts(Refreshed::Refused(String::new())));
-    }
-
-    /// Two texts with one end have one place in the memory and are still told apart; a session that is found for
-    /// another's text would be another person's.
-    #[test]
-    fn texts_are_found_by_their_ends_and_compared_whole() {
-        let end = "e".repeat(END_BYTES);
-        let (ada, bob) = (format!("ada{end}"), format!("bob{end}"));
-        let hasher = || ByTheEnd(RandomState::with_seeds(1, 2, 3, 4));
-        let hash = |text: &str| hasher().hash_one(text.as_bytes());
-        assert_eq!(hash(&ada), hash(&bob));
-        assert_ne!(hash(&ada), hash(&format!("{ada}x")));
-        assert_ne!(hash("short"), hash("shore"));
-
-        let memory: Cache<Box<[u8]>, &str, ByTheEnd> =
-            Cache::builder().max_capacity(2).build_with_hasher(hasher());
-        memory.insert(ada.as_bytes().into(), "ada");
-        assert_eq!(memory.get(ada.as_bytes()), Some("ada"));
-        assert_eq!(memory.get(bob.as_bytes()), None);
     }
 }
