@@ -37,10 +37,6 @@ use crate::userinfo;
 
 /// What a sign-in needs next.
 #[must_use = "a sign-in is not finished until a step says `Believe`"]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a step lives for a moment and is moved a few times; a request is taken out whole"
-)]
 pub enum Step {
     /// Send this request, once, and give the answer to [`Exchange::receive`]. Do not follow
     /// redirects, do not retry; a request that failed ends the sign-in.

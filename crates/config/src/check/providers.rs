@@ -238,7 +238,7 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
         answers: answer.rules,
         decryption_keys: answer.decryption_keys,
         clock_tolerance: tolerance,
-        interaction_ids: reader.boolean("fapi_interaction_id").unwrap_or(profile.is_some()),
+        interaction_ids: reader.boolean("fapi_interaction_id").unwrap_or_else(|| profile.is_some()),
         manner,
         ..Provider::new(name, preset.issuer, client_id.value)
     };

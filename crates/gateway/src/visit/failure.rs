@@ -38,7 +38,7 @@ impl Failure {
     /// This failure, when the provider that has no time for us said for how long.
     pub(super) fn with_patience(self, patience: Option<Duration>) -> Self {
         let is_busy = matches!(self.reason, Reason::ProviderBusy | Reason::ProviderUnavailable);
-        Self { retry_after: self.retry_after.or(patience.filter(|_| is_busy)), ..self }
+        Self { retry_after: self.retry_after.or_else(|| patience.filter(|_| is_busy)), ..self }
     }
 }
 
