@@ -405,7 +405,8 @@ mod tests {
     #[tokio::test]
     async fn every_wait_for_an_upstream_has_an_end() {
         let upstream = Upstream::new(&upstream(vec![plain("127.0.0.1", 1)])).unwrap();
-        let peer = upstream.candidates().await.unwrap().next().unwrap();
+        let mut candidates = upstream.candidates().await.unwrap();
+        let peer = candidates.next().unwrap();
         let options = &peer.options;
         for timeout in [
             options.connection_timeout,
@@ -422,8 +423,9 @@ mod tests {
     #[tokio::test]
     async fn a_handshake_never_shares_a_connection() {
         let upstream = Upstream::new(&upstream(vec![plain("127.0.0.1", 1)])).unwrap();
-        let peer = upstream.candidates().await.unwrap().next().unwrap();
-        let (handshake, _) = upstream.for_handshake(peer.clone());
+        let mut candidates = upstream.candidates().await.unwrap();
+        let peer = candidates.next().unwrap();
+        let (handshake, _) = upstream.for_handshake(peer);
         assert_ne!(peer.reuse_hash(), handshake.reuse_hash());
     }
 }
