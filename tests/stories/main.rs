@@ -2,11 +2,13 @@
 //!
 //! Each begins in a house of its own, so they run side by side. `cargo build -p lychgate-server` comes first.
 
+mod ends_with_the_session;
 mod explains_itself;
 mod holds_sessions;
 mod is_answered;
 mod is_lied_to;
 mod is_refused;
+mod is_reloaded;
 mod is_seen;
 mod lets_in;
 mod posts_answers;

@@ -185,6 +185,7 @@ pub(crate) static ROUTE: Kind = Kind {
         "secrets",
         "limits",
         "websocket_origins",
+        "on_expiry",
     ],
     synonyms: &[
         ("from", "url"),

@@ -152,6 +152,12 @@ impl Session {
         }
     }
 
+    /// The first moment at which [`check`](Self::check) finds it over, unless it is seen again before.
+    pub fn good_until(&self, limits: &SessionLimits) -> Timestamp {
+        let idle = self.seen_at.plus(limits.idle_timeout);
+        self.ends_at.min(self.begun_at.plus(limits.lifetime)).min(idle)
+    }
+
     /// The session as seen again at `now`, if enough time has passed for the browser to be told.
     ///
     /// A twelfth of the idle time: somebody who stays active never loses the session, and few answers carry

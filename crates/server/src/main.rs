@@ -15,11 +15,13 @@ mod providers;
 mod proxy;
 #[cfg(test)]
 mod reference;
+mod reload;
 mod respond;
 mod rfc3339;
 mod run;
 mod socket;
 mod telemetry;
+mod tether;
 mod tls;
 mod turned_away;
 mod upstream;

@@ -15,6 +15,7 @@ mod failure;
 mod form;
 mod forward;
 mod https;
+mod lasting;
 mod objection;
 
 use std::net::IpAddr;
@@ -51,6 +52,7 @@ use crate::respond::{About, Responder};
 use crate::socket::Connection;
 use crate::telemetry::metrics::{ActiveRequest, Ended};
 use crate::telemetry::{Finished, Telemetry};
+use crate::tether::{Held, Tethers};
 use crate::upstream::{Candidates, Upstream, Upstreams};
 use crate::websocket::Answered;
 use crate::world;
@@ -60,19 +62,20 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What follows from one configuration. A visit keeps the one that it began with.
 #[derive(Debug)]
-pub(crate) struct Site {
-    gateway: Gateway,
-    upstreams: Upstreams,
+pub(crate) struct Site<W> {
+    pub(crate) gateway: Gateway,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) world: W,
+    pub(crate) telemetry: Arc<Telemetry>,
     responder: Responder,
     https: HttpsHosts,
 }
 
 /// What pingora asks about every request.
 pub(crate) struct App<W> {
-    site: Arc<ArcSwap<Site>>,
-    world: Arc<W>,
-    telemetry: Arc<Telemetry>,
+    site: Arc<ArcSwap<Site<W>>>,
     limits: Limits,
+    tethers: Arc<Tethers>,
     drain: Drain,
     request_ids: RequestIds,
 }
@@ -104,8 +107,8 @@ impl RequestIds {
 }
 
 /// One request, from its header block to its log line.
-pub(crate) struct Visit {
-    site: Arc<Site>,
+pub(crate) struct Visit<W> {
+    site: Arc<Site<W>>,
     came: SystemTime,
     began: Instant,
     now: Timestamp,
@@ -120,6 +123,10 @@ pub(crate) struct Visit {
     manner: Manner,
     body_bytes: u64,
     passage: Option<Passage>,
+    /// Where it may have to end before its time.
+    held: Option<Held>,
+    /// Whether it was found to take long.
+    was_asked: bool,
     #[expect(dead_code, reason = "counts for as long as it is there")]
     under_way: UnderWay,
     active: Option<ActiveRequest>,
@@ -155,32 +162,25 @@ struct UpstreamAnswer {
     after: Duration,
 }
 
-impl Site {
-    /// A site of `gateway`, whose routes lead to `upstreams`.
-    pub(crate) fn new(gateway: Gateway, upstreams: Upstreams) -> Self {
+impl<W> Site<W> {
+    /// A site of `gateway`, whose routes lead to `upstreams`, in `world`.
+    pub(crate) fn new(
+        gateway: Gateway,
+        upstreams: Upstreams,
+        world: W,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
         let settings = gateway.settings();
         let responder = Responder::new(&settings.path_prefix);
         let https = HttpsHosts::new(settings.routes.origins());
-        Self { gateway, upstreams, responder, https }
+        Self { gateway, upstreams, world, telemetry, responder, https }
     }
 }
 
 impl<W> App<W> {
     /// Serves whatever `site` holds when a request begins.
-    pub(crate) fn new(
-        site: Arc<ArcSwap<Site>>,
-        world: Arc<W>,
-        telemetry: Arc<Telemetry>,
-        limits: Limits,
-    ) -> Self {
-        Self {
-            site,
-            world,
-            telemetry,
-            limits,
-            drain: Drain::default(),
-            request_ids: RequestIds::new(),
-        }
+    pub(crate) fn new(site: Arc<ArcSwap<Site<W>>>, limits: Limits, tethers: Arc<Tethers>) -> Self {
+        Self { site, limits, tethers, drain: Drain::default(), request_ids: RequestIds::new() }
     }
 
     /// The requests under way.
@@ -196,7 +196,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
         head: &RequestHeader,
         form: Option<&[u8]>,
         connection: &Connection,
-        visit: &mut Visit,
+        visit: &mut Visit<W>,
     ) -> Outcome {
         let site = Arc::clone(&visit.site);
         let request = match request(head, connection, visit.id.clone()) {
@@ -205,15 +205,16 @@ impl<W: World + Send + Sync + 'static> App<W> {
                 return gateway_visit::malformed(&malformed, &head.method, &head.headers);
             }
         };
-        let outcome = site.gateway.visit(self.world.as_ref(), &request, visit.now).await;
+        let outcome = site.gateway.visit(&site.world, &request, visit.now).await;
         let Request { authority, path, client, id, .. } = request;
         visit.client = client.address();
         visit.canonical = Some(Canonical { authority, path });
         visit.id = id;
+        self.renewed(&outcome);
         outcome
     }
 
-    fn finished(&self, session: &Session, visit: &Visit, error: Option<&Error>) {
+    fn finished(&self, session: &Session, visit: &Visit<W>, error: Option<&Error>) {
         let Some(connection) = session.digest().and_then(Connection::of) else { return };
         let head = session.req_header();
         let nothing = Record::default();
@@ -227,10 +228,10 @@ impl<W: World + Send + Sync + 'static> App<W> {
             None => passage.began.elapsed(),
         });
         let error = error.filter(|error| failure::is_for_the_operator(error));
-        if error.is_none() && !self.telemetry.writes(record) {
+        if error.is_none() && !visit.site.telemetry.writes(record) {
             let upstream = upstream_duration.map(|duration| (duration, upstream_status));
             let ended = Ended { method: &head.method, status, duration, upstream, record };
-            return self.telemetry.metrics().ended(&ended);
+            return visit.site.telemetry.metrics().ended(&ended);
         }
         let target = String::from_utf8_lossy(head.raw_path());
         let (path, query) = match target.split_once('?') {
@@ -240,7 +241,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
         let text =
             |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let error = error.map(ToString::to_string);
-        self.telemetry.finished(&Finished {
+        visit.site.telemetry.finished(&Finished {
             request_id: visit.id.as_str(),
             time: visit.came,
             client: visit.client,
@@ -279,7 +280,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
     }
 }
 
-impl Visit {
+impl<W> Visit<W> {
     /// The cookies of the origin that it is for.
     fn cookies(&self) -> Option<&Cookies> {
         self.site.gateway.cookies(&self.canonical.as_ref()?.authority)
@@ -308,9 +309,9 @@ impl Visit {
 #[async_trait]
 impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
     /// Boxed, for pingora moves it from future to future.
-    type CTX = Box<Visit>;
+    type CTX = Box<Visit<W>>;
 
-    fn new_ctx(&self) -> Box<Visit> {
+    fn new_ctx(&self) -> Box<Visit<W>> {
         let came = SystemTime::now();
         Box::new(Visit {
             site: self.site.load_full(),
@@ -325,6 +326,8 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
             manner: Manner::Exchange,
             body_bytes: 0,
             passage: None,
+            held: None,
+            was_asked: false,
             under_way: self.drain.begin(),
             active: None,
         })
@@ -333,7 +336,11 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
     /// None: pingora's own would compress, and what is compressed beside a secret tells its length.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    async fn request_filter(&self, session: &mut Session, visit: &mut Box<Visit>) -> Result<bool> {
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        visit: &mut Box<Visit<W>>,
+    ) -> Result<bool> {
         begin(session);
         let head = session.req_header();
         let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
@@ -370,7 +377,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
             );
         };
         let outcome = self.outcome(head, form.as_deref(), connection, visit).await;
-        visit.active = Some(self.telemetry.metrics().active(outcome.record.route.as_deref()));
+        visit.active = Some(visit.site.telemetry.metrics().active(outcome.record.route.as_deref()));
         visit.outcome = Some(outcome);
         let head = session.req_header();
         let Some(admission) = visit.admission() else {
@@ -394,7 +401,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
     async fn upstream_peer(
         &self,
         _: &mut Session,
-        visit: &mut Box<Visit>,
+        visit: &mut Box<Visit<W>>,
     ) -> Result<Box<HttpPeer>> {
         let Some(admission) = visit.admission() else {
             return Error::e_explain(ErrorType::InternalError, "nothing admits this request");
@@ -433,7 +440,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         &self,
         _: &mut Session,
         peer: &HttpPeer,
-        visit: &mut Box<Visit>,
+        visit: &mut Box<Visit<W>>,
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing has been sent, so whatever the method is, another copy may be asked.
@@ -449,7 +456,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         &self,
         session: &mut Session,
         upstream: &mut RequestHeader,
-        visit: &mut Box<Visit>,
+        visit: &mut Box<Visit<W>>,
     ) -> Result<()> {
         let Some(admission) = visit.admission() else {
             return Error::e_explain(ErrorType::InternalError, "nothing admits this request");
@@ -465,7 +472,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         session: &mut Session,
         body: &mut Option<Bytes>,
         _: bool,
-        visit: &mut Box<Visit>,
+        visit: &mut Box<Visit<W>>,
     ) -> Result<()> {
         let Some(piece) = body.as_ref().filter(|_| !session.was_upgraded()) else { return Ok(()) };
         visit.body_bytes = visit.body_bytes.saturating_add(piece.len() as u64);
@@ -481,7 +488,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         &self,
         _: &mut Session,
         response: &mut ResponseHeader,
-        visit: &mut Box<Visit>,
+        visit: &mut Box<Visit<W>>,
     ) -> Result<()> {
         let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
         if response.status.is_informational() && !switches {
@@ -510,7 +517,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        visit: &mut Box<Visit>,
+        visit: &mut Box<Visit<W>>,
     ) -> Result<()> {
         let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
         if response.status.is_informational() && !switches {
@@ -534,14 +541,31 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
             ours: &outcome.cookies,
             request_id: visit.id.as_header(),
         };
-        answer.apply(response)
+        answer.apply(response)?;
+        if lasting::is_expected_to_last(response) {
+            self.tie(session, visit, switches);
+        }
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        visit: &mut Box<Visit<W>>,
+    ) -> Result<Option<Duration>> {
+        if !end_of_stream && body.is_some() {
+            self.goes_on(session, visit)?;
+        }
+        Ok(None)
     }
 
     async fn fail_to_proxy(
         &self,
         session: &mut Session,
         error: &Error,
-        visit: &mut Box<Visit>,
+        visit: &mut Box<Visit<W>>,
     ) -> FailToProxy {
         let reason = visit.cut_short.or_else(|| failure::reason(error));
         let nothing = FailToProxy { error_code: 0, can_reuse_downstream: false };
@@ -568,22 +592,28 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         }
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, visit: &mut Box<Visit>) {
+    async fn logging(
+        &self,
+        session: &mut Session,
+        error: Option<&Error>,
+        visit: &mut Box<Visit<W>>,
+    ) {
         if let Some(connection) = session.digest().and_then(Connection::of) {
             connection.request_ends();
         }
+        visit.note_ending();
         self.finished(session, visit, error);
     }
 
     /// Errors are logged where they are dealt with, at a level that fits whose they are.
-    fn suppress_error_log(&self, _: &Session, _: &Box<Visit>, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<Visit<W>>, _: &Error) -> bool {
         true
     }
 
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Box<Visit>,
+        _: &Box<Visit<W>>,
         _: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {
@@ -593,7 +623,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
 
 impl<W: World + Send + Sync + 'static> App<W> {
     /// The same place on https, where there is one (RFC 9110 §15.4.9: the method stays what it was).
-    async fn redirect_to_https(&self, session: &mut Session, visit: &mut Visit) -> Result<bool> {
+    async fn redirect_to_https(&self, session: &mut Session, visit: &mut Visit<W>) -> Result<bool> {
         let head = session.req_header();
         let target = String::from_utf8_lossy(head.raw_path());
         let place =

@@ -12,11 +12,13 @@
 //!
 //! Sources: RFC 9112 §2.2, §9.3, §9.5, §9.6; RFC 9113 §3.4; RFC 6585 §5.
 
+mod tunnel;
+
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -32,7 +34,9 @@ use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufWriter, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use self::tunnel::{Next, Passage, Tunnel};
 use crate::listener::{Entrance, Idleness};
+use crate::tether::Tether;
 use crate::turned_away::Cause;
 
 /// What a whole answer of usual size fits into, so that it costs one write.
@@ -78,6 +82,9 @@ pub(crate) struct Connection {
     protocol: Protocol,
     stage: AtomicU8,
     lingers: AtomicBool,
+    /// Whether there is a tether, so that no request but those that have one looks for it.
+    tied: AtomicBool,
+    tether: Mutex<Option<Arc<Tether>>>,
 }
 
 /// Where a connection stands.
@@ -96,7 +103,8 @@ impl Connection {
     pub(crate) fn new(entrance: Arc<Entrance>, peer: Peer, protocol: Protocol) -> Self {
         let stage = AtomicU8::new(Stage::Head as u8);
         let (idleness, lingers) = (Arc::default(), AtomicBool::new(false));
-        Self { entrance, peer, idleness, protocol, stage, lingers }
+        let (tied, tether) = (AtomicBool::new(false), Mutex::default());
+        Self { entrance, peer, idleness, protocol, stage, lingers, tied, tether }
     }
 
     /// Whether it ever waits for a request as HTTP/1 does.
@@ -115,9 +123,27 @@ impl Connection {
         self.enter(Stage::Busy);
     }
 
+    /// The request under way ends with `tether`. Over HTTP/2 a connection has many, none of which ends the others.
+    pub(crate) fn tie(&self, tether: &Arc<Tether>) {
+        if self.protocol == Protocol::Http1 {
+            *self.tether.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(tether));
+            self.tied.store(true, Ordering::Release);
+        }
+    }
+
+    fn tether(&self) -> Option<Arc<Tether>> {
+        if !self.tied.load(Ordering::Acquire) {
+            return None;
+        }
+        self.tether.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// A response has been written whole.
     pub(crate) fn request_ends(&self) {
         if self.protocol == Protocol::Http1 {
+            if self.tied.swap(false, Ordering::AcqRel) {
+                *self.tether.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
             self.enter(Stage::Idle);
         }
     }
@@ -176,6 +202,8 @@ pub(crate) struct GuardedSocket<S> {
     /// What is still to be sent of our own last word on this connection.
     refusal: Option<&'static [u8]>,
     linger: Linger,
+    /// What passes, where that may have to end before its time.
+    tunnel: Option<Box<Tunnel>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,6 +249,7 @@ impl<S> GuardedSocket<S> {
             timer: Box::pin(tokio::time::sleep_until(until)),
             refusal: None,
             linger: Linger::NotYet,
+            tunnel: None,
         })
     }
 
@@ -234,6 +263,7 @@ impl<S> GuardedSocket<S> {
                 let now = now();
                 self.wait = Wait::Idle { until: now + self.limits.idle_timeout };
                 self.head_bytes = 0;
+                self.tunnel = None;
                 self.connection.idleness.begins(now, &self.connection.entrance.places);
             }
             (Stage::Head, Wait::None | Wait::Idle { .. }) => {
@@ -309,6 +339,64 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedSocket<S> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> GuardedSocket<S> {
+    /// What passes through here, if it has a tether.
+    fn tunnel(&mut self) -> Option<&mut Tunnel> {
+        let tether = self.connection.tether()?;
+        if self.tunnel.as_ref().is_none_or(|tunnel| !tunnel.is_of(&tether)) {
+            self.tunnel = Some(Box::new(Tunnel::new(Arc::clone(&tether))));
+        }
+        self.tunnel.as_deref_mut()
+    }
+
+    /// Reads while there is a tether: from the client until it has to end, then what there is to say of that.
+    fn poll_read_tied(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(tether) = self.connection.tether() else { return Poll::Ready(Err(tunnel::cut())) };
+        loop {
+            let ending = tether.ending_or_wake(context);
+            let Some(tunnel) = self.tunnel() else { return Poll::Ready(Err(tunnel::cut())) };
+            match tunnel.next(ending, Instant::now()) {
+                Next::Client => {
+                    let before = into.filled().len();
+                    ready!(self.poll_some(context, into))?;
+                    if let Some(tunnel) = self.tunnel() {
+                        tunnel.went_up(into.filled().get(before..).unwrap_or_default());
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Next::Wait(until) => {
+                    self.timer.as_mut().reset(until);
+                    ready!(self.timer.as_mut().poll(context));
+                }
+                Next::Tell => ready!(self.poll_tell(context))?,
+                Next::Frame(frame) if frame.len() <= into.remaining() => {
+                    into.put_slice(&frame);
+                    return Poll::Ready(Ok(()));
+                }
+                Next::Frame(_) | Next::End => return Poll::Ready(Ok(())),
+                Next::Cut => return Poll::Ready(Err(tunnel::cut())),
+            }
+        }
+    }
+
+    /// Tells the client of a tunnel that it ends.
+    fn poll_tell(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(tunnel) = &mut self.tunnel else { return Poll::Ready(Ok(())) };
+        while let Some(rest) = tunnel.untold().filter(|rest| !rest.is_empty()) {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(context, rest))?;
+            tunnel.told(written);
+        }
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        tunnel.was_told();
+        self.connection.read_on_after_close();
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedSocket<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -321,6 +409,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedSocket<S> {
         }
         let stage = this.connection.stage();
         this.follow(stage);
+        if stage == Stage::Busy && this.connection.tied.load(Ordering::Acquire) {
+            return this.poll_read_tied(context, into);
+        }
         if stage == Stage::Idle && this.connection.idleness.is_to_leave(context) {
             // Somebody else needs the place.
             return Poll::Ready(Ok(()));
@@ -372,6 +463,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedSocket<S> {
             this.refuse(Cause::RequestMalformed);
             ready!(this.poll_refuse(context))?;
             return Poll::Ready(Ok(bytes.len()));
+        }
+        if this.connection.tied.load(Ordering::Acquire)
+            && let Some(tunnel) = this.tunnel()
+        {
+            let most = match tunnel.passage(bytes) {
+                Passage::Write(most) => most,
+                Passage::Drop => return Poll::Ready(Ok(bytes.len())),
+                Passage::Closed => return Poll::Ready(Err(tunnel::cut())),
+            };
+            let part = bytes.get(..most).unwrap_or(bytes);
+            let written = ready!(Pin::new(&mut this.stream).poll_write(context, part))?;
+            if let Some(tunnel) = &mut this.tunnel {
+                tunnel.went_down(part.get(..written).unwrap_or(part));
+            }
+            return Poll::Ready(Ok(written));
         }
         Pin::new(&mut this.stream).poll_write(context, bytes)
     }

@@ -41,6 +41,8 @@ pub(crate) struct Upstreams(BTreeMap<String, Arc<Upstream>>);
 /// An application, or several copies of one.
 #[derive(Debug)]
 pub(crate) struct Upstream {
+    /// What it was made from.
+    config: config::Upstream,
     copies: Vec<Copy>,
     /// All peers, where no name has to be looked up.
     fixed: Option<Arc<[HttpPeer]>>,
@@ -120,15 +122,21 @@ pub(crate) struct NoAddress {
 }
 
 impl Upstreams {
-    /// Reads the authorities' files and builds what can be built.
+    /// Reads the authorities' files and builds what can be built. An upstream that was the same `before` a reload stays
+    /// what it is, with whose turn it is and where its names led.
     ///
     /// # Errors
     /// [`UpstreamError`], naming the upstream.
     pub(crate) fn new(
         upstreams: &BTreeMap<String, config::Upstream>,
+        before: Option<&Self>,
     ) -> Result<Self, UpstreamError> {
-        let build =
-            |(name, config): (&String, _)| Ok((name.clone(), Arc::new(Upstream::new(config)?)));
+        let build = |(name, config): (&String, &config::Upstream)| {
+            let made = Upstream::new(config)?;
+            let before = before.and_then(|before| before.find(name));
+            let same = before.filter(|before| before.is_like(&made));
+            Ok((name.clone(), same.map_or_else(|| Arc::new(made), Arc::clone)))
+        };
         upstreams.iter().map(build).collect::<Result<_, _>>().map(Self)
     }
 
@@ -162,12 +170,17 @@ impl Upstream {
             Copy::Named { .. } => None,
         });
         Ok(Self {
+            config: config.clone(),
             fixed: fixed.collect(),
             copies,
             manner,
             next: AtomicUsize::new(0),
             looked_up: Cache::builder().max_capacity(1).time_to_live(NAMES_KEPT).build(),
         })
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        self.config == other.config && self.manner.group_key == other.manner.group_key
     }
 
     /// Its name in the configuration.

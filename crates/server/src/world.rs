@@ -15,12 +15,14 @@ use moka::sync::Cache;
 use crate::ledger::Ledger;
 use crate::providers::Providers;
 use crate::telemetry::metrics::{FetchOutcome, Metrics, ProviderEndpoint};
+use crate::tether::Tethers;
 use crate::workers::Workers;
 
 /// What visits need that is not in a request. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) tethers: Arc<Tethers>,
     pub(crate) providers: Arc<Providers>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) opened: OpenedSessions,
@@ -243,6 +245,7 @@ impl World for Live {
 
     fn revoke(&self, session: SessionId) {
         self.ledger.revoke(session);
+        self.tethers.session_ended(session);
     }
 
     fn is_revoked(&self, session: SessionId) -> bool {

@@ -321,7 +321,7 @@ mod tests {
     use super::*;
     use lychgate_gateway::headers::IdentityHeaders;
     use lychgate_gateway::origin::PublicOrigin;
-    use lychgate_gateway::route::Access;
+    use lychgate_gateway::route::{Access, OnExpiry};
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs
@@ -354,6 +354,7 @@ mod tests {
             response_headers: response_headers.iter().map(set).collect(),
             body_bytes_max: None,
             websocket_origins: Vec::new(),
+            on_expiry: OnExpiry::Close,
         });
         let mut response = ResponseHeader::build(200, None).unwrap();
         for (name, value) in said {

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write};
+use std::sync::OnceLock;
 
 use lychgate_config::config::{LogFormat, LogLevel};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::TryInitError;
 use tracing_subscriber::{
-    Layer as _, Registry, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    Layer as _, Registry, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
 };
 
 use super::line::one_line;
@@ -28,12 +29,33 @@ pub(crate) fn init(level: LogLevel, format: LogFormat) -> Result<(), TryInitErro
         LogFormat::Json => false,
         LogFormat::Text => true,
     };
-    let asked = std::env::var("RUST_LOG").ok().filter(|asked| !asked.is_empty());
-    let filter = EnvFilter::new(asked.unwrap_or_else(|| directives(level)));
+    let (filter, handle) = reload::Layer::new(filter(level));
     // Colours are escape sequences, and none of those gets through to a line.
     let layer = fmt::layer().with_writer(Stderr).with_ansi(false).log_internal_errors(false);
     let layer = if as_text { layer.boxed() } else { layer.json().flatten_event(true).boxed() };
-    Registry::default().with(layer.with_filter(filter)).try_init()
+    Registry::default().with(layer.with_filter(filter)).try_init()?;
+    let _ = CHANGE_LEVEL.set(Box::new(move |level| {
+        // It fails when nobody listens any more.
+        let _ = handle.reload(self::filter(level));
+    }));
+    Ok(())
+}
+
+type ChangeLevel = Box<dyn Fn(LogLevel) + Send + Sync>;
+
+/// There is one log in a process, and one way to change it.
+static CHANGE_LEVEL: OnceLock<ChangeLevel> = OnceLock::new();
+
+/// From now on says as much as `level`, unless `RUST_LOG` says otherwise.
+pub(crate) fn change_level(level: LogLevel) {
+    if let Some(change) = CHANGE_LEVEL.get() {
+        change(level);
+    }
+}
+
+fn filter(level: LogLevel) -> EnvFilter {
+    let asked = std::env::var("RUST_LOG").ok().filter(|asked| !asked.is_empty());
+    EnvFilter::new(asked.unwrap_or_else(|| directives(level)))
 }
 
 fn directives(level: LogLevel) -> String {

@@ -9,7 +9,7 @@ use lychgate_gateway::headers::IdentityHeaders;
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_gateway::outcome::{DecisionWord, Event};
 use lychgate_gateway::request::Transport;
-use lychgate_gateway::route::{Access, Route, Routes};
+use lychgate_gateway::route::{Access, OnExpiry, Route, Routes};
 use lychgate_gateway::session::Session;
 use lychgate_oidc::Timestamp;
 use serde_json::{Value, json};
@@ -36,6 +36,7 @@ fn route() -> Route {
         response_headers: Vec::new(),
         body_bytes_max: None,
         websocket_origins: Vec::new(),
+        on_expiry: OnExpiry::Close,
     }
 }
 
