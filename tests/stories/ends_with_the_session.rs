@@ -6,10 +6,10 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use http::Method;
 use lychgate_tests::cast::gate::{PATIENCE, lychgate};
 use lychgate_tests::cast::house::House;
-use lychgate_tests::cast::raw::Line;
 use lychgate_tests::cast::upstream::{Script, Upstream};
 use lychgate_tests::cast::visitor::Visitor;
 use rustix::process::Signal;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -52,7 +52,7 @@ async fn closed(house: &House, socket: &mut Socket) -> (u16, String) {
 
 async fn signs_out(house: &House, visitor: &Visitor) {
     let origin = house.gate.url();
-    visitor.sends(Method::POST, "/.lychgate/logout", &[("origin", origin)], "").await;
+    visitor.sends(Method::POST, "/.lychgate/logout", &[("origin", origin)], Vec::new()).await;
     assert!(!visitor.has_session());
 }
 
@@ -181,21 +181,27 @@ async fn nothing_is_put_into_the_middle_of_a_frame() {
         let address = upstream.address();
         let house = House::planned(|plan| plan.upstream(address)).await;
         let bob = house.visitor();
-        let callback = bob.comes_back_as("bob", "/.lychgate/me").await;
+        let callback = bob.comes_back_as("bob", "/x").await;
         bob.opens(callback.as_str()).await;
         let cookie = bob.cookie_header(&bob.url("/")).expect("a session");
-        let mut line = Line::to(house.gate.address()).await;
-        line.says(format!(
+        let mut line = TcpStream::connect(house.gate.address()).await.expect("it listens");
+        let handshake = format!(
             "GET /ws HTTP/1.1\r\nHost: {}\r\nCookie: {cookie}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
             house.host()
-        ))
-        .await;
-        line.hears_part(if between { "\r\n\r\n" } else { "hello" }).await;
+        );
+        line.write_all(handshake.as_bytes()).await.expect("it is sent");
+        let mut heard = Vec::new();
+        let beginning: &[u8] = if between { b"\r\n\r\n" } else { b"hello" };
+        while !heard.ends_with(beginning) {
+            assert_ne!(line.read_buf(&mut heard).await.expect("it comes"), 0, "{heard:?}");
+        }
 
         signs_out(&house, &bob).await;
-        let heard = tokio::time::timeout(PATIENCE, line.rest()).await.expect("it is closed").text();
+        let rest = tokio::time::timeout(PATIENCE, line.read_to_end(&mut heard)).await;
+        let _ = rest.expect("it is closed");
 
+        let heard = String::from_utf8_lossy(&heard);
         assert_eq!(heard.contains("session_signed_out"), between, "{heard:?}");
         if between {
             // Masked with zeros, as a client's frame.
