@@ -12,13 +12,15 @@
 //!
 //! Sources: RFC 9112 §2.2, §9.3, §9.5, §9.6; RFC 9113 §3.4; RFC 6585 §5.
 
+mod refusal;
+mod tied;
 mod tunnel;
 
 use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -34,7 +36,7 @@ use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufWriter, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use self::tunnel::{Next, Passage, Tunnel};
+use self::tunnel::Tunnel;
 use crate::listener::{Entrance, Idleness};
 use crate::tether::Tether;
 use crate::turned_away::Cause;
@@ -123,27 +125,10 @@ impl Connection {
         self.enter(Stage::Busy);
     }
 
-    /// The request under way ends with `tether`. Over HTTP/2 a connection has many, none of which ends the others.
-    pub(crate) fn tie(&self, tether: &Arc<Tether>) {
-        if self.protocol == Protocol::Http1 {
-            *self.tether.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(tether));
-            self.tied.store(true, Ordering::Release);
-        }
-    }
-
-    fn tether(&self) -> Option<Arc<Tether>> {
-        if !self.tied.load(Ordering::Acquire) {
-            return None;
-        }
-        self.tether.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// A response has been written whole.
     pub(crate) fn request_ends(&self) {
         if self.protocol == Protocol::Http1 {
-            if self.tied.swap(false, Ordering::AcqRel) {
-                *self.tether.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            }
+            self.untie();
             self.enter(Stage::Idle);
         }
     }
@@ -339,64 +324,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedSocket<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> GuardedSocket<S> {
-    /// What passes through here, if it has a tether.
-    fn tunnel(&mut self) -> Option<&mut Tunnel> {
-        let tether = self.connection.tether()?;
-        if self.tunnel.as_ref().is_none_or(|tunnel| !tunnel.is_of(&tether)) {
-            self.tunnel = Some(Box::new(Tunnel::new(Arc::clone(&tether))));
-        }
-        self.tunnel.as_deref_mut()
-    }
-
-    /// Reads while there is a tether: from the client until it has to end, then what there is to say of that.
-    fn poll_read_tied(
-        &mut self,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Some(tether) = self.connection.tether() else { return Poll::Ready(Err(tunnel::cut())) };
-        loop {
-            let ending = tether.ending_or_wake(context);
-            let Some(tunnel) = self.tunnel() else { return Poll::Ready(Err(tunnel::cut())) };
-            match tunnel.next(ending, Instant::now()) {
-                Next::Client => {
-                    let before = into.filled().len();
-                    ready!(self.poll_some(context, into))?;
-                    if let Some(tunnel) = self.tunnel() {
-                        tunnel.went_up(into.filled().get(before..).unwrap_or_default());
-                    }
-                    return Poll::Ready(Ok(()));
-                }
-                Next::Wait(until) => {
-                    self.timer.as_mut().reset(until);
-                    ready!(self.timer.as_mut().poll(context));
-                }
-                Next::Tell => ready!(self.poll_tell(context))?,
-                Next::Frame(frame) if frame.len() <= into.remaining() => {
-                    into.put_slice(&frame);
-                    return Poll::Ready(Ok(()));
-                }
-                Next::Frame(_) | Next::End => return Poll::Ready(Ok(())),
-                Next::Cut => return Poll::Ready(Err(tunnel::cut())),
-            }
-        }
-    }
-
-    /// Tells the client of a tunnel that it ends.
-    fn poll_tell(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(tunnel) = &mut self.tunnel else { return Poll::Ready(Ok(())) };
-        while let Some(rest) = tunnel.untold().filter(|rest| !rest.is_empty()) {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(context, rest))?;
-            tunnel.told(written);
-        }
-        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        tunnel.was_told();
-        self.connection.read_on_after_close();
-        Poll::Ready(Ok(()))
-    }
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedSocket<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -464,20 +391,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedSocket<S> {
             ready!(this.poll_refuse(context))?;
             return Poll::Ready(Ok(bytes.len()));
         }
-        if this.connection.tied.load(Ordering::Acquire)
-            && let Some(tunnel) = this.tunnel()
-        {
-            let most = match tunnel.passage(bytes) {
-                Passage::Write(most) => most,
-                Passage::Drop => return Poll::Ready(Ok(bytes.len())),
-                Passage::Closed => return Poll::Ready(Err(tunnel::cut())),
-            };
-            let part = bytes.get(..most).unwrap_or(bytes);
-            let written = ready!(Pin::new(&mut this.stream).poll_write(context, part))?;
-            if let Some(tunnel) = &mut this.tunnel {
-                tunnel.went_down(part.get(..written).unwrap_or(part));
-            }
-            return Poll::Ready(Ok(written));
+        if this.connection.tied.load(Ordering::Acquire) {
+            return this.poll_write_tied(context, bytes);
         }
         Pin::new(&mut this.stream).poll_write(context, bytes)
     }
@@ -514,33 +429,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedSocket<S> {
         }
         Poll::Ready(Ok(()))
     }
-}
-
-/// The answers to requests that never became one. They are few, fixed and without a page: whoever gets them
-/// is not a browser that somebody looks at.
-mod refusal {
-    use crate::turned_away::Cause;
-
-    /// The answer to what is refused for `cause`; nothing where nothing is said.
-    pub(super) fn of(cause: Cause) -> &'static [u8] {
-        match cause {
-            Cause::HeadersTooLarge => HEADERS_TOO_LARGE,
-            Cause::RequestMalformed => MALFORMED,
-            Cause::RequestTimeout => TIMEOUT,
-            Cause::ProxyHeaderMalformed
-            | Cause::ProxyHeaderMissing
-            | Cause::ProxyHeaderTimeout
-            | Cause::ProxyNotTrusted
-            | Cause::TooManyConnections => &[],
-        }
-    }
-
-    const HEADERS_TOO_LARGE: &[u8] =
-        b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    const MALFORMED: &[u8] =
-        b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    const TIMEOUT: &[u8] =
-        b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 }
 
 impl<S> fmt::Debug for GuardedSocket<S> {
