@@ -373,6 +373,8 @@ impl Running {
         }
         logs.abort();
         looking.abort();
+        // Waited for, because the socket's file goes away with it.
+        self.reloading.shutdown().await;
         let _ = end_admin.send(true);
         let _ = admin.await;
         self.site.load().telemetry.flush(LOG_PATIENCE);
