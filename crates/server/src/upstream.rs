@@ -231,7 +231,8 @@ impl Upstream {
     }
 
     /// The same peer, for a request that asks for a WebSocket.
-    pub(crate) fn for_handshake(&self, mut peer: HttpPeer) -> (HttpPeer, Answered) {
+    pub(crate) fn for_handshake(&self, peer: &HttpPeer) -> (Box<HttpPeer>, Answered) {
+        let mut peer = Box::new(peer.clone());
         let UpstreamTimeouts { connect, response, idle: _ } = self.manner.timeouts;
         let (connector, answered) = HandshakeConnector::new(connect, response);
         peer.options.custom_l4 = Some(Arc::new(connector));
@@ -247,10 +248,10 @@ impl Upstream {
 
 impl Candidates {
     /// The next peer to be tried.
-    pub(crate) fn next(&mut self) -> Option<HttpPeer> {
+    pub(crate) fn next(&mut self) -> Option<&HttpPeer> {
         let place = self.next.checked_add(self.tried)?.checked_rem(self.peers.len())?;
         self.tried += 1;
-        self.peers.get(place).cloned()
+        self.peers.get(place)
     }
 
     /// Whether a peer is left that has not been tried.
