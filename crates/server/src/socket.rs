@@ -544,7 +544,7 @@ mod tests {
         text
     }
 
-    /// K3: a header that drips does not hold a connection for longer than one that does not.
+    /// R19, K3: a header that drips does not hold a connection for longer than one that does not.
     #[tokio::test(start_paused = true)]
     async fn a_header_that_drips_is_cut_at_its_deadline() {
         let (mut client, mut socket, _) = accepted(Protocol::Http1);
@@ -666,6 +666,7 @@ mod tests {
         client.write_all(&[0; 1024]).await.unwrap();
     }
 
+    /// R19.
     #[tokio::test(start_paused = true)]
     async fn a_preface_that_does_not_come_is_not_waited_for() {
         let (_client, mut socket, _) = accepted(Protocol::Http2);

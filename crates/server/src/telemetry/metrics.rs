@@ -64,6 +64,8 @@ families! {
         "Lines that a log could not take.";
     AUDIT_DROPPED: Counter "lychgate_audit_dropped_total" ("") [],
         "Events that the audit log could not take. Anything but 0 deserves an alarm.";
+    PANICS: Counter "lychgate_panics_total" ("") [],
+        "Mistakes of the program itself, each kept to one request or connection. Anything but 0 deserves a report to us.";
     CONFIG_INFO: Gauge "lychgate_config_info" ("") ["version", "hash"],
         "1, for the configuration in use and the version that reads it.";
     BUILD_INFO: Gauge "lychgate_build_info" ("") ["version", "tls_backend"],
@@ -394,7 +396,9 @@ impl Metrics {
         let mut samples = exposition.family(&LINES_DROPPED);
         samples.number(&["access"], access);
         samples.number(&["audit"], audit);
+        samples.number(&["diagnostics"], super::log::lost());
         exposition.family(&AUDIT_DROPPED).number(&[], audit);
+        exposition.family(&PANICS).number(&[], crate::panics::counted());
         let version = env!("CARGO_PKG_VERSION");
         exposition.family(&CONFIG_INFO).number(&[version, &self.config_hash], 1);
         exposition.family(&BUILD_INFO).number(&[version, "rustls"], 1);
