@@ -308,9 +308,6 @@ async fn tunnel(
             return;
         }
     }
-    // Its last words, after the client has said its own.
-    let _ = stream.write_all(b"farewell").await;
-    let _ = stream.shutdown().await;
 }
 
 async fn pass_on(
