@@ -30,7 +30,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::raw_bytes::OK;
 use crate::reaches_applications::{
-    before, configuration, get, host, open, secure_listener, visitor,
+    before, configuration, echo, get, host, open, secure_listener, visitor,
 };
 
 /// R8: a provider that answers nobody keeps those who sign in, so many and no more; the others are told at once, and
@@ -201,7 +201,10 @@ async fn a_handshake_that_stalls_is_not_waited_for() {
 /// R18: an upload is decided when it begins. A session that ends meanwhile ends for the next request.
 #[tokio::test]
 async fn an_upload_outlives_the_session_with_which_it_began() {
-    let house = House::open().await;
+    let echo = echo().await;
+    let upstream = Upstream::start(Script::PassOn(echo.address())).await;
+    let address = upstream.address();
+    let house = House::planned(|plan| plan.upstream(address)).await;
     let bob = house.signed_in("bob").await;
     let session = bob.cookie_header(&bob.url("/")).expect("a session");
     let request = |method: &str, path: &str, more: &str| {
@@ -213,6 +216,7 @@ async fn an_upload_outlives_the_session_with_which_it_began() {
     let mut upload = Line::to(house.gate.address()).await;
     upload.says(request("POST", "/upload", "Content-Length: 200000\r\n")).await;
     upload.says([b'1'; 100_000]).await;
+    upstream.hears("POST /upload").await;
 
     bob.sends(Method::POST, "/.lychgate/logout", &[], Vec::new()).await;
     let afterwards = raw::send(
