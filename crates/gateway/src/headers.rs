@@ -225,8 +225,9 @@ pub struct Introduction {
 #[derive(Clone, Debug)]
 pub struct HeaderEdits {
     introduction: Arc<Introduction>,
-    /// About this request and its way here.
-    forwarding: Vec<(HeaderName, HeaderValue)>,
+    request_id: HeaderValue,
+    /// The client's address, and how the request came here from it, where there is one.
+    way: Option<(HeaderValue, HeaderValue)>,
 }
 
 /// What the forwarding headers say.
@@ -279,35 +280,32 @@ impl Introduction {
 impl HeaderEdits {
     /// The edits for a request, on top of what its upstream is told in any case.
     pub fn new(introduction: Arc<Introduction>, request: &Forwarding<'_>) -> Self {
-        let mut forwarding = Vec::with_capacity(3);
-        forwarding.push((X_REQUEST_ID, request.request_id.as_header().clone()));
-        if let Some(client) = request.client.address().and_then(address_header) {
+        let way = request.client.address().and_then(address_header).map(|client| {
             let path = match request.path {
-                [_] => Ok(client.clone()),
+                [_] => client.clone(),
                 path => {
                     let path: Vec<String> = path.iter().map(ToString::to_string).collect();
-                    HeaderValue::from_str(&path.join(", "))
+                    // Addresses are always the value of a header.
+                    HeaderValue::from_str(&path.join(", ")).unwrap_or_else(|_| client.clone())
                 }
             };
-            forwarding.extend(path.map(|path| (X_FORWARDED_FOR, path)));
-            forwarding.push((X_REAL_IP, client));
-        }
-        Self { introduction, forwarding }
+            (client, path)
+        });
+        Self { introduction, request_id: request.request_id.as_header().clone(), way }
     }
 
     /// The headers for the upstream: ours, and what of those that were `sent` is not withheld. Names that
     /// [`Stripped`] contains must be gone from them already.
-    pub fn apply<'a>(
-        &self,
-        sent: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
-    ) -> HeaderMap {
+    pub fn apply(&self, sent: impl Iterator<Item = (HeaderName, HeaderValue)>) -> HeaderMap {
         let Introduction { headers, withheld } = &*self.introduction;
         let mut headers = headers.clone();
         for (name, value) in sent.filter(|(name, _)| !withheld.contains(name)) {
-            headers.append(name, value.clone());
+            headers.append(name, value);
         }
-        for (name, value) in &self.forwarding {
-            headers.insert(name, value.clone());
+        headers.insert(X_REQUEST_ID, self.request_id.clone());
+        if let Some((client, path)) = &self.way {
+            headers.insert(X_FORWARDED_FOR, path.clone());
+            headers.insert(X_REAL_IP, client.clone());
         }
         headers
     }
@@ -444,7 +442,8 @@ mod tests {
     /// What a door makes of a client's headers.
     fn applied(edits: &HeaderEdits, sent: &HeaderMap) -> HeaderMap {
         let stripped = Stripped::new([]);
-        edits.apply(sent.iter().filter(|(name, _)| !stripped.contains(name.as_str())))
+        let kept = sent.iter().filter(|(name, _)| !stripped.contains(name.as_str()));
+        edits.apply(kept.map(|(name, value)| (name.clone(), value.clone())))
     }
 
     fn forged() -> HeaderMap {
@@ -600,8 +599,7 @@ mod tests {
                 headers.append(HeaderName::try_from(spelled).unwrap(), HeaderValue::try_from(value).unwrap());
             }
             let received = applied(&edits, &headers);
-            let about_the_request = edits.forwarding.iter().map(|(name, value)| (name, value));
-            for (name, expected) in edits.introduction.headers.iter().chain(about_the_request) {
+            for (name, expected) in &edits.apply(std::iter::empty()) {
                 let folded = FoldedName::new(name.as_str());
                 let values: Vec<_> = received
                     .iter()

@@ -22,6 +22,7 @@ pub mod headers;
 pub mod hexadecimal;
 pub mod identity;
 pub mod login_state;
+pub mod memory;
 pub mod origin;
 pub mod outcome;
 pub mod path;

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use crate::client::Client;
 use crate::forwarded::{self, Peer, TrustedProxies};
 use crate::hexadecimal;
+use crate::memory::Memory;
 use crate::path::{AmbiguousPath, CanonicalPath};
 
 /// What a door hands in: a request as it was received.
@@ -55,6 +56,8 @@ pub struct Request<'a> {
     pub headers: &'a HeaderMap,
     /// The body, where the door has read it: for the few pages of ours that take a form.
     pub body: Option<&'a [u8]>,
+    /// What the connection remembers, where the door keeps that.
+    pub memory: Option<&'a Memory>,
     /// Where it comes from.
     pub client: ClientAddress,
     /// The believed addresses on the way, the client first.
@@ -132,6 +135,7 @@ impl<'a> Request<'a> {
             query,
             headers: received.headers,
             body: None,
+            memory: None,
             client: ClientAddress(origin.client),
             via: origin.path,
             transport: received.transport,

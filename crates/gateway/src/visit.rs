@@ -27,6 +27,7 @@ use crate::cookie::{Brought, Cookies, ForUpstream, Found as FoundCookie};
 use crate::endpoint::Endpoint;
 use crate::headers::{Forwarding, HeaderEdits, Introduction, Stripped};
 use crate::login_state::LoginId;
+use crate::memory::{Known, Opener, only_line};
 use crate::origin::PublicOrigin;
 use crate::outcome::{
     Admission, Answer, DecisionWord, Event, Outcome, Record, Refusal, Verdict, Words,
@@ -51,6 +52,7 @@ pub struct Gateway {
     sites: HashMap<String, Arc<Site>, RandomState>,
     providers: Vec<Provider>,
     stripped: Stripped,
+    opener: Arc<Opener>,
     /// What upstreams are told about nobody, by the routes' names.
     nobody: HashMap<String, Arc<Introduction>, RandomState>,
 }
@@ -150,7 +152,8 @@ impl Gateway {
         let nobody = routes
             .map(|route| (route.name.clone(), Arc::new(Introduction::new(route, None))))
             .collect();
-        Self { sites, providers, stripped, nobody, settings }
+        let opener = Arc::default();
+        Self { sites, providers, stripped, opener, nobody, settings }
     }
 
     /// Decides one visit.
@@ -217,7 +220,7 @@ impl Gateway {
         route: Arc<Route>,
         now: Timestamp,
     ) -> Outcome {
-        let Brought { session: brought, for_upstream } = site.cookies.read(request.headers);
+        let (brought, for_upstream) = self.brought(world, request, site);
         let accepted = |opened: &Opened| {
             route.providers.iter().any(|name| name == opened.session.identity().provider())
         };
@@ -385,31 +388,61 @@ impl Gateway {
         site: &Site,
         now: Timestamp,
     ) -> Result<Opened, NoSession> {
-        self.open(world, request, site, site.cookies.session(request.headers), now)
+        self.judge(world, request, site, self.brought(world, request, site).0?, now)
     }
 
-    /// The session that was `brought`, if it counts at `now`.
-    fn open<W: World>(
+    /// The session that the browser brought, alive or not, and the cookies that are not ours.
+    fn brought<W: World>(
         &self,
         world: &W,
         request: &Request<'_>,
         site: &Site,
+    ) -> (Result<Arc<OpenSession>, NoSession>, ForUpstream) {
+        let memory = request.memory.zip(only_line(request.headers));
+        let known = memory.and_then(|(memory, line)| memory.recall(&self.opener, line));
+        if let Some(Known { open, for_upstream }) =
+            known.filter(|known| known.open.was_sealed_for(site))
+        {
+            return (Ok(open), for_upstream);
+        }
+        let Brought { session, for_upstream } = site.cookies.read(request.headers);
+        let open = self.open(world, site, session);
+        if let (Some((memory, line)), Ok(open)) = (memory, &open) {
+            let known = Known { open: Arc::clone(open), for_upstream: for_upstream.clone() };
+            memory.keep(&self.opener, line, known);
+        }
+        (open, for_upstream)
+    }
+
+    /// The session that a cookie holds, alive or not.
+    fn open<W: World>(
+        &self,
+        world: &W,
+        site: &Site,
         brought: FoundCookie<'_>,
-        now: Timestamp,
-    ) -> Result<Opened, NoSession> {
+    ) -> Result<Arc<OpenSession>, NoSession> {
         let value = match brought {
             FoundCookie::Nothing => return Err(NoSession::NoCookie),
             FoundCookie::Confused => return Err(NoSession::Unreadable),
             FoundCookie::Value(value) => value,
         };
-        let open = match world.remembered(&value).filter(|open| open.was_sealed_for(site)) {
-            Some(open) => open,
-            None => {
-                let open = Arc::new(self.open_session(site, &value).ok_or(NoSession::Unreadable)?);
-                world.remember(&value, &open);
-                open
-            }
-        };
+        if let Some(open) = world.remembered(&value).filter(|open| open.was_sealed_for(site)) {
+            return Ok(open);
+        }
+        let open = Arc::new(self.open_session(site, &value).ok_or(NoSession::Unreadable)?);
+        world.remember(&value, &open);
+        Ok(open)
+    }
+
+    /// `open`, if it counts at `now`.
+    fn judge<W: World>(
+        &self,
+        world: &W,
+        request: &Request<'_>,
+        site: &Site,
+        open: Arc<OpenSession>,
+        now: Timestamp,
+    ) -> Result<Opened, NoSession> {
         let session = &open.session;
         session.check(&self.settings.sessions, now)?;
         if world.is_revoked(session.id()) {

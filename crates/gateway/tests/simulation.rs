@@ -26,8 +26,8 @@ use world::provider::{Manner, Person};
 use world::{Ask, Dice, World};
 
 /// Many short lives, and a few long ones in which more comes together.
-const SHORT: (std::ops::Range<u64>, usize) = (0..2000, 24);
-const LONG: (std::ops::Range<u64>, usize) = (2000..2030, 150);
+const SHORT: (std::ops::Range<u64>, usize) = (0..2000, 12);
+const LONG: (std::ops::Range<u64>, usize) = (2000..2010, 150);
 const SESSION: &str = "__Host-lychgate";
 
 /// Who may open a page.
@@ -173,8 +173,8 @@ fn four_sentences_hold_under_any_seed() {
         all
     });
     // The dice are not such that nothing ever happens.
-    assert!(happened.admitted > 2_000 && happened.logins > 500, "{happened:?}");
-    assert!(happened.reloads > 1_000 && happened.swapped_under_way > 10, "{happened:?}");
+    assert!(happened.admitted > 1_000 && happened.logins > 300, "{happened:?}");
+    assert!(happened.reloads > 500 && happened.swapped_under_way > 2, "{happened:?}");
 }
 
 /// How much came to pass.

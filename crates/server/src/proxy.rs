@@ -5,8 +5,8 @@
 //! target and the headers are read from it, and without one there is an error. Upstream headers are touched
 //! in one place, late, where pingora no longer takes anything away because a client asked it to.
 //!
-//! No request is remembered here between two of one connection; what may be kept by connection would be
-//! handed over in `persist_connection_context`.
+//! All that a connection remembers from one request to the next is what its cookies came to
+//! ([`Memory`](lychgate_gateway::memory::Memory)), and the gateway alone reads it.
 //!
 //! Sources: RFC 9110 §7; RFC 9112 §3, §6, §9; RFC 9113 §8.
 
@@ -203,7 +203,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
     ) -> Outcome {
         let site = Arc::clone(&visit.site);
         let request = match request(head, connection, visit.id.clone()) {
-            Ok(request) => Request { body: form, ..request },
+            Ok(request) => Request { body: form, memory: Some(&connection.memory), ..request },
             Err(malformed) => {
                 return gateway_visit::malformed(&malformed, &head.method, &head.headers);
             }
@@ -366,25 +366,25 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
                 Some(Passage { upstream, candidates, began, answer: None, handshake: None });
         }
         let manner = visit.manner;
-        let Some((passage, peer)) = visit.passage.as_mut().and_then(|passage| {
-            let peer = passage.candidates.next(passage.upstream.avoided())?;
-            Some((passage, peer))
-        }) else {
+        let Some(Passage { upstream, candidates, handshake, .. }) = &mut visit.passage else {
+            return Error::e_explain(ErrorType::InternalError, "there is no passage");
+        };
+        let Some(peer) = candidates.next(upstream.avoided()) else {
             return Error::e_explain(ErrorType::InternalError, "no peer is left");
         };
-        Ok(Box::new(match manner {
-            Manner::Exchange => peer,
+        Ok(match manner {
+            Manner::Exchange => Box::new(peer.clone()),
             Manner::Handshake => {
-                let (peer, answered) = passage.upstream.for_handshake(peer);
-                passage.handshake = Some(answered);
+                let (peer, answered) = upstream.for_handshake(peer);
+                *handshake = Some(answered);
                 peer
             }
             Manner::Listening => {
-                let (peer, answered) = passage.upstream.for_events(peer);
-                passage.handshake = Some(answered);
+                let (peer, answered) = upstream.for_events(peer);
+                *handshake = Some(answered);
                 peer
             }
-        }))
+        })
     }
 
     fn fail_to_connect(

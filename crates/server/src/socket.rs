@@ -23,6 +23,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use lychgate_gateway::forwarded::Peer;
+use lychgate_gateway::memory::Memory;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::{
     ALPN, Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest,
@@ -75,6 +76,8 @@ pub(crate) struct Connection {
     pub(crate) peer: Peer,
     /// Whether it waits for its next request; who does may have to give way.
     pub(crate) idleness: Arc<Idleness>,
+    /// What its last request's cookies came to.
+    pub(crate) memory: Memory,
     protocol: Protocol,
     stage: AtomicU8,
     lingers: AtomicBool,
@@ -96,7 +99,8 @@ impl Connection {
     pub(crate) fn new(entrance: Arc<Entrance>, peer: Peer, protocol: Protocol) -> Self {
         let stage = AtomicU8::new(Stage::Head as u8);
         let (idleness, lingers) = (Arc::default(), AtomicBool::new(false));
-        Self { entrance, peer, idleness, protocol, stage, lingers }
+        let memory = Memory::default();
+        Self { entrance, peer, idleness, memory, protocol, stage, lingers }
     }
 
     /// Whether it ever waits for a request as HTTP/1 does.
@@ -184,8 +188,8 @@ enum Wait {
     None,
     /// For the next request.
     Idle { until: Instant },
-    /// For the rest of a header block.
-    Head { until: Instant },
+    /// For the rest of a header block. Most come whole, so the clock is read when one does not.
+    Head { until: Option<Instant> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,7 +221,7 @@ impl<S> GuardedSocket<S> {
             replay,
             limits,
             head_bytes: 0,
-            wait: Wait::Head { until },
+            wait: Wait::Head { until: Some(until) },
             timer: Box::pin(tokio::time::sleep_until(until)),
             refusal: None,
             linger: Linger::NotYet,
@@ -226,25 +230,30 @@ impl<S> GuardedSocket<S> {
 
     /// Follows what the filters said about the connection.
     fn follow(&mut self, stage: Stage) {
-        let now = Instant::now;
         match (stage, self.wait) {
             (Stage::Busy, _) => self.wait = Wait::None,
             (Stage::Idle, Wait::Idle { .. }) | (Stage::Head, Wait::Head { .. }) => {}
             (Stage::Idle, Wait::None | Wait::Head { .. }) => {
-                let now = now();
+                let now = Instant::now();
                 self.wait = Wait::Idle { until: now + self.limits.idle_timeout };
                 self.head_bytes = 0;
                 self.connection.idleness.begins(now, &self.connection.entrance.places);
             }
             (Stage::Head, Wait::None | Wait::Idle { .. }) => {
-                self.wait = Wait::Head { until: now() + self.limits.head_timeout };
+                self.wait = Wait::Head { until: None };
             }
         }
     }
 
     /// Whether the current wait is over. Wakes the task when it will be.
     fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let (Wait::Idle { until } | Wait::Head { until }) = self.wait else { return Poll::Pending };
+        let until = match &mut self.wait {
+            Wait::None => return Poll::Pending,
+            Wait::Idle { until } => *until,
+            Wait::Head { until } => {
+                *until.get_or_insert_with(|| Instant::now() + self.limits.head_timeout)
+            }
+        };
         loop {
             // A timer that rings too early is left alone and set anew when it rings. Moving it at every request
             // would cost more than the rest of this socket.

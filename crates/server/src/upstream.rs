@@ -264,13 +264,13 @@ impl Upstream {
     }
 
     /// The same peer, for a request that asks for a WebSocket.
-    pub(crate) fn for_handshake(&self, peer: HttpPeer) -> (HttpPeer, Answered) {
+    pub(crate) fn for_handshake(&self, peer: &HttpPeer) -> (Box<HttpPeer>, Answered) {
         let group_key = !peer.group_key;
         self.once_answered_silent(peer, group_key)
     }
 
     /// The same peer, for a request that asks for events (R17).
-    pub(crate) fn for_events(&self, peer: HttpPeer) -> (HttpPeer, Answered) {
+    pub(crate) fn for_events(&self, peer: &HttpPeer) -> (Box<HttpPeer>, Answered) {
         // Nobody else may have this connection: it has no limit for the answer to the next request.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let mut hasher = DefaultHasher::new();
@@ -279,7 +279,8 @@ impl Upstream {
     }
 
     /// A peer whose answer has to begin in time, and may then be silent for as long as it likes.
-    fn once_answered_silent(&self, mut peer: HttpPeer, group_key: u64) -> (HttpPeer, Answered) {
+    fn once_answered_silent(&self, peer: &HttpPeer, group_key: u64) -> (Box<HttpPeer>, Answered) {
+        let mut peer = Box::new(peer.clone());
         let UpstreamTimeouts { connect, response, idle: _ } = self.manner.timeouts;
         let (connector, answered) = HandshakeConnector::new(connect, response);
         peer.options.custom_l4 = Some(Arc::new(connector));
@@ -296,7 +297,7 @@ impl Upstream {
 impl Candidates {
     /// The next peer to be tried: one that is not avoided, or else any that is left. When all were, they begin again:
     /// what could not be sent over a connection that was just being closed is sent over another to the same peer.
-    pub(crate) fn next(&mut self, avoided: &Avoided) -> Option<HttpPeer> {
+    pub(crate) fn next(&mut self, avoided: &Avoided) -> Option<&HttpPeer> {
         let tried = self.tried.get(..self.tries).unwrap_or(&self.tried);
         let count = self.peers.len();
         let place = |step: usize| self.first.wrapping_add(step).checked_rem(count);
@@ -309,12 +310,11 @@ impl Candidates {
         };
         let any = || left.clone().next().or_else(|| place(self.tries));
         let place = left.clone().find(is_good).or_else(any)?;
-        let peer = self.peers.get(place).cloned();
         if let Some(tried) = self.tried.get_mut(self.tries) {
             *tried = place;
         }
         self.tries += 1;
-        peer
+        self.peers.get(place)
     }
 
     /// Whether a peer is left that has not been tried.

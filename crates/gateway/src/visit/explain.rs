@@ -425,7 +425,8 @@ impl Gateway {
         let cookies = cookies.into_iter().map(|cookie| (&header::COOKIE, cookie));
         let passed_on = others().filter(|(name, _)| passes_on(name));
         let ours = edits.apply(std::iter::empty());
-        let headers = edits.apply(passed_on.chain(cookies));
+        let sent = passed_on.chain(cookies);
+        let headers = edits.apply(sent.map(|(name, value)| (name.clone(), value.clone())));
         let mut headers: Vec<_> = headers
             .iter()
             .map(|(name, value)| ToldHeader {

@@ -43,7 +43,7 @@ impl Gateway {
             Endpoint::Login => Box::pin(self.sign_in(world, request, site, now)).await,
             Endpoint::Logout => Box::pin(self.sign_out(world, request, site, now)).await,
             Endpoint::Me => match self
-                .confirmed(world, request, site, site.cookies.session(request.headers), now)
+                .confirmed(world, request, site, self.brought(world, request, site).0, now)
                 .await
             {
                 Ok(opened) => {
@@ -100,7 +100,7 @@ impl Gateway {
         site: &Site,
         now: Timestamp,
     ) -> Outcome {
-        match self.confirmed(world, request, site, site.cookies.session(request.headers), now).await
+        match self.confirmed(world, request, site, self.brought(world, request, site).0, now).await
         {
             Ok(opened) => {
                 let sign_out = Endpoint::Logout.path(&self.settings.path_prefix);

@@ -15,7 +15,6 @@ use lychgate_oidc::{ExchangeError, Grant, SignedIn, Timestamp};
 
 use super::conversation::{moment, until_believed};
 use super::{Gateway, OpenSession, Opened, Provider, Site};
-use crate::cookie::Found as FoundCookie;
 use crate::outcome::Event;
 use crate::request::Request;
 use crate::session::{NoSession, Session};
@@ -43,10 +42,10 @@ impl Gateway {
         world: &W,
         request: &Request<'_>,
         site: &Site,
-        brought: FoundCookie<'_>,
+        brought: Result<Arc<OpenSession>, NoSession>,
         now: Timestamp,
     ) -> Result<Opened, Unconfirmed> {
-        let opened = self.open(world, request, site, brought, now)?;
+        let opened = self.judge(world, request, site, brought?, now)?;
         if opened.session.due_for_refresh(now).is_none() {
             return Ok(opened);
         }

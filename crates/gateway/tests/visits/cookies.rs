@@ -201,3 +201,30 @@ fn a_broken_session_on_a_public_path_is_nobody() {
     assert_eq!(outcome.record.decision, DecisionWord::Public);
     assert!(outcome.record.session.is_none());
 }
+
+/// O-1, H2: a connection that carries many people's requests, as one from a proxy does, remembers the cookies of the
+/// last. It tells nobody by them who is somebody else, at no other host, and by no other keys.
+#[test]
+fn what_a_connection_remembers_is_about_the_same_cookies_only() {
+    let mut plan = Plan::one_app();
+    plan.routes.push(PlannedRoute::new("other", "https://other.test", &["corp"]));
+    let world = World::new(plan);
+    let (mut ada, hers) = signed_in(&world);
+    let mut bob = world.browser(Person::bob());
+    let told = |browser: &mut Browser, host: &str, cookie: &str| {
+        let outcome = with_cookie(browser, host, cookie);
+        crate::world::browser::user(&outcome).map(str::to_owned)
+    };
+    let line = format!("{SESSION}={hers}");
+
+    assert_eq!(told(&mut ada, "app.test", &line).as_deref(), Some("ada"));
+    assert_eq!(told(&mut ada, "app.test", &line).as_deref(), Some("ada"), "as remembered");
+    assert_eq!(told(&mut ada, "other.test", &line), None, "the same line at another host");
+    assert_eq!(told(&mut ada, "app.test", &line).as_deref(), Some("ada"));
+    assert_eq!(told(&mut bob, "app.test", &format!("{SESSION}=")), None);
+    assert_eq!(bob.opens("/").user(), Some("bob"));
+    assert_eq!(told(&mut ada, "app.test", &line).as_deref(), Some("ada"));
+
+    world.reload(|plan| plan.keys = vec![7]);
+    assert_eq!(told(&mut ada, "app.test", &line), None, "by keys that are gone");
+}

@@ -21,6 +21,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use lychgate_gateway::Gateway;
 use lychgate_gateway::forwarded::{Peer, TrustedProxies};
 use lychgate_gateway::login_state::LoginId;
+use lychgate_gateway::memory::Memory;
 use lychgate_gateway::outcome::{Answer, DecisionWord, Outcome, Verdict};
 use lychgate_gateway::request::{Received, Request, Transport};
 use lychgate_gateway::session::SessionId;
@@ -48,6 +49,8 @@ struct Inner {
     plan: RefCell<Plan>,
     gateway: RefCell<Rc<Gateway>>,
     outside: Outside,
+    /// Everybody is behind one proxy, on one connection: what it remembers may change nobody's answer.
+    memory: Memory,
 }
 
 /// What the gateway sees of it.
@@ -143,6 +146,7 @@ impl World {
             gateway: RefCell::new(Rc::new(Gateway::new(plan.settings()))),
             plan: RefCell::new(plan),
             outside: Outside(Arc::new(Mutex::new(state))),
+            memory: Memory::default(),
         }))
     }
 
@@ -270,6 +274,7 @@ impl World {
                     gateway.form_bytes_max(&request).is_some_and(|most| body.len() <= most)
                 });
                 request.body = body.map(str::as_bytes);
+                request.memory = Some(&self.0.memory);
                 gateway.visit(&self.0.outside, &request, now).await
             }
             Err(error) => malformed(&error, &ask.method, &ask.headers),

@@ -47,13 +47,20 @@ impl Rules<'_> {
             }
             ForUpstream::Only(_) | ForUpstream::Nothing => (false, None),
         };
-        let passed_on = upstream.headers.iter().filter(|(name, _)| {
-            (**name != header::COOKIE || cookie_as_sent)
+        let (version, ends) = (upstream.version, upstream.send_end_stream());
+        // Made anew rather than edited: the library keeps the spelling of each name that it inserts or removes,
+        // which costs more than everything else here. What is passed on is moved, not copied.
+        let (nothing, ()) = http::Request::new(()).into_parts();
+        let taken = mem::replace(upstream, RequestHeader::from(nothing));
+        let mut parts = http::request::Parts::from(taken);
+        let sent = each_with_its_name(mem::take(&mut parts.headers));
+        let passed_on = sent.filter(|(name, _)| {
+            (*name != header::COOKIE || cookie_as_sent)
                 && !ends_here(name, &named)
                 && !self.stripped.contains(name.as_str())
         });
         let handshake = self.manner == Manner::Handshake;
-        let trailers = upstream.version == Version::HTTP_2 && takes_trailers(&received.headers);
+        let trailers = version == Version::HTTP_2 && takes_trailers(&received.headers);
         let fixed = |needed: bool, value| needed.then(|| HeaderValue::from_static(value));
         let put_back = [
             (header::COOKIE, cookie),
@@ -61,19 +68,12 @@ impl Rules<'_> {
             (header::CONNECTION, fixed(handshake, "Upgrade")),
             (header::UPGRADE, fixed(handshake, "websocket")),
         ];
-        let put_back = put_back.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
-        let headers = self.admission.edits().apply(passed_on.chain(put_back));
+        let put_back = put_back.into_iter().filter_map(|(name, value)| Some((name, value?)));
 
-        // Made anew rather than edited: the library keeps the spelling of each name that it inserts or removes,
-        // which costs more than everything above.
-        let (mut parts, ()) = http::Request::new(()).into_parts();
-        parts.method = upstream.method.clone();
-        parts.version = upstream.version;
-        parts.headers = headers;
+        parts.headers = self.admission.edits().apply(passed_on.chain(put_back));
         parts.uri = PathAndQuery::try_from(self.admission.target())
             .or_err(ErrorType::InvalidHTTPHeader, "the target for the upstream")?
             .into();
-        let ends = upstream.send_end_stream();
         *upstream = RequestHeader::from(parts);
         upstream.set_send_end_stream(ends.unwrap_or(true));
         Ok(())
@@ -116,13 +116,17 @@ impl ResponseRules<'_> {
             |name: &HeaderName| *name == header::TRANSFER_ENCODING || *name == header::TRAILER;
         let upgrade = |name: &HeaderName| *name == header::UPGRADE || *name == header::CONNECTION;
         let named = named(headers);
-        let (mut gone, mut lengths) = (Vec::new(), 0);
+        let (mut gone, mut connection_goes, mut lengths) = (Vec::new(), false, 0);
         let (mut sets_cookies, mut clears) = (false, false);
         for (name, value) in &*headers {
             if ends_here(name, &named) && !framing(name) && !(switches && upgrade(name))
                 || self.stripped.contains(name.as_str())
             {
-                gone.push(name.clone());
+                // Nearly all responses have this one, and no other that goes.
+                match *name == header::CONNECTION {
+                    true => connection_goes = true,
+                    false => gone.push(name.clone()),
+                }
             } else if *name == header::CONTENT_LENGTH {
                 lengths += value.as_bytes().split(|byte| *byte == b',').count();
             } else if *name == header::SET_COOKIE {
@@ -130,6 +134,9 @@ impl ResponseRules<'_> {
             } else if *name == CLEAR_SITE_DATA {
                 clears = true;
             }
+        }
+        if connection_goes {
+            headers.remove(header::CONNECTION);
         }
         for name in &gone {
             headers.remove(name);
@@ -264,6 +271,17 @@ fn is_only(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {
     let mut lines = headers.get_all(name).iter();
     let is_value = |line: &HeaderValue| line.as_bytes().eq_ignore_ascii_case(value.as_bytes());
     lines.next().is_some_and(is_value) && lines.next().is_none()
+}
+
+/// The lines of a header block.
+fn each_with_its_name(headers: HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    headers.into_iter().scan(None, |last, (name, value)| {
+        // The second and later lines of one name come without it.
+        if name.is_some() {
+            *last = name;
+        }
+        Some((last.clone()?, value))
+    })
 }
 
 /// Whether a header concerns one connection only; `named` is what `Connection` names. `TE` and `Upgrade` come back

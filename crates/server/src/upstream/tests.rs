@@ -134,7 +134,8 @@ fn tls_without_a_server_name_is_refused() {
 #[tokio::test]
 async fn every_wait_for_an_upstream_has_an_end() {
     let upstream = Arc::new(Upstream::new(&upstream(vec![plain("127.0.0.1", 1)])).unwrap());
-    let peer = upstream.candidates().await.unwrap().next(upstream.avoided()).unwrap();
+    let mut candidates = upstream.candidates().await.unwrap();
+    let peer = candidates.next(upstream.avoided()).unwrap();
     let options = &peer.options;
     for timeout in [
         options.connection_timeout,
@@ -151,8 +152,9 @@ async fn every_wait_for_an_upstream_has_an_end() {
 #[tokio::test]
 async fn a_handshake_never_shares_a_connection() {
     let upstream = Arc::new(Upstream::new(&upstream(vec![plain("127.0.0.1", 1)])).unwrap());
-    let peer = upstream.candidates().await.unwrap().next(upstream.avoided()).unwrap();
-    let (handshake, _) = upstream.for_handshake(peer.clone());
+    let mut candidates = upstream.candidates().await.unwrap();
+    let peer = candidates.next(upstream.avoided()).unwrap();
+    let (handshake, _) = upstream.for_handshake(peer);
     assert_ne!(peer.reuse_hash(), handshake.reuse_hash());
 }
 
@@ -219,10 +221,11 @@ async fn a_name_without_any_answer_is_an_error_in_time() {
 async fn an_address_that_leads_nowhere_is_tried_last() {
     let resolver = Prepared::with([found(&["[2001:db8::1]:9", "192.0.2.1:9", "192.0.2.2:9"])]);
     let upstream = named(&resolver);
-    let broken = upstream.candidates().await.unwrap().next(upstream.avoided()).unwrap();
+    let mut candidates = upstream.candidates().await.unwrap();
+    let broken = candidates.next(upstream.avoided()).unwrap();
     assert_eq!(broken.address().to_string(), "[2001:db8::1]:9");
 
-    upstream.avoid(&broken);
+    upstream.avoid(broken);
 
     for _ in 0..6 {
         let order = addresses(&upstream).await;
