@@ -675,7 +675,6 @@ mod tests {
         client.write_all(&[0; 1024]).await.unwrap();
     }
 
-    /// R19.
     #[tokio::test(start_paused = true)]
     async fn a_preface_that_does_not_come_is_not_waited_for() {
         let (_client, mut socket, _) = accepted(Protocol::Http2);
