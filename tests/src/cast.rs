@@ -12,6 +12,7 @@ mod admin_listener;
 pub mod apps;
 pub mod browser;
 pub mod certified_provider;
+pub mod frames;
 pub mod gate;
 pub mod house;
 pub mod kind_fixture;

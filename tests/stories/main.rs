@@ -2,10 +2,12 @@
 //!
 //! Each begins in a house of its own, so they run side by side. `cargo build -p lychgate-server` comes first.
 
+mod bears_faults;
 mod ends_with_the_session;
 mod explains_itself;
 mod holds_sessions;
 mod is_answered;
+mod is_flooded;
 mod is_lied_to;
 mod is_refused;
 mod is_reloaded;

@@ -2,6 +2,7 @@
 
 mod callback_rules;
 mod conformance;
+mod reliability;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -44,6 +44,7 @@ use crate::proxy::App;
 use crate::socket::{Connection, GuardedSocket, Protocol, SocketLimits, sniff};
 use crate::tls::{self, Http2, Served, TlsError};
 use crate::turned_away::{Cause, TurnedAway, Witness};
+use crate::upstream::TRIES_MAX;
 
 /// From the first byte of a TLS handshake to its end.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,9 +58,6 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// How long connections without a request are waited for at the end: clients of HTTP/2 have to be told.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// How often a request is sent to an upstream, the first time included.
-const TRIES_MAX: usize = 3;
 
 /// How many idle connections to upstreams are kept for each thread.
 const POOL_SIZE: usize = 256;
@@ -468,6 +466,9 @@ impl Bound {
                             }
                             Err(error) => {
                                 tracing::warn!(listener = name, %error, "accepting failed");
+                                if lacks_descriptors(&error) {
+                                    face.entrance.places.make_room();
+                                }
                                 tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
                             }
                         }
@@ -630,6 +631,12 @@ fn concerns_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::InvalidInput
             | io::ErrorKind::NotConnected
     )
+}
+
+/// Whether accepting failed because the process, or the system, can have no more sockets.
+fn lacks_descriptors(error: &io::Error) -> bool {
+    let lack = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE];
+    error.raw_os_error().is_some_and(|code| lack.iter().any(|errno| errno.raw_os_error() == code))
 }
 
 /// Says when a connection did not end by itself.

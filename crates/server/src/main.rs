@@ -6,11 +6,15 @@
 mod admin;
 mod commands;
 mod console;
+mod descriptors;
 mod drain;
+#[cfg(debug_assertions)]
+mod fault;
 mod fetch;
 mod keys;
 mod ledger;
 mod listener;
+mod panics;
 mod providers;
 mod proxy;
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! are fetched anew when a token names one that is unknown: once for all logins that are waiting, and
 //! not again for a while, so that a stream of invented names asks the provider next to nothing.
 
+mod turnstile;
+
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -14,14 +16,15 @@ use arc_swap::ArcSwapOption;
 use lychgate_config::config::{Config, ProviderConfig, ProviderEndpoints};
 use lychgate_gateway::world::{Known, Unreachable};
 use lychgate_oidc::{
-    DiscoveryError, Dpop, DpopNonces, JwksError, KeySet, Metadata, Provider as Registration,
-    Secret, Timestamp, discovery,
+    DiscoveryError, Dpop, DpopNonces, Endpoint, JwksError, KeySet, Metadata,
+    Provider as Registration, Secret, Timestamp, discovery,
 };
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use self::turnstile::Turnstile;
 use crate::admin::{ProviderState, Readiness};
 use crate::fetch::Fetcher;
 use crate::telemetry::metrics::{FetchOutcome, Metrics, ProviderEndpoint};
@@ -39,6 +42,13 @@ const ASSERTION_BYTES_MAX: u64 = 64 * 1024;
 const SERVERS_MAX: usize = 16;
 /// How often it is looked whether a provider has answered.
 const SETTLE_GLANCE: Duration = Duration::from_millis(10);
+/// How many sign-ins are begun at a provider at once, and how many wait for that. Whoever floods us with beginnings
+/// keeps nobody from finishing (R34).
+const BEGINNINGS_AT_ONCE: usize = 16;
+const BEGINNINGS_WAITING: usize = 256;
+/// How many other questions a provider is asked at once, and how many wait (R8).
+const QUESTIONS_AT_ONCE: usize = 64;
+const QUESTIONS_WAITING: usize = 1024;
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(30);
 
@@ -101,6 +111,10 @@ struct Provider {
     /// When the keys were last asked for. Held while they are, so that everybody else waits for that answer.
     keys_asked: AsyncMutex<Option<Instant>>,
     fetcher: Fetcher,
+    /// For what anybody can have asked who only begins to sign in.
+    beginnings: Turnstile,
+    /// For everything else.
+    questions: Turnstile,
     /// Where somebody else puts the assertion that authenticates us.
     client_assertion: Option<PathBuf>,
     /// What its servers want in proofs of possession, by their origin.
@@ -195,6 +209,10 @@ impl Providers {
     ) -> Result<http::Response<Vec<u8>>, Unreachable> {
         let provider = self.by_name.get(name);
         let provider = provider.ok_or_else(|| Unreachable("it is not configured".to_owned()))?;
+        let begins =
+            matches!(request.extensions().get(), Some(Endpoint::PushedAuthorizationRequest));
+        let turnstile = if begins { &provider.beginnings } else { &provider.questions };
+        let _turn = turnstile.turn().await.map_err(|crowded| Unreachable(crowded.to_string()))?;
         provider.fetcher.send(request).await
     }
 
@@ -280,6 +298,8 @@ impl Provider {
             known: ArcSwapOption::empty(),
             keys_asked: AsyncMutex::new(None),
             fetcher: Fetcher::new(&config.transport).map_err(ProviderError::Fetcher)?,
+            beginnings: Turnstile::new(BEGINNINGS_AT_ONCE, BEGINNINGS_WAITING),
+            questions: Turnstile::new(QUESTIONS_AT_ONCE, QUESTIONS_WAITING),
             client_assertion: config.client_assertion.clone(),
             dpop_nonces: Mutex::default(),
             metrics: Arc::clone(metrics),
@@ -458,6 +478,8 @@ mod tests {
             known: ArcSwapOption::empty(),
             keys_asked: AsyncMutex::new(None),
             fetcher: Fetcher::scripted(Arc::clone(answers)),
+            beginnings: Turnstile::new(1, 1),
+            questions: Turnstile::new(1, 1),
             client_assertion: None,
             dpop_nonces: Mutex::default(),
             metrics: Arc::new(Metrics::new(&Routes::default(), ["corp"], "", started)),
@@ -472,7 +494,7 @@ mod tests {
         }
     }
 
-    /// G: while the keys are being refreshed, somebody meets one that is unknown. The answer of the refresh is the
+    /// R6, class G: while the keys are being refreshed, somebody meets one that is unknown. The answer of the refresh is the
     /// older one, however late it comes; with both under way at once it would take the place of the newer.
     #[tokio::test(start_paused = true)]
     async fn older_keys_never_replace_newer_ones() {
@@ -501,7 +523,7 @@ mod tests {
         assert_eq!(answers.asked(), 3);
     }
 
-    /// G: a stream of invented key ids asks the provider once for all who wait, and not again for a while; what it
+    /// R7, class G: a stream of invented key ids asks the provider once for all who wait, and not again for a while; what it
     /// answered last stays when it does not answer.
     #[tokio::test(start_paused = true)]
     async fn unknown_keys_ask_the_provider_once_for_everybody() {

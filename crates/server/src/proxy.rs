@@ -48,6 +48,7 @@ use self::answer::AfterAnswer;
 use self::https::HttpsHosts;
 use crate::drain::{Drain, UnderWay};
 use crate::listener::Purpose;
+use crate::panics::{self, Panicked};
 use crate::respond::{About, Responder};
 use crate::socket::Connection;
 use crate::telemetry::metrics::{ActiveRequest, Ended};
@@ -145,6 +146,8 @@ enum Manner {
     Exchange,
     /// A WebSocket.
     Handshake,
+    /// Events, as they come.
+    Listening,
 }
 
 /// A request on its way to an upstream.
@@ -341,61 +344,11 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         session: &mut Session,
         visit: &mut Box<Visit<W>>,
     ) -> Result<bool> {
-        begin(session);
-        let head = session.req_header();
-        let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
-        if let Some(reason) = objection::to(head, raw.as_deref(), &self.limits) {
-            visit.refuse(reason, Client::of(&head.method, &head.headers));
-            return Box::pin(self.answer(session, visit, AfterAnswer::Close)).await;
-        }
-        let Some(connection) = session.digest().and_then(Connection::of) else {
-            return Error::e_explain(
-                ErrorType::InternalError,
-                "a request without a connection of ours",
-            );
-        };
-        if connection.entrance.purpose == Purpose::RedirectToHttps {
-            return Box::pin(self.redirect_to_https(session, visit)).await;
-        }
-        let form = if head.method == Method::POST {
-            match Box::pin(self.form(session, visit)).await {
-                Ok(form) => form,
-                Err(reason) => {
-                    let head = session.req_header();
-                    visit.refuse(reason, Client::of(&head.method, &head.headers));
-                    return Box::pin(self.answer(session, visit, AfterAnswer::Close)).await;
-                }
-            }
-        } else {
-            None
-        };
-        let head = session.req_header();
-        let Some(connection) = session.digest().and_then(Connection::of) else {
-            return Error::e_explain(
-                ErrorType::InternalError,
-                "a request without a connection of ours",
-            );
-        };
-        let outcome = self.outcome(head, form.as_deref(), connection, visit).await;
-        visit.active = Some(visit.site.telemetry.metrics().active(outcome.record.route.as_deref()));
-        visit.outcome = Some(outcome);
-        let head = session.req_header();
-        let Some(admission) = visit.admission() else {
-            return Box::pin(self.answer(session, visit, AfterAnswer::Stay)).await;
-        };
-        let announced = || {
-            let length = head.headers.get(header::CONTENT_LENGTH)?;
-            length.to_str().ok()?.parse::<u64>().ok()
-        };
-        let most = admission.route().body_bytes_max;
-        if most.is_some_and(|most| announced().is_some_and(|sent| sent > most)) {
-            visit.refuse(Reason::BodyTooLarge, Client::of(&head.method, &head.headers));
-            return Box::pin(self.answer(session, visit, AfterAnswer::Close)).await;
-        }
-        if forward::asks_for_websocket(head) {
-            visit.manner = Manner::Handshake;
-        }
-        Ok(false)
+        let decided = panics::caught(self.decide(session, visit)).await;
+        decided.unwrap_or_else(|Panicked| {
+            visit.cut_short = Some(Reason::GatewayFault);
+            Error::e_explain(ErrorType::InternalError, "the work on this request panicked")
+        })
     }
 
     async fn upstream_peer(
@@ -423,13 +376,18 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         let Some(Passage { upstream, candidates, handshake, .. }) = &mut visit.passage else {
             return Error::e_explain(ErrorType::InternalError, "there is no passage");
         };
-        let Some(peer) = candidates.next() else {
+        let Some(peer) = candidates.next(upstream.avoided()) else {
             return Error::e_explain(ErrorType::InternalError, "no peer is left");
         };
         Ok(match manner {
             Manner::Exchange => Box::new(peer.clone()),
             Manner::Handshake => {
                 let (peer, answered) = upstream.for_handshake(peer);
+                *handshake = Some(answered);
+                peer
+            }
+            Manner::Listening => {
+                let (peer, answered) = upstream.for_events(peer);
                 *handshake = Some(answered);
                 peer
             }
@@ -444,7 +402,11 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing has been sent, so whatever the method is, another copy may be asked.
-        let others = visit.passage.as_ref().is_some_and(|passage| passage.candidates.any_left());
+        let passage = visit.passage.as_ref();
+        let others = passage.is_some_and(|passage| {
+            passage.upstream.avoid(peer);
+            passage.candidates.any_left()
+        });
         error.set_retry(others);
         if others {
             tracing::warn!(request_id = visit.id.as_str(), address = %peer.address(), %error, "trying another copy");
@@ -622,6 +584,69 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
 }
 
 impl<W: World + Send + Sync + 'static> App<W> {
+    /// What becomes of a request; whether it was answered already.
+    async fn decide(&self, session: &mut Session, visit: &mut Visit<W>) -> Result<bool> {
+        begin(session);
+        #[cfg(debug_assertions)]
+        crate::fault::met_by(&session.req_header().headers);
+        let head = session.req_header();
+        let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
+        if let Some(reason) = objection::to(head, raw.as_deref(), &self.limits) {
+            visit.refuse(reason, Client::of(&head.method, &head.headers));
+            return Box::pin(self.answer(session, visit, AfterAnswer::Close)).await;
+        }
+        let Some(connection) = session.digest().and_then(Connection::of) else {
+            return Error::e_explain(
+                ErrorType::InternalError,
+                "a request without a connection of ours",
+            );
+        };
+        if connection.entrance.purpose == Purpose::RedirectToHttps {
+            return Box::pin(self.redirect_to_https(session, visit)).await;
+        }
+        let form = if head.method == Method::POST {
+            match Box::pin(self.form(session, visit)).await {
+                Ok(form) => form,
+                Err(reason) => {
+                    let head = session.req_header();
+                    visit.refuse(reason, Client::of(&head.method, &head.headers));
+                    return Box::pin(self.answer(session, visit, AfterAnswer::Close)).await;
+                }
+            }
+        } else {
+            None
+        };
+        let head = session.req_header();
+        let Some(connection) = session.digest().and_then(Connection::of) else {
+            return Error::e_explain(
+                ErrorType::InternalError,
+                "a request without a connection of ours",
+            );
+        };
+        let outcome = self.outcome(head, form.as_deref(), connection, visit).await;
+        visit.active = Some(visit.site.telemetry.metrics().active(outcome.record.route.as_deref()));
+        visit.outcome = Some(outcome);
+        let head = session.req_header();
+        let Some(admission) = visit.admission() else {
+            return Box::pin(self.answer(session, visit, AfterAnswer::Stay)).await;
+        };
+        let announced = || {
+            let length = head.headers.get(header::CONTENT_LENGTH)?;
+            length.to_str().ok()?.parse::<u64>().ok()
+        };
+        let most = admission.route().body_bytes_max;
+        if most.is_some_and(|most| announced().is_some_and(|sent| sent > most)) {
+            visit.refuse(Reason::BodyTooLarge, Client::of(&head.method, &head.headers));
+            return Box::pin(self.answer(session, visit, AfterAnswer::Close)).await;
+        }
+        if forward::asks_for_websocket(head) {
+            visit.manner = Manner::Handshake;
+        } else if forward::asks_for_events(head) {
+            visit.manner = Manner::Listening;
+        }
+        Ok(false)
+    }
+
     /// The same place on https, where there is one (RFC 9110 §15.4.9: the method stays what it was).
     async fn redirect_to_https(&self, session: &mut Session, visit: &mut Visit<W>) -> Result<bool> {
         let head = session.req_header();

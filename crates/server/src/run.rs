@@ -17,9 +17,11 @@ use tokio::task::JoinSet;
 use crate::admin::socket::{self, AdminSocket};
 use crate::admin::{Admin, InUse, Readiness};
 use crate::console::{CONFIG, NO, OK, complain};
+use crate::descriptors;
 use crate::keys::{self, KeyError};
 use crate::ledger::Ledger;
 use crate::listener::{BindError, Door, Ended};
+use crate::panics;
 use crate::providers::{ProviderError, Providers};
 use crate::proxy::{App, Site};
 use crate::reload::{self, Fixed, History, Read, Reloader};
@@ -100,6 +102,7 @@ pub(crate) fn in_runtime(work: impl Future<Output = u8>) -> u8 {
     match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("lychgate").build() {
         Ok(runtime) => {
             let code = runtime.block_on(work);
+            telemetry::log::flush(LOG_PATIENCE);
             // What is left are connections that outlived their time.
             runtime.shutdown_background();
             code
@@ -147,6 +150,8 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
     let config = loaded.config;
     // A second subscriber in one process is a test's; the first one stays.
     let _ = telemetry::log::init(config.telemetry.log_level, config.telemetry.log_format);
+    panics::count();
+    descriptors::make_room(config.limits.connections);
     for file in &loaded.summary.files {
         tracing::info!(file, config_hash, "configuration");
     }

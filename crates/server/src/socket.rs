@@ -547,7 +547,7 @@ mod tests {
         text
     }
 
-    /// K3: a header that drips does not hold a connection for longer than one that does not.
+    /// R19, K3: a header that drips does not hold a connection for longer than one that does not.
     #[tokio::test(start_paused = true)]
     async fn a_header_that_drips_is_cut_at_its_deadline() {
         let (mut client, mut socket, _) = accepted(Protocol::Http1);

@@ -14,6 +14,7 @@ use moka::sync::Cache;
 
 use crate::ledger::Ledger;
 use crate::providers::Providers;
+use crate::telemetry;
 use crate::telemetry::metrics::{FetchOutcome, Metrics, ProviderEndpoint};
 use crate::tether::Tethers;
 use crate::workers::Workers;
@@ -145,6 +146,7 @@ pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
 pub(crate) fn fill_random(bytes: &mut [u8]) {
     if let Err(error) = getrandom::fill(bytes) {
         tracing::error!(%error, "the operating system gives no randomness");
+        telemetry::log::flush(Duration::from_secs(1));
         std::process::abort();
     }
 }
@@ -308,6 +310,7 @@ mod tests {
         assert_ne!(of(1, "token", 7), of(1, "token", 8), "the same token, the next time");
     }
 
+    /// R37.
     #[tokio::test]
     async fn a_refresh_that_panics_is_no_answer_and_may_be_tried_again() {
         let refreshes = refreshes();

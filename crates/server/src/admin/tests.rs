@@ -29,7 +29,7 @@ fn get(pages: &Pages, target: &str) -> (u16, String) {
     (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
 }
 
-/// T-40, K-23.
+/// R44, T-40, K-23.
 #[test]
 fn readiness_is_a_configuration_bound_sockets_and_not_stopping() {
     let pages = pages(None);

@@ -75,6 +75,8 @@ families! {
         "Whether something in the files waits for a restart; `/status` says what.";
     CERTIFICATE_EXPIRY: Gauge "lychgate_tls_certificate_expiry_timestamp_seconds" ("seconds") ["listener"],
         "The last moment at which the certificate that a listener shows is good.";
+    PANICS: Counter "lychgate_panics_total" ("") [],
+        "Mistakes of the program itself, each kept to one request or connection. Anything but 0 deserves a report to us.";
     CONFIG_INFO: Gauge "lychgate_config_info" ("") ["version", "hash"],
         "1, for the configuration in use and the version that reads it.";
     BUILD_INFO: Gauge "lychgate_build_info" ("") ["version", "tls_backend"],
@@ -449,8 +451,10 @@ impl Metrics {
         let mut samples = exposition.family(&LINES_DROPPED);
         samples.number(&["access"], access);
         samples.number(&["audit"], audit);
+        samples.number(&["diagnostics"], super::log::lost());
         exposition.family(&AUDIT_DROPPED).number(&[], audit);
         self.expose_reloads(&mut exposition);
+        exposition.family(&PANICS).number(&[], crate::panics::counted());
         let version = env!("CARGO_PKG_VERSION");
         exposition.family(&CONFIG_INFO).number(&[version, &self.config_hash], 1);
         exposition.family(&BUILD_INFO).number(&[version, "rustls"], 1);

@@ -96,7 +96,7 @@ impl Drop for Logs {
     }
 }
 
-/// K6, J: what no filter ever sees is counted and written down, with what is known.
+/// K7, K6, J: what no filter ever sees is counted and written down, with what is known.
 #[test]
 fn a_connection_that_is_turned_away_is_one_line_and_one_more() {
     let logs = Logs::new("turned-away", UserFields::Hashed);
@@ -443,7 +443,7 @@ fn every_metric_is_exposed_under_a_conventional_name() {
     }
 }
 
-/// Lines that a log could not take are seen where somebody looks.
+/// R35: lines that a log could not take are seen where somebody looks.
 #[test]
 fn lost_lines_are_counted_in_the_metrics() {
     let config = config::Telemetry {
