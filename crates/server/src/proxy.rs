@@ -17,10 +17,10 @@ mod forward;
 mod https;
 mod lasting;
 mod objection;
+mod request_ids;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -46,6 +46,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use self::answer::AfterAnswer;
 use self::https::HttpsHosts;
+use self::request_ids::RequestIds;
 use crate::drain::{Drain, UnderWay};
 use crate::listener::Purpose;
 use crate::panics::{self, Panicked};
@@ -79,32 +80,6 @@ pub(crate) struct App<W> {
     tethers: Arc<Tethers>,
     drain: Drain,
     request_ids: RequestIds,
-}
-
-/// Ids that no other request of this process has, and none of another process in practice. They are names and no
-/// secrets: a counter is enough, behind a beginning that is drawn once.
-#[derive(Debug)]
-struct RequestIds {
-    process: u64,
-    next: AtomicU64,
-}
-
-impl RequestIds {
-    fn new() -> Self {
-        let mut bytes = [0; 16];
-        world::fill_random(&mut bytes);
-        let drawn = u128::from_be_bytes(bytes);
-        // Both halves of what was drawn; neither cast loses what the other keeps.
-        let (process, first) = ((drawn >> 64) as u64, drawn as u64);
-        Self { process, next: AtomicU64::new(first) }
-    }
-
-    /// The next one.
-    fn next(&self) -> RequestId {
-        // An odd factor turns each step into a jump and meets every number once: ids say nothing of how many came.
-        let turn = self.next.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        RequestId::new(u128::from(self.process) << 64 | u128::from(turn))
-    }
 }
 
 /// One request, from its header block to its log line.
