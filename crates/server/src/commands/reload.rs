@@ -27,7 +27,7 @@ pub(super) struct Options {
 /// with 69 when nobody answers. Returns only then.
 pub(super) fn run(options: &Options) -> u8 {
     let candidates = socket::candidates(options.socket.as_deref());
-    let found = candidates.iter().find(|path| path.exists()).or(candidates.first());
+    let found = candidates.iter().find(|path| path.exists()).or_else(|| candidates.first());
     let Some(path) = found else { return UNREACHABLE };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
