@@ -19,6 +19,7 @@ pub mod house;
 pub mod invariants;
 pub mod kind_fixture;
 mod line_protocol;
+pub mod plain_frames;
 pub mod raw;
 pub mod scratch;
 pub mod simulator;

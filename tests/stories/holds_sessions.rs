@@ -207,7 +207,7 @@ async fn signing_in_again_ends_the_session_before() {
     assert_eq!(thief.fetches("/x").await.status, 401);
 }
 
-/// H8: a session of several cookies is kept, split; one that is too large ends in a page that says so.
+/// R20, H8: a session of several cookies is kept, split; one that is too large ends in a page that says so.
 #[tokio::test]
 async fn a_person_in_many_groups_is_kept_in_several_cookies_or_told_that_it_is_too_much() {
     let house = House::with("limits.header_bytes = \"64KiB\"").await;

@@ -293,7 +293,7 @@ async fn a_request_goes_to_the_longest_path_and_is_rewritten() {
     assert_eq!(nobody.fetches("/public/wiki").await.json()["path"], "/public/wiki");
 }
 
-/// 5.2: an application that cannot be reached, and one that says nothing, each have their page.
+/// R11: 5.2: an application that cannot be reached, and one that says nothing, each have their page.
 #[tokio::test]
 async fn an_application_that_does_not_answer_has_a_page_that_says_so() {
     let silent = Upstream::start(Script::Silence).await;
@@ -345,7 +345,7 @@ async fn an_application_that_does_not_answer_has_a_page_that_says_so() {
     assert_eq!(bob.fetches("/").await.status, 200, "the other application is fine");
 }
 
-/// A request that may not be sent twice is not sent twice.
+/// R11: a request that may not be sent twice is not sent twice.
 #[tokio::test]
 async fn a_request_is_not_sent_twice_to_an_application_that_may_have_read_it() {
     let upstream = Upstream::start(Script::AnswerAndClose(b"")).await;

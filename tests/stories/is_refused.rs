@@ -297,7 +297,7 @@ async fn below_our_prefix_are_our_pages_and_nothing_else() {
     }
 }
 
-/// K6: what is too long or too large has its own status, in both versions of HTTP.
+/// R20, K6: what is too long or too large has its own status, in both versions of HTTP.
 #[tokio::test]
 async fn what_is_too_large_is_refused_by_its_own_status() {
     let house = House::with(

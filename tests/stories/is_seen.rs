@@ -7,7 +7,7 @@ use lychgate_tests::cast::house::{CLIENT_SECRET, House, SESSION_KEY};
 use lychgate_tests::cast::raw;
 use serde_json::Value;
 
-/// T-40: health and metrics are on the operator's own port.
+/// R44, T-40: health and metrics are on the operator's own port.
 #[tokio::test]
 async fn the_operators_port_tells_health_and_numbers() {
     let house = House::open().await;

@@ -2,13 +2,17 @@
 //!
 //! Each begins in a house of its own, so they run side by side. `cargo build -p lychgate-server` comes first.
 
+mod bears_faults;
+mod ends_with_the_session;
 mod explains_itself;
 mod holds_sessions;
 mod is_answered;
 mod is_attacked;
+mod is_crowded;
 mod is_flooded;
 mod is_lied_to;
 mod is_refused;
+mod is_reloaded;
 mod is_seen;
 mod lets_in;
 mod posts_answers;

@@ -426,7 +426,7 @@ async fn b9_a_target_says_one_place_or_none() {
     assert_eq!(upstream.count("HTTP/1.1\r\n"), 1, "{:?}", upstream.received());
 }
 
-/// J10: an application that answers before it has read is heard, and its connection is not used again.
+/// R13, J10: an application that answers before it has read is heard, and its connection is not used again.
 #[tokio::test]
 async fn j10_an_answer_before_the_end_of_a_body_is_passed_on() {
     let (house, upstream) = with_upstream(Script::AnswerAndClose(

@@ -394,7 +394,7 @@ async fn a_reset_is_no_end_of_an_answer() {
     }
 }
 
-/// K3: a header that drips is cut off in time, and those who come meanwhile do not notice.
+/// R19, K3: a header that drips is cut off in time, and those who come meanwhile do not notice.
 #[tokio::test]
 async fn headers_that_drip_are_cut_off_and_harm_nobody() {
     let upstream = Upstream::start(Script::Answer(OK)).await;
@@ -436,7 +436,7 @@ async fn headers_that_drip_are_cut_off_and_harm_nobody() {
     }
 }
 
-/// K3: a connection that nobody uses is closed, without a word.
+/// R19, K3: a connection that nobody uses is closed, without a word.
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let upstream = Upstream::start(Script::Answer(OK)).await;
@@ -453,7 +453,7 @@ async fn an_idle_connection_is_closed() {
     assert!(idle >= Duration::from_millis(900) && idle < Duration::from_secs(10), "{idle:?}");
 }
 
-/// what a process that died left behind is in nobody's way; a gate at work is.
+/// R31, R-20: what a process that died left behind is in nobody's way; a gate at work is.
 #[tokio::test]
 async fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
     let upstream = Upstream::start(Script::Answer(OK)).await;
@@ -591,7 +591,7 @@ pub(crate) async fn before(upstream: &Upstream, more: &str) -> Gate {
     open(Scratch::new(), &format!("addresses = [\"http://{}\"]", upstream.address()), more).await
 }
 
-fn configuration(upstream: &str, more: &str) -> String {
+pub(crate) fn configuration(upstream: &str, more: &str) -> String {
     let (port, admin) = (free_port(), free_port());
     let origin = format!("http://app.localhost:{port}");
     // What begins at the top of the file has to come before every table.
@@ -621,7 +621,7 @@ pub(crate) async fn echo() -> Echo {
     Echo::start(([127, 0, 0, 1], 0).into()).await.expect("the application starts")
 }
 
-fn visitor(gate: &Gate) -> Visitor {
+pub(crate) fn visitor(gate: &Gate) -> Visitor {
     Visitor::of(gate.url(), &[])
 }
 

@@ -122,7 +122,7 @@ async fn tabs_that_finish_in_reverse_order_each_land_on_their_own_page() {
     assert_eq!(left, [], "every login was forgotten");
 }
 
-/// F10: an impatient person does not fill the browser; the oldest login goes first.
+/// R20, F10: an impatient person does not fill the browser; the oldest login goes first.
 #[tokio::test]
 async fn logins_that_nobody_finishes_do_not_pile_up() {
     let house = House::with("auth.max_pending_logins = 3").await;
@@ -169,7 +169,7 @@ async fn userinfo_about_somebody_else_ends_the_sign_in() {
     }
 }
 
-/// R3: keys change between two sign-ins, and nobody notices.
+/// R6, R3: keys change between two sign-ins, and nobody notices.
 #[tokio::test]
 async fn a_person_signs_in_after_the_provider_changed_its_keys() {
     let house = House::open().await;
@@ -238,7 +238,7 @@ async fn a_provider_that_goes_down_takes_nobody_along() {
     assert_eq!((page.status, ready.status()), (StatusCode::OK, StatusCode::OK));
 }
 
-/// D-42 and the table of reasons: each classic fault ends in a page that names it, in one line of the log,
+/// R24, D-42 and the table of reasons: each classic fault ends in a page that names it, in one line of the log,
 /// and without a session. `redirect-uri` never comes back, `missing-email` and `huge-groups` are told below.
 #[tokio::test]
 async fn every_classic_fault_ends_in_a_page_with_a_reason_and_without_a_session() {
@@ -354,7 +354,7 @@ async fn the_providers_words_are_shown_escaped() {
     );
 }
 
-/// L1: a code and a secret go nowhere that was not written down.
+/// R9, L1: a code and a secret go nowhere that was not written down.
 #[tokio::test]
 async fn l1_a_token_endpoint_that_redirects_is_not_followed() {
     let trap =
@@ -375,7 +375,7 @@ async fn l1_a_token_endpoint_that_redirects_is_not_followed() {
     assert_eq!(trap.received(), [] as [&str; 0], "the trap saw nothing");
 }
 
-/// L3, CB-28: whatever a token endpoint says instead of tokens, the code is sent once and nobody is signed in.
+/// R9, L3, CB-28: whatever a token endpoint says instead of tokens, the code is sent once and nobody is signed in.
 #[tokio::test]
 async fn whatever_a_token_endpoint_says_instead_of_tokens_nobody_is_signed_in() {
     let house = House::open().await;

@@ -228,7 +228,7 @@ async fn an_address_that_is_taken_is_said_at_once() {
     assert!(printed.stderr.contains(&format!("127.0.0.1:{taken}")), "{}", printed.stderr);
 }
 
-/// K-20: a gate with nothing to do ends at once, and says so with 0.
+/// R29, K-20: a gate with nothing to do ends at once, and says so with 0.
 #[tokio::test]
 async fn an_idle_gate_ends_at_once() {
     let mut house = House::open().await;
@@ -241,7 +241,7 @@ async fn an_idle_gate_ends_at_once() {
     assert!(house.gate.output().contains("stopped"), "{}", house.gate.output());
 }
 
-/// K-20, K-21: readiness fails first, what is under way is finished, and nothing new is taken.
+/// R29, K-20, K-21: readiness fails first, what is under way is finished, and nothing new is taken.
 #[tokio::test]
 async fn a_request_under_way_is_finished_while_readiness_fails() {
     let mut house = House::open().await;
@@ -265,7 +265,7 @@ async fn a_request_under_way_is_finished_while_readiness_fails() {
     assert_eq!(ending.code, Some(0), "{}", house.gate.output());
 }
 
-/// K-20: what takes longer than the grace period is cut off.
+/// R29, K-20: what takes longer than the grace period is cut off.
 #[tokio::test]
 async fn a_request_that_outlasts_the_grace_period_is_cut_off() {
     let mut house = House::with("limits.shutdown_timeout = \"1s\"").await;
@@ -281,7 +281,7 @@ async fn a_request_that_outlasts_the_grace_period_is_cut_off() {
     assert!(house.gate.output().contains("cut off"), "{}", house.gate.output());
 }
 
-/// K-20: whoever is in a hurry says it twice.
+/// R29, K-20: whoever is in a hurry says it twice.
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
     let mut house = House::open().await;

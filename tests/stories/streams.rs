@@ -1,11 +1,9 @@
 //! What flows: WebSockets, events, and bodies that are larger than memory should be.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _, future};
 use http::{Method, StatusCode};
-use lychgate_tests::cast::gate::Gate;
 use lychgate_tests::cast::house::House;
 use lychgate_tests::cast::raw;
 use lychgate_tests::cast::upstream::{Script, Upstream};
@@ -158,7 +156,7 @@ async fn what_an_application_says_right_after_switching_is_heard() {
     upstream.hears("world").await;
 }
 
-/// Events are passed on as they come, in both versions of HTTP.
+/// R17: events are passed on as they come, in both versions of HTTP.
 #[tokio::test]
 async fn the_first_event_arrives_before_the_last_was_sent() {
     let house = House::open().await;
@@ -187,21 +185,21 @@ async fn the_first_event_arrives_before_the_last_was_sent() {
 
 const LARGE: usize = 64 << 20;
 
-/// A large body goes through in both directions, and memory does not grow with it.
+/// R18: a large body goes through in both directions, and memory does not grow with it.
 #[tokio::test]
 async fn a_large_body_goes_through_and_leaves_memory_alone() {
     let house = House::open().await;
     let bob = house.signed_in("bob").await;
     // What a first request of this size leaves behind is not growth.
     bob.fetches("/download?bytes=1048576").await;
-    let before = resident(&house.gate);
+    let before = house.gate.resident();
 
     let down = bob.fetches(&format!("/download?bytes={LARGE}")).await;
-    let after_download = resident(&house.gate);
+    let after_download = house.gate.resident();
     let body = vec![b'u'; LARGE];
     let digest: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
     let up = bob.sends(Method::POST, "/upload", &[], body).await.json();
-    let after_upload = resident(&house.gate);
+    let after_upload = house.gate.resident();
 
     assert_eq!((down.status, down.body.len()), (StatusCode::OK, LARGE));
     assert!(down.body.iter().all(|byte| *byte == b'x'));
@@ -273,12 +271,4 @@ async fn requests_over_one_connection_do_not_wait_for_each_other() {
     let quick = future::join_all(quick).await;
 
     assert!(quick.iter().all(|answer| answer.status == 200));
-}
-
-/// The memory that the process holds, in bytes.
-fn resident(gate: &Gate) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", gate.pid())).expect("the gate runs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("memory is counted");
-    let kibibytes = line.split_whitespace().nth(1).and_then(|number| number.parse::<usize>().ok());
-    kibibytes.expect("a number") * 1024
 }

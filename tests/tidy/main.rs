@@ -3,6 +3,7 @@
 mod advisories;
 mod callback_rules;
 mod conformance;
+mod reliability;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -102,6 +102,8 @@ codes! {
     W0404 "Browsers refuse a cookie: it is for requests of other sites and travels in plain text."
     W0405 "A client secret travels in an address."
     W0510 "No session key can be kept; sessions end at restart. Said by `run`."
+    W0511 "`lychgate reload` cannot be listened for. Said by `run`."
+    W0601 "A file is mounted by itself and will never be updated. Said by `run`."
 }
 
 /// Every code with its meaning in one sentence, in order; the reference is made from it.

@@ -215,6 +215,9 @@ pub struct ProviderConfig {
     pub transport: ProviderTransport,
     /// Where somebody else puts the assertion that authenticates us, and replaces it from time to time.
     pub client_assertion: Option<PathBuf>,
+    /// The key of proofs of possession was made by this process: whoever reads the configuration again goes on with
+    /// the key of before, for tokens and codes are bound to it.
+    pub dpop_key_is_made: bool,
 }
 
 /// How a provider is reached.

@@ -186,6 +186,7 @@ pub(crate) static ROUTE: Kind = Kind {
         "secrets",
         "limits",
         "websocket_origins",
+        "on_expiry",
     ],
     synonyms: &[
         ("from", "url"),

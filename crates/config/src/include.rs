@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::code::Code;
 use crate::expand::expand;
 use crate::file::{File, Files, Place};
+use crate::inputs::Input;
 use crate::load::{Environment, Source};
 use crate::problem::{Problem, Problems};
 use crate::secret;
@@ -69,6 +70,8 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn directory(&mut self, directory: &Path) {
+        let pattern = "*.toml".to_owned();
+        self.environment.reads(Input::Directory { path: directory.to_owned(), pattern });
         let (chosen, skipped) = match matching(directory, "*.toml") {
             Ok(found) => found,
             Err(error) => {
@@ -87,6 +90,7 @@ impl Reading<'_> {
 
     /// Reads one file; `mentioned` is where another file asked for it.
     fn file(&mut self, path: &Path, mentioned: Option<&Place>, depth: Depth) {
+        self.environment.reads(Input::File(path.to_owned()));
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if !self.seen.insert(real) {
             let place = mentioned.cloned().unwrap_or_else(|| self.empty_file(path));
@@ -217,6 +221,8 @@ impl Reading<'_> {
             self.file(&path, Some(place), Depth::Included);
             return;
         }
+        let input = Input::Directory { path: directory.clone(), pattern: name.clone() };
+        self.environment.reads(input);
         match matching(&directory, &name) {
             Ok((chosen, skipped)) => {
                 self.name_skipped(&directory, &skipped, Some(place));
@@ -271,7 +277,10 @@ impl Reading<'_> {
 }
 
 /// The files of a directory whose names fit, and the names of those that are skipped, in order.
-fn matching(directory: &Path, pattern: &str) -> std::io::Result<(Vec<PathBuf>, Vec<String>)> {
+pub(crate) fn matching(
+    directory: &Path,
+    pattern: &str,
+) -> std::io::Result<(Vec<PathBuf>, Vec<String>)> {
     let here = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let mut names = Vec::new();
     for entry in fs::read_dir(here)? {

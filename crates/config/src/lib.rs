@@ -43,6 +43,7 @@ mod file;
 mod grammar;
 mod guide;
 mod include;
+mod inputs;
 mod load;
 mod origin;
 mod print;
@@ -60,6 +61,7 @@ pub use code::{Code, Severity, codes};
 pub use config::Config;
 pub use file::Position;
 pub use guide::defaults;
+pub use inputs::{Fingerprint, Input, Inputs, Recording};
 pub use load::{
     Checked, Environment, Loaded, Origins, ProcessEnvironment, RedirectUri, Resolved, Scopes,
     Source, Summary, check, load, print, redirect_uris, rehearse, resolve, scopes,

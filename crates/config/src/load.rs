@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::file::{Files, Position};
 use crate::include::{self, Document};
+use crate::inputs::Input;
 use crate::origin::origins;
 use crate::print::{Manner, masked};
 use crate::problem::{Problems, Report};
@@ -42,6 +43,12 @@ pub enum Source {
 pub trait Environment {
     /// The variable's value, or `None` when it is not set or not UTF-8.
     fn variable(&self, name: &str) -> Option<String>;
+
+    /// Is told of everything that is read, or should be and cannot, before it is. A file that is read anew at every
+    /// use is not among it.
+    fn reads(&self, input: Input) {
+        let _ = input;
+    }
 }
 
 /// The variables that this process was started with.

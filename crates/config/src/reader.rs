@@ -14,6 +14,7 @@ use crate::code::Code;
 use crate::context::{Context, Text};
 use crate::file::Place;
 use crate::grammar::{self, Kind};
+use crate::inputs::Input;
 use crate::problem::Problem;
 use crate::shape::{self, Shape};
 use crate::tree::{Entry, Node, Table, Value};
@@ -397,6 +398,13 @@ impl<'a> Reader<'a> {
 
     /// A path, relative to the file that mentions it.
     pub(crate) fn path(&self, key: &str) -> Option<PathBuf> {
+        let path = self.path_of_later(key)?;
+        self.context.environment.reads(Input::File(path.clone()));
+        Some(path)
+    }
+
+    /// The path of a file that is read anew at every use, relative to the file that mentions it.
+    pub(crate) fn path_of_later(&self, key: &str) -> Option<PathBuf> {
         let text = self.words(key)?;
         Some(self.context.files.path(&text.place, &text.value))
     }

@@ -20,6 +20,7 @@ use crate::code::Code;
 use crate::context::Context;
 use crate::file::Place;
 use crate::grammar::{self, SECRET};
+use crate::inputs::Input;
 use crate::problem::Problem;
 use crate::reader::Reader;
 use crate::tree::{Node, Table, Value};
@@ -172,6 +173,7 @@ impl Context<'_> {
                         }
                     }
                 };
+                self.environment.reads(Input::File(path.clone()));
                 match read(&path) {
                     Ok(Content { secret, readable_by_others }) => {
                         if readable_by_others && kind == "file" {

@@ -419,6 +419,7 @@ static ROUTE_KEYS: &[Key] = &[
     key("secrets", SecretsByName),
     with("limits", Table(&ROUTE_LIMITS), "{}"),
     with("websocket_origins", Texts, "[]"),
+    with("on_expiry", Word(&["close", "finish"]), "\"close\""),
 ];
 
 static RULE_KEYS: &[Key] = &[

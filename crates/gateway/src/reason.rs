@@ -84,6 +84,8 @@ reasons! {
     ConsentMismatch, "consent_mismatch", BAD_GATEWAY, Operator, "Sign-in failed", "The identity provider granted something else than was asked for.";
     /// The consent does not count yet: others have to approve it.
     ConsentPending, "consent_pending", FORBIDDEN, SignIn, "Others have to approve first", "Your consent was recorded, and others have to approve it before you can come in. Sign in again once they have.";
+    /// The gateway itself made a mistake in the work on this request.
+    GatewayFault, "gateway_fault", INTERNAL_SERVER_ERROR, TryAgain, "Something went wrong", "This site made a mistake with your request. Nothing is wrong with what you did. Trying again may help.";
     /// The request headers are larger than the gateway takes.
     HeadersTooLarge, "headers_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, TryAgain, "Too many cookies or headers", "Your browser sent more cookies or headers than this site accepts. Clearing the cookies of this site helps.";
     /// The issuer of a response or of a token is not the one at which the login began.

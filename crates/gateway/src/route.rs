@@ -41,6 +41,18 @@ pub struct Route {
     pub body_bytes_max: Option<u64>,
     /// Whose pages may open WebSockets with somebody's session, beside those of [`origin`](Self::origin).
     pub websocket_origins: Vec<PublicOrigin>,
+    /// What becomes of what is still under way when a session ends.
+    pub on_expiry: OnExpiry,
+}
+
+/// What becomes of a WebSocket, or a response that takes long, when the session that it began with ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExpiry {
+    /// It is closed.
+    #[default]
+    Close,
+    /// It goes on until one side ends it.
+    Finish,
 }
 
 /// An exception inside a route.
@@ -205,6 +217,7 @@ pub(crate) mod tests {
             response_headers: Vec::new(),
             body_bytes_max: None,
             websocket_origins: Vec::new(),
+            on_expiry: OnExpiry::Close,
         }
     }
 

@@ -101,6 +101,7 @@ pub struct KeyRing {
 }
 
 /// One 256-bit key, kept in its expanded form only. Never printed; wiped when dropped.
+#[derive(Clone)]
 pub struct Key {
     tag: [u8; TAG_BYTES],
     cipher: Aes256,
@@ -222,6 +223,15 @@ impl KeyRing {
     /// [`NoKeys`] when there are none.
     pub fn new(keys: Vec<Key>) -> Result<Self, NoKeys> {
         if keys.is_empty() { Err(NoKeys) } else { Ok(Self { keys }) }
+    }
+
+    /// Whether every key of `other` is in this ring: whatever opens there opens here.
+    pub fn includes(&self, other: &Self) -> bool {
+        let marks = |ring: &Self| -> Vec<[u8; 32]> {
+            ring.keys.iter().map(|key| key.derive("key comparison")).collect()
+        };
+        let ours = marks(self);
+        marks(other).iter().all(|mark| ours.contains(mark))
     }
 
     /// 32 bytes of the first key's, for something beside cookies.

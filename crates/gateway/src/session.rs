@@ -158,6 +158,12 @@ impl Session {
         }
     }
 
+    /// The first moment at which [`check`](Self::check) finds it over, unless it is seen again before.
+    pub fn good_until(&self, limits: &SessionLimits) -> Timestamp {
+        let idle = self.seen_at.plus(limits.idle_timeout);
+        self.ends_at.min(self.begun_at.plus(limits.lifetime)).min(idle)
+    }
+
     /// The session as seen again at `now`, if enough time has passed for the browser to be told.
     ///
     /// A twelfth of the idle time: somebody who stays active never loses the session, and few answers carry
@@ -300,6 +306,26 @@ mod tests {
         }
         assert_eq!(current.check(&LIMITS, Timestamp::new(12 * 3600 - 1)), Ok(()));
         assert_eq!(current.check(&LIMITS, Timestamp::new(12 * 3600)), Err(NoSession::Expired));
+    }
+
+    /// R25: 2038 is a year like any other, and at the ends of time a session is over rather than for ever.
+    #[test]
+    fn at_any_time_a_session_is_as_old_as_it_is() {
+        let year_2038 = 1_i64 << 31;
+        let ends = [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX];
+        let times = ends.into_iter().chain((-2..=2).map(|step| year_2038 + step * 3600));
+        let times = times.chain([year_2038 * 2, year_2038 * 1000]).collect::<Vec<_>>();
+        for begun in &times {
+            for now in &times {
+                let session = session(*begun);
+                let age = i128::from(*now) - i128::from(*begun);
+                let alive = session.check(&LIMITS, Timestamp::new(*now)).is_ok();
+                assert_eq!(alive, age < 3600 && *now < i64::MAX, "begun at {begun}, now {now}");
+                if let Some(renewed) = session.renewed(&LIMITS, Timestamp::new(*now)) {
+                    let _ = renewed.check(&LIMITS, Timestamp::new(*now));
+                }
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod own_page;
 mod refresh;
 mod sign_in;
 mod sign_out;
+pub mod standing;
 mod target;
 
 use std::collections::HashMap;

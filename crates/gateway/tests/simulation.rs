@@ -1,4 +1,4 @@
-//! Browsers, hostile hands, clocks, outages and keys, by the dice: four sentences hold under any seed.
+//! Browsers, hostile hands, clocks, outages and reloads, by the dice: four sentences hold under any seed.
 //!
 //! 1. Nobody is admitted without a live session and a rule that allows them, or a public rule; and whoever has
 //!    both is admitted.
@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use http::{Method, header};
 use lychgate_gateway::outcome::{DecisionWord, Event, Outcome, Page};
 use lychgate_gateway::session::SessionId;
+use lychgate_gateway::settings::SessionLimits;
 use url::Url;
 
 use world::browser::{Browser, admission, onwards, page, user};
@@ -24,8 +25,9 @@ use world::plan::{LOGIN_TIMEOUT, PREFIX, Plan, PlannedRoute};
 use world::provider::{Manner, Person};
 use world::{Ask, Dice, World};
 
-const SEEDS: u64 = 30;
-const STEPS: usize = 150;
+/// Many short lives, and a few long ones in which more comes together.
+const SHORT: (std::ops::Range<u64>, usize) = (0..2000, 12);
+const LONG: (std::ops::Range<u64>, usize) = (2000..2010, 150);
 const SESSION: &str = "__Host-lychgate";
 
 /// Who may open a page.
@@ -34,6 +36,47 @@ enum Audience {
     Everybody,
     SignedIn,
     Sre,
+    Staff,
+}
+
+/// Which configuration is in use. The operator goes from one to the other and back, while people are on their way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Configuration {
+    /// Public pages below `/public`, the admin's for `sre`.
+    Open,
+    /// No public pages but shared files, the admin's for `staff`, and sessions that end sooner.
+    Strict,
+}
+
+impl Configuration {
+    /// Who may open a page of [`PAGES`] now.
+    fn audience(self, url: &str, audience: Audience) -> Audience {
+        match (self, audience) {
+            (Self::Strict, Audience::Everybody) if !url.contains("/files/") => Audience::SignedIn,
+            (Self::Strict, Audience::Sre) => Audience::Staff,
+            (Self::Open | Self::Strict, audience) => audience,
+        }
+    }
+
+    fn sessions(self) -> SessionLimits {
+        let limits = Plan::two_providers().sessions;
+        match self {
+            Self::Open => limits,
+            Self::Strict => SessionLimits {
+                lifetime: limits.lifetime / 2,
+                idle_timeout: limits.idle_timeout / 2,
+                ..limits
+            },
+        }
+    }
+
+    fn rules(self) -> Vec<(&'static str, Option<&'static str>)> {
+        let shared = ("/files/*/shared", None);
+        match self {
+            Self::Open => vec![("/public/**", None), ("/admin/**", Some("sre")), shared],
+            Self::Strict => vec![("/admin/**", Some("staff")), shared],
+        }
+    }
 }
 
 /// Pages of applications, and who may open them by the plan, written down a second time.
@@ -68,6 +111,8 @@ struct Issued {
     person: Person,
     begun_at: i64,
     seen_at: i64,
+    /// What was said when it began. A longer lifetime is for those who begin later.
+    ends_at: i64,
     key: u8,
 }
 
@@ -77,6 +122,7 @@ struct Begun {
     at: i64,
     /// Who signed in at the provider, once somebody has.
     person: Option<Person>,
+    under: Configuration,
 }
 
 struct Simulation {
@@ -85,6 +131,8 @@ struct Simulation {
     browsers: Vec<Browser>,
     people: [Person; 3],
     keys: Vec<u8>,
+    configuration: Configuration,
+    reloads: usize,
     issued: BTreeMap<String, Issued>,
     /// The same sessions' sealed values, in the order in which they were given out.
     given: Vec<String>,
@@ -96,23 +144,71 @@ struct Simulation {
     /// Callbacks that some browser was sent to, finished or not.
     callbacks: Vec<String>,
     admitted: usize,
+    swapped_under_way: usize,
 }
 
 #[test]
 fn four_sentences_hold_under_any_seed() {
-    let (mut admitted, mut logins) = (0, 0);
-    for seed in 0..SEEDS {
-        let guard = Named(seed);
-        let mut simulation = Simulation::new(seed);
-        for _ in 0..STEPS {
-            simulation.step();
+    // Dealt out to as many threads as there are processors; what one seed does never depends on another.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let lives = |thread: usize| {
+        let mut happened = Happened::default();
+        for (seeds, steps) in [SHORT, LONG] {
+            for seed in seeds.skip(thread).step_by(threads) {
+                happened.add(&live_through(seed, steps));
+            }
         }
-        admitted += simulation.admitted;
-        logins += simulation.done.len();
-        drop(guard);
-    }
+        happened
+    };
+    let happened = std::thread::scope(|scope| {
+        let threads = (0..threads).map(|thread| scope.spawn(move || lives(thread)));
+        let threads = threads.collect::<Vec<_>>().into_iter();
+        let mut all = Happened::default();
+        for thread in threads {
+            match thread.join() {
+                Ok(happened) => all.add(&happened),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    });
     // The dice are not such that nothing ever happens.
-    assert!(admitted > 500 && logins > 100, "{admitted} admissions, {logins} logins");
+    assert!(happened.admitted > 1_000 && happened.logins > 300, "{happened:?}");
+    assert!(happened.reloads > 500 && happened.swapped_under_way > 2, "{happened:?}");
+}
+
+/// How much came to pass.
+#[derive(Debug, Default)]
+struct Happened {
+    admitted: usize,
+    logins: usize,
+    reloads: usize,
+    /// Logins that ended under another configuration than they began.
+    swapped_under_way: usize,
+}
+
+impl Happened {
+    fn add(&mut self, other: &Self) {
+        self.admitted += other.admitted;
+        self.logins += other.logins;
+        self.reloads += other.reloads;
+        self.swapped_under_way += other.swapped_under_way;
+    }
+}
+
+fn live_through(seed: u64, steps: usize) -> Happened {
+    let guard = Named(seed);
+    let mut simulation = Simulation::new(seed);
+    for _ in 0..steps {
+        simulation.step();
+    }
+    drop(guard);
+    Happened {
+        admitted: simulation.admitted,
+        logins: simulation.done.len(),
+        reloads: simulation.reloads,
+        swapped_under_way: simulation.swapped_under_way,
+    }
 }
 
 /// Names the seed when its simulation fails.
@@ -138,6 +234,8 @@ impl Simulation {
             browsers,
             people,
             keys: vec![1],
+            configuration: Configuration::Open,
+            reloads: 0,
             issued: BTreeMap::new(),
             given: Vec::new(),
             revoked: HashSet::new(),
@@ -146,6 +244,7 @@ impl Simulation {
             waiting: Vec::new(),
             callbacks: Vec::new(),
             admitted: 0,
+            swapped_under_way: 0,
         }
     }
 
@@ -183,7 +282,8 @@ impl Simulation {
                 let time = self.pick(&["1s", "1m", "4m", "6m", "29m", "59m", "61m", "13h", "-3m"]);
                 self.world.pass(time);
             }
-            18 => self.turns_keys(),
+            18 if self.below(2) == 0 => self.turns_keys(),
+            18 => self.swaps_configurations(),
             _ => self.troubles_a_provider(),
         }
     }
@@ -348,6 +448,21 @@ impl Simulation {
         self.keys.truncate(2);
         let keys = self.keys.clone();
         self.world.reload(|plan| plan.keys = keys);
+        self.reloads += 1;
+    }
+
+    /// The operator changes who may do what, while people are at their providers and tabs are open.
+    fn swaps_configurations(&mut self) {
+        self.configuration = match self.configuration {
+            Configuration::Open => Configuration::Strict,
+            Configuration::Strict => Configuration::Open,
+        };
+        let configuration = self.configuration;
+        self.world.reload(|plan| {
+            plan.sessions = configuration.sessions();
+            plan.routes[0].rules = configuration.rules();
+        });
+        self.reloads += 1;
     }
 
     fn troubles_a_provider(&mut self) {
@@ -389,13 +504,14 @@ impl Simulation {
             .filter(|(name, _)| *name == SESSION);
         let ((_, value), None) = (sessions.next()?, sessions.next()) else { return None };
         let issued = self.issued.get(value)?;
-        let (now, limits) = (self.world.now(), Plan::two_providers().sessions);
+        let (now, limits) = (self.world.now(), self.configuration.sessions());
         let over = |since: i64, limit: std::time::Duration| {
             u64::try_from(now - since).unwrap_or_default() >= limit.as_secs()
         };
         let counts = format!("https://{}", issued.host) == ask.origin
             && self.keys.contains(&issued.key)
             && !self.revoked.contains(&issued.id)
+            && now < issued.ends_at
             && !over(issued.begun_at, limits.lifetime)
             && !over(issued.seen_at, limits.idle_timeout);
         counts.then_some(issued)
@@ -411,12 +527,15 @@ impl Simulation {
             world::location(outcome).filter(|_| outcome.record.event == Some(Event::LoginStarted))
         {
             let state = parameter(state, "state").expect("a state");
-            let begun = Begun { browser, at: self.world.now(), person: None };
+            let under = self.configuration;
+            let begun = Begun { browser, at: self.world.now(), person: None, under };
             assert!(self.begun.insert(state, begun).is_none(), "a state is repeated");
         }
 
         // A browser is given a session when somebody signs in, or when it has one.
         let now = self.world.now();
+        let told_anew_after =
+            self.configuration.sessions().idle_timeout.as_secs().cast_signed() / 12;
         for line in &outcome.cookies {
             let line = line.to_str().expect("visible ASCII");
             let pair = line.split(';').next().and_then(|pair| pair.split_once('='));
@@ -426,12 +545,14 @@ impl Simulation {
             let session = outcome.record.session.as_ref().expect("a session to give");
             let (begun_at, seen_at) = match live {
                 _ if succeeded => (now, now),
-                Some(live) if now - live.seen_at >= 300 => (live.begun_at, now),
+                Some(live) if now - live.seen_at >= told_anew_after => (live.begun_at, now),
                 Some(live) => (live.begun_at, live.seen_at),
                 None => panic!("a session out of nothing, for {ask:?}"),
             };
             let name = session.identity().user();
             let person = self.people.iter().find(|person| person.name == name);
+            let lifetime = self.configuration.sessions().lifetime.as_secs().cast_signed();
+            let ends_at = live.filter(|_| !succeeded).map_or(now + lifetime, |live| live.ends_at);
             let issued = Issued {
                 id: session.id(),
                 host: ask.origin.trim_start_matches("https://").to_owned(),
@@ -439,6 +560,7 @@ impl Simulation {
                 person: person.expect("somebody we know").clone(),
                 begun_at,
                 seen_at,
+                ends_at,
                 key: self.keys[0],
             };
             self.issued.insert(value.to_owned(), issued);
@@ -464,12 +586,15 @@ impl Simulation {
             "https://guests.test" => live.provider == "guest",
             _ => true,
         });
+        let audience = self.configuration.audience(&url, *audience);
+        let in_group = |wanted: &str| {
+            accepted.is_some_and(|live| live.person.groups.iter().any(|group| group == wanted))
+        };
         let may = match audience {
             Audience::Everybody => true,
             Audience::SignedIn => accepted.is_some(),
-            Audience::Sre => {
-                accepted.is_some_and(|live| live.person.groups.iter().any(|group| group == "sre"))
-            }
+            Audience::Sre => in_group("sre"),
+            Audience::Staff => in_group("staff"),
         };
         assert_eq!(admission(outcome).is_some(), may, "{ask:?} {:?}", outcome.record);
         if may {
@@ -477,7 +602,7 @@ impl Simulation {
             let name = accepted.map(|live| live.person.name.as_str());
             assert_eq!(user(outcome), name, "{ask:?}");
             let public = outcome.record.decision == DecisionWord::Public;
-            assert!(public || *audience != Audience::Everybody, "{ask:?}");
+            assert!(public || audience != Audience::Everybody, "{ask:?}");
         }
     }
 
@@ -490,6 +615,7 @@ impl Simulation {
         assert_eq!(session.identity().user(), person.name);
         assert_eq!(begun.browser, browser, "a login of another browser");
         assert!(self.world.now() - begun.at < LOGIN_TIMEOUT.as_secs().cast_signed());
+        self.swapped_under_way += usize::from(begun.under != self.configuration);
         assert!(self.done.insert(state), "a login was used twice");
     }
 }
@@ -497,7 +623,7 @@ impl Simulation {
 /// Two providers, three hosts, and on one of them an area for the guests of the other provider.
 fn plan() -> Plan {
     let mut plan = Plan::two_providers();
-    plan.routes[0].rules.push(("/files/*/shared", None));
+    plan.routes[0].rules = Configuration::Open.rules();
     plan.routes.push(PlannedRoute::new("area", "https://app.test/guests", &["guest"]));
     plan
 }

@@ -145,6 +145,7 @@ mod tests {
         }
     }
 
+    /// K8.
     #[test]
     fn deep_nesting_is_an_error_and_not_an_overflow() {
         let deep = format!("{{\"a\": {}", "[".repeat(100_000));

@@ -108,6 +108,7 @@ mod tests {
         assert_eq!(Timestamp::new(1_893_488_461).rfc3339(), "2030-01-01T09:01:01Z");
     }
 
+    /// R25.
     #[test]
     fn arithmetic_stops_at_the_ends_of_time() {
         let last = Timestamp::new(i64::MAX);

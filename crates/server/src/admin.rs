@@ -5,6 +5,8 @@
 //! token when one is configured. Whether a
 //! provider answers is shown and never makes the gateway unready: who is signed in does not need it (K-23).
 
+pub(crate) mod socket;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -15,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -25,6 +28,7 @@ use lychgate_oidc::Secret;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+use crate::reload::History;
 use crate::rfc3339;
 use crate::telemetry::Format;
 use crate::telemetry::metrics::Metrics;
@@ -51,33 +55,35 @@ pub(crate) struct Admin {
 /// What is answered from.
 #[derive(Debug)]
 struct Pages {
-    metrics: Arc<Metrics>,
+    in_use: Arc<ArcSwap<InUse>>,
     readiness: Arc<Readiness>,
-    token: Option<Secret>,
+    history: Arc<History>,
+}
+
+/// The configuration in use, as the operator is told of it.
+#[derive(Debug)]
+pub(crate) struct InUse {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) token: Option<Secret>,
     /// The files of the configuration, as they were named.
-    files: Vec<String>,
+    pub(crate) files: Vec<String>,
 }
 
 impl Admin {
-    /// Binds `address`; port 0 is any free one. Nobody is answered before [`serve`](Self::serve).
+    /// Binds `address`; port 0 is any free one. Nobody is answered before [`serve`](Self::serve). What is `in_use` and
+    /// the `history` of reloads are shown.
     ///
     /// # Errors
     /// When the address cannot be bound.
     pub(crate) fn bind(
         address: SocketAddr,
-        token: Option<Secret>,
         readiness: Arc<Readiness>,
-        metrics: Arc<Metrics>,
+        in_use: Arc<ArcSwap<InUse>>,
+        history: Arc<History>,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, pages: Pages { metrics, readiness, token, files: Vec::new() } })
-    }
-
-    /// The same port, which also tells where the configuration was read from.
-    pub(crate) fn with_files(mut self, files: Vec<String>) -> Self {
-        self.pages.files = files;
-        self
+        Ok(Self { listener, pages: Pages { in_use, readiness, history } })
     }
 
     /// Where it listens.
@@ -163,11 +169,14 @@ impl Pages {
         let providers = self.readiness.providers().clone();
         let providers =
             providers.into_iter().map(|(name, state)| (name, Value::from(state.as_str())));
+        let in_use = self.in_use.load();
         let document = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "config_hash": self.metrics.config_hash(),
-            "files": self.files,
-            "started_at": rfc3339::milliseconds(self.metrics.started()),
+            "config_hash": in_use.metrics.config_hash(),
+            "files": in_use.files,
+            "started_at": rfc3339::milliseconds(in_use.metrics.started()),
+            "last_reload": self.history.last(),
+            "needs_restart": self.history.needs_restart(),
             "ready": Check::ALL.into_iter().all(|check| self.readiness.passes(check)),
             "checks": serde_json::Map::from_iter(checks),
             "providers": providers.collect::<serde_json::Map<_, _>>(),
@@ -180,7 +189,8 @@ impl Pages {
 
     /// The answer to somebody who does not have the token that is asked for.
     fn refuse_without_token(&self, headers: &HeaderMap, realm: &str) -> Option<Response<Bytes>> {
-        if self.token.as_ref().is_none_or(|token| bearer(headers).as_ref() == Some(token)) {
+        let in_use = self.in_use.load();
+        if in_use.token.as_ref().is_none_or(|token| bearer(headers).as_ref() == Some(token)) {
             return None;
         }
         let mut response = text(StatusCode::UNAUTHORIZED, "a token is needed\n");
@@ -197,7 +207,7 @@ impl Pages {
         }
         let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
         let format = Format::accepted(accept.unwrap_or_default());
-        let mut response = text(StatusCode::OK, self.metrics.expose(format));
+        let mut response = text(StatusCode::OK, self.in_use.load().metrics.expose(format));
         let content_type = HeaderValue::from_static(format.content_type());
         response.headers_mut().insert(header::CONTENT_TYPE, content_type);
         response
@@ -331,6 +341,11 @@ impl Readiness {
     /// We were told to stop: whoever sends traffic should send it elsewhere.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+    }
+
+    /// Forgets providers that are configured no more.
+    pub(crate) fn only_providers(&self, configured: &[&str]) {
+        self.providers().retain(|name, _| configured.contains(&name.as_str()));
     }
 
     /// What is known of a provider.

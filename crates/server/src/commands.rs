@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod health;
 mod keys_generate;
+mod reload;
 mod status;
 mod test;
 mod version;
@@ -69,11 +70,16 @@ enum Command {
         after_help = "Examples:\n  lychgate keys generate > session.key\n  lychgate keys generate --write /etc/lychgate/session.key"
     )]
     Keys(KeysCommand),
+    /// Tells a running gateway to read its configuration again; returns when that is in use, or refused
+    #[command(
+        after_help = "Exit codes: 0 it is in use · 1 it was refused, and the one before goes on · 69 nobody answers\n\nExamples:\n  lychgate reload\n  lychgate reload --socket /run/lychgate/admin.sock --format json"
+    )]
+    Reload(reload::Options),
     /// Serves: takes requests, signs people in and forwards what the rules allow
     #[command(
         after_help = "Examples:\n  lychgate run\n  lychgate run -c /etc/lychgate/lychgate.toml"
     )]
-    Run(Files),
+    Run(RunOptions),
     /// Says how a running gateway is: version, configuration, readiness, providers
     #[command(
         after_help = "Examples:\n  lychgate status\n  lychgate status --address 127.0.0.1:9180 --format json"
@@ -127,6 +133,16 @@ struct Files {
     config: Vec<PathBuf>,
 }
 
+/// What to serve.
+#[derive(Args)]
+struct RunOptions {
+    #[command(flatten)]
+    files: Files,
+    /// Where `lychgate reload` finds it, when that is not to be where it usually is
+    #[arg(long, value_name = "PATH", env = "LYCHGATE_SOCKET")]
+    socket: Option<PathBuf>,
+}
+
 /// Runs the command that `arguments` name, and says how the process ends.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // `nginx -t` is in many fingers.
@@ -157,7 +173,10 @@ impl Command {
             Self::Explain(options) => explain::run(&options),
             Self::Health(options) => health::run(&options),
             Self::Keys(KeysCommand::Generate(options)) => keys_generate::run(&options),
-            Self::Run(files) => crate::run::run(&files.sources()),
+            Self::Reload(options) => reload::run(&options),
+            Self::Run(RunOptions { files, socket }) => {
+                crate::run::run(files.sources(), socket.as_deref())
+            }
             Self::Status(options) => status::run(&options),
             Self::Test(options) => test::run(&options),
             Self::Version(options) => version::run(&options),

@@ -5,8 +5,8 @@
 //! is still good only once at the provider, and a copied cookie of a session that somebody signed out of is
 //! good until it ends. `docs/threats.md` says so too.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use lychgate_gateway::login_state::LoginId;
 use lychgate_gateway::session::SessionId;
@@ -20,10 +20,30 @@ const SESSIONS_MAX: u64 = 1_000_000;
 /// Logins that were used up, and sessions that were ended.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    spent: Cache<LoginId, String>,
-    revoked: Cache<SessionId, ()>,
+    spent: Cache<LoginId, Kept<String>>,
+    revoked: Cache<SessionId, Kept<()>>,
+    /// For how many seconds what comes now is kept: never less than under a configuration before, because what was
+    /// issued under it lasts as long as it said.
+    logins_for: AtomicU64,
+    sessions_for: AtomicU64,
     /// Spares the signed-in request its look-up for as long as nobody has signed out.
     any_revoked: AtomicBool,
+}
+
+/// Something that is remembered for a time of its own.
+#[derive(Clone, Debug)]
+struct Kept<T> {
+    value: T,
+    seconds: u64,
+}
+
+/// Forgets each when its time is over.
+struct ByItsTime;
+
+impl<K, T> moka::Expiry<K, Kept<T>> for ByItsTime {
+    fn expire_after_create(&self, _: &K, kept: &Kept<T>, _: Instant) -> Option<Duration> {
+        Some(Duration::from_secs(kept.seconds))
+    }
 }
 
 impl Ledger {
@@ -39,35 +59,49 @@ impl Ledger {
         lifetime: Duration,
     ) -> Self {
         // When one is full the oldest goes, never the one that has just come.
-        Self {
+        let ledger = Self {
             spent: Cache::builder()
                 .eviction_policy(EvictionPolicy::lru())
                 .max_capacity(logins_max)
-                .time_to_live(login_timeout * 2)
+                .expire_after(ByItsTime)
                 .build(),
             revoked: Cache::builder()
                 .eviction_policy(EvictionPolicy::lru())
                 .max_capacity(sessions_max)
-                .time_to_live(lifetime)
+                .expire_after(ByItsTime)
                 .build(),
+            logins_for: AtomicU64::new(0),
+            sessions_for: AtomicU64::new(0),
             any_revoked: AtomicBool::new(false),
-        }
+        };
+        ledger.outlast(login_timeout, lifetime);
+        ledger
+    }
+
+    /// From now on remembers at least as long as logins that take up to `login_timeout` and sessions that last up to
+    /// `lifetime` need it.
+    pub(crate) fn outlast(&self, login_timeout: Duration, lifetime: Duration) {
+        self.logins_for.fetch_max(whole_seconds(login_timeout * 2), Ordering::AcqRel);
+        self.sessions_for.fetch_max(whole_seconds(lifetime), Ordering::AcqRel);
     }
 
     /// Uses a login up. Of any number of callers exactly one is told that it was not used before.
     pub(crate) fn spend(&self, login: LoginId, return_to: &str) -> Spent {
-        let entry = self.spent.entry(login).or_insert_with(|| return_to.to_owned());
+        let seconds = self.logins_for.load(Ordering::Acquire);
+        let kept = || Kept { value: return_to.to_owned(), seconds };
+        let entry = self.spent.entry(login).or_insert_with(kept);
         if entry.is_fresh() { Spent::Now } else { Spent::Before }
     }
 
     /// Where a login that was used up led.
     pub(crate) fn spent(&self, login: LoginId) -> Option<String> {
-        self.spent.get(&login)
+        self.spent.get(&login).map(|kept| kept.value)
     }
 
     /// Ends a session.
     pub(crate) fn revoke(&self, session: SessionId) {
-        self.revoked.insert(session, ());
+        let seconds = self.sessions_for.load(Ordering::Acquire);
+        self.revoked.insert(session, Kept { value: (), seconds });
         self.any_revoked.store(true, Ordering::Release);
     }
 
@@ -75,6 +109,11 @@ impl Ledger {
     pub(crate) fn is_revoked(&self, session: SessionId) -> bool {
         self.any_revoked.load(Ordering::Acquire) && self.revoked.contains_key(&session)
     }
+}
+
+/// Rounded up, so that nothing is forgotten too early.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(1)
 }
 
 #[cfg(test)]
@@ -164,12 +203,33 @@ mod tests {
     fn what_is_remembered_is_remembered_for_long_enough() {
         let ledger = ledger();
 
+        let (session, login) = (SessionId::new([1; 16]), LoginId::of("state"));
+        ledger.revoke(session);
+        ledger.spend(login, "/");
+        let kept = || {
+            let revoked = ledger.revoked.get(&session).map(|kept| kept.seconds);
+            let spent = ledger.spent.get(&login).map(|kept| kept.seconds);
+            (revoked, spent)
+        };
+        assert_eq!(kept(), (Some(3601), Some(1201)));
         let (revoked, spent) = (ledger.revoked.policy(), ledger.spent.policy());
-
-        assert_eq!(revoked.time_to_live(), Some(Duration::from_secs(3600)));
-        assert_eq!(spent.time_to_live(), Some(Duration::from_secs(1200)));
         assert_eq!((revoked.time_to_idle(), spent.time_to_idle()), (None, None));
         assert_eq!(revoked.max_capacity(), Some(SESSIONS_MAX));
         assert_eq!(spent.max_capacity(), Some(LOGINS_MAX));
+    }
+
+    /// H6: a reload that makes sessions longer makes the memory longer, and one that makes them shorter does not make
+    /// it forget those that are longer.
+    #[test]
+    fn the_memory_lasts_as_long_as_the_longest_configuration_said() {
+        let ledger = ledger();
+        let seconds = |session: SessionId| {
+            ledger.revoke(session);
+            ledger.revoked.get(&session).map(|kept| kept.seconds)
+        };
+        ledger.outlast(Duration::from_secs(60), Duration::from_secs(7200));
+        assert_eq!(seconds(SessionId::new([1; 16])), Some(7201));
+        ledger.outlast(Duration::from_secs(60), Duration::from_secs(60));
+        assert_eq!(seconds(SessionId::new([2; 16])), Some(7201));
     }
 }

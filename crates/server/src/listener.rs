@@ -8,9 +8,10 @@
 //! reached, who has waited longest for a request leaves; where nobody waits, one newcomer for each listener is
 //! kept waiting, and all others in the kernel's queue. A panic while a connection is served ends that connection.
 
+mod change;
 mod places;
 mod proxy_protocol;
-mod unix;
+pub(crate) mod unix;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use lychgate_config::config::{Limits, ListenAddress, Listener, ProxyProtocol};
 use lychgate_gateway::forwarded::{Peer, TrustedProxies};
@@ -27,21 +29,22 @@ use pingora_core::apps::{HttpServerApp, HttpServerOptions, ServerApp};
 use pingora_core::protocols::http::v2::server::default_h2_options;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
+pub(crate) use self::change::DoorHandle;
 use self::places::Counted;
 pub(crate) use self::places::{Idleness, Places};
 use self::unix::{SocketFile, SocketFileError};
 use crate::drain::Drain;
 use crate::proxy::App;
 use crate::socket::{Connection, GuardedSocket, Protocol, SocketLimits, sniff};
-use crate::tls::{self, Http2, TlsError};
+use crate::tls::{self, Http2, Served, TlsError};
 use crate::turned_away::{Cause, TurnedAway, Witness};
+use crate::upstream::TRIES_MAX;
 
 /// From the first byte of a TLS handshake to its end.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,9 +59,6 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 /// How long connections without a request are waited for at the end: clients of HTTP/2 have to be told.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How often a request is sent to an upstream, the first time included.
-const TRIES_MAX: usize = 3;
-
 /// How many idle connections to upstreams are kept for each thread.
 const POOL_SIZE: usize = 256;
 
@@ -67,6 +67,9 @@ const POOL_SIZE: usize = 256;
 pub(crate) struct Door {
     listeners: Vec<Bound>,
     limits: SocketLimits,
+    places: Arc<Places>,
+    /// Listeners that are added while it serves.
+    added: (mpsc::UnboundedSender<Bound>, mpsc::UnboundedReceiver<Bound>),
 }
 
 /// What the connections of one listener have in common.
@@ -204,11 +207,22 @@ impl Entrance {
     }
 }
 
+/// A socket, and how those who come in by it are met.
 #[derive(Debug)]
 struct Bound {
-    entrance: Arc<Entrance>,
+    /// The address as it was configured.
+    address: ListenAddress,
     socket: Listening,
-    tls: Option<Arc<ServerConfig>>,
+    face: Arc<ArcSwap<Face>>,
+    /// Turns true when this listener, or everything, ends.
+    closing: watch::Sender<bool>,
+}
+
+/// How those who come in by a listener are met; a connection keeps what it began with.
+#[derive(Debug)]
+struct Face {
+    entrance: Arc<Entrance>,
+    tls: Option<Arc<Served>>,
 }
 
 #[derive(Debug)]
@@ -221,6 +235,7 @@ enum Listening {
 struct Service<W> {
     proxy: Arc<HttpProxy<App<W>>>,
     limits: SocketLimits,
+    /// Of the listener that the connection came in by.
     shutdown: watch::Receiver<bool>,
 }
 
@@ -245,10 +260,9 @@ impl Door {
         witness: &Arc<dyn Witness>,
     ) -> Result<Self, BindError> {
         let places = Arc::new(Places::new(limits.connections, limits.connections_per_client));
-        let bound = listeners
-            .iter()
-            .map(|listener| Bound::new(listener, Arc::clone(witness), Arc::clone(&places)));
+        let bound = listeners.iter().map(|listener| Bound::new(listener, witness, &places));
         let bound = bound.collect::<Result<_, _>>()?;
+        let added = mpsc::unbounded_channel();
         let head_bytes_max =
             limits.header_bytes.saturating_add(limits.uri_bytes).saturating_add(64);
         let limits_of_sockets = SocketLimits {
@@ -256,18 +270,23 @@ impl Door {
             head_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
         };
-        Ok(Self { listeners: bound, limits: limits_of_sockets })
+        Ok(Self { listeners: bound, limits: limits_of_sockets, places, added })
     }
 
     /// The listeners' names and where they really listen: port 0 in the configuration is another one here.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = (&str, ListenAddress)> {
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (String, ListenAddress)> {
         self.listeners.iter().filter_map(|bound| {
             let address = match &bound.socket {
                 Listening::Tcp(listener) => ListenAddress::Tcp(listener.local_addr().ok()?),
                 Listening::Unix(_, file) => file.address(),
             };
-            Some((bound.entrance.name.as_str(), address))
+            Some((bound.face.load().entrance.name.clone(), address))
         })
+    }
+
+    /// By which the listeners can be changed while they serve.
+    pub(crate) fn handle(&self) -> DoorHandle {
+        DoorHandle::new(&self.listeners, Arc::clone(&self.places), self.added.0.clone())
     }
 
     /// Serves until `shutdown` turns true, then lets requests under way end, for `patience` at most.
@@ -275,9 +294,9 @@ impl Door {
     /// Idle connections are closed at once, others after their response; clients of HTTP/2 are told. Whatever is
     /// left after `patience` is cut off, WebSockets among it. The sender of `shutdown` has to outlive this.
     pub(crate) async fn serve<W>(
-        self,
+        mut self,
         app: App<W>,
-        shutdown: watch::Receiver<bool>,
+        mut shutdown: watch::Receiver<bool>,
         patience: Duration,
     ) -> Ended
     where
@@ -291,13 +310,21 @@ impl Door {
         };
         let mut loops = JoinSet::new();
         for bound in self.listeners {
-            loops.spawn(bound.accept_until_shutdown(service.clone()));
+            loops.spawn(bound.accept_until_closing(service.clone()));
         }
         let mut connections = Vec::with_capacity(loops.len());
-        while let Some(ended) = loops.join_next().await {
-            match ended {
-                Ok(of_listener) => connections.push(of_listener),
-                Err(error) => tracing::error!(%error, "a listener ended"),
+        let mut stopping = false;
+        // Those that a reload added may come as long as the end has not.
+        while !stopping || !loops.is_empty() {
+            tokio::select! {
+                Some(ended) = loops.join_next() => match ended {
+                    Ok(of_listener) => connections.push(of_listener),
+                    Err(error) => tracing::error!(%error, "a listener ended"),
+                },
+                Some(bound) = self.added.1.recv(), if !stopping => {
+                    loops.spawn(bound.accept_until_closing(service.clone()));
+                }
+                _ = shutdown.wait_for(|stop| *stop), if !stopping => stopping = true,
             }
         }
         service.proxy.http_cleanup().await;
@@ -306,7 +333,7 @@ impl Door {
             tokio::time::sleep(FAREWELL).await;
         };
         let closed = async {
-            for of_listener in &mut connections {
+            for (of_listener, _closing) in &mut connections {
                 while let Some(ended) = of_listener.join_next().await {
                     report(ended);
                 }
@@ -350,17 +377,46 @@ where
     proxy
 }
 
-impl Bound {
+impl Face {
+    /// What `listener` says, with what its clients had `before` where that is the same.
     fn new(
         listener: &Listener,
-        witness: Arc<dyn Witness>,
-        places: Arc<Places>,
+        witness: &Arc<dyn Witness>,
+        places: &Arc<Places>,
+        before: Option<&Self>,
     ) -> Result<Self, BindError> {
         let http2 = if listener.http2 { Http2::Offered } else { Http2::Off };
         let named = || listener.name.clone();
-        let tls = listener.tls.as_ref().map(|tls| tls::server_config(tls, http2)).transpose();
+        let before = before.and_then(|before| before.tls.as_ref());
+        let tls = listener.tls.as_ref().map(|tls| tls::served(tls, http2, before)).transpose();
         let tls =
             tls.map_err(|cause| BindError::Tls { listener: named(), cause: Box::new(cause) })?;
+        let entrance = Arc::new(Entrance {
+            name: named(),
+            transport: if tls.is_some() { Transport::Tls } else { Transport::Plain },
+            purpose: if listener.redirect_to_https {
+                Purpose::RedirectToHttps
+            } else {
+                Purpose::Serve
+            },
+            trusted: listener.trusted_proxies.clone(),
+            places: Arc::clone(places),
+            witness: Arc::clone(witness),
+            http2,
+            proxy_protocol: listener.proxy_protocol,
+        });
+        Ok(Self { entrance, tls })
+    }
+}
+
+impl Bound {
+    fn new(
+        listener: &Listener,
+        witness: &Arc<dyn Witness>,
+        places: &Arc<Places>,
+    ) -> Result<Self, BindError> {
+        let face = Face::new(listener, witness, places, None)?;
+        let named = || listener.name.clone();
         let socket = match &listener.address {
             ListenAddress::Tcp(address) => {
                 listen(*address).map(Listening::Tcp).map_err(|cause| BindError::Address {
@@ -376,57 +432,63 @@ impl Bound {
                 Listening::Unix(listener, file)
             }
         };
-        let entrance = Arc::new(Entrance {
-            name: named(),
-            transport: if tls.is_some() { Transport::Tls } else { Transport::Plain },
-            purpose: if listener.redirect_to_https {
-                Purpose::RedirectToHttps
-            } else {
-                Purpose::Serve
-            },
-            trusted: listener.trusted_proxies.clone(),
-            places,
-            witness,
-            http2,
-            proxy_protocol: listener.proxy_protocol,
-        });
-        Ok(Self { entrance, socket, tls })
+        let (address, face) = (listener.address.clone(), Arc::new(ArcSwap::from_pointee(face)));
+        Ok(Self { address, socket, face, closing: watch::Sender::new(false) })
     }
 
-    /// Accepts, and answers with the connections that are still open at the end.
-    async fn accept_until_shutdown<W>(self, service: Service<W>) -> JoinSet<()>
+    /// Accepts until this listener or everything ends, and answers with the connections that are still open then, and
+    /// what has to be kept for as long as they are.
+    async fn accept_until_closing<W>(
+        self,
+        service: Service<W>,
+    ) -> (JoinSet<()>, watch::Sender<bool>)
     where
         W: World + Send + Sync + 'static,
     {
         let mut connections = JoinSet::new();
         let mut shutdown = service.shutdown.clone();
+        let mut closing = self.closing.subscribe();
+        let service = Service { shutdown: self.closing.subscribe(), ..service };
         let accepting = async {
             loop {
                 tokio::select! {
                     Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
-                    accepted = self.socket.accept() => match accepted {
-                        Ok(socket) => {
-                            let Some(place) = self.place().await else { break };
-                            self.admit(socket, place, &service, &mut connections);
+                    accepted = self.socket.accept() => {
+                        let face = self.face.load_full();
+                        let name = &face.entrance.name;
+                        match accepted {
+                            Ok(socket) => {
+                                let Some(place) = face.place().await else { break };
+                                face.admit(socket, place, &service, &mut connections);
+                            }
+                            Err(error) if concerns_one_connection(&error) => {
+                                tracing::debug!(listener = name, %error, "a connection was lost");
+                            }
+                            Err(error) => {
+                                tracing::warn!(listener = name, %error, "accepting failed");
+                                if lacks_descriptors(&error) {
+                                    face.entrance.places.make_room();
+                                }
+                                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+                            }
                         }
-                        Err(error) if concerns_one_connection(&error) => {
-                            tracing::debug!(listener = self.entrance.name, %error, "a connection was lost");
-                        }
-                        Err(error) => {
-                            tracing::warn!(listener = self.entrance.name, %error, "accepting failed");
-                            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
-                        }
-                    },
+                    }
                 }
             }
         };
         tokio::select! {
             _ = shutdown.wait_for(|stop| *stop) => {}
+            _ = closing.wait_for(|stop| *stop) => {}
             () = accepting => {}
         }
-        connections
+        // In the other order: nobody is to connect to a listener that tells its connections to go.
+        drop(self.socket);
+        self.closing.send_replace(true);
+        (connections, self.closing)
     }
+}
 
+impl Face {
     /// A place for one that was accepted. While it waits nobody else is accepted.
     async fn place(&self) -> Option<OwnedSemaphorePermit> {
         let places = &self.entrance.places;
@@ -446,7 +508,7 @@ impl Bound {
         W: World + Send + Sync + 'static,
     {
         let entrance = Arc::clone(&self.entrance);
-        let acceptor = self.tls.clone().map(TlsAcceptor::from);
+        let acceptor = self.tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.config)));
         let service = service.clone();
         connections.spawn(async move {
             let served = match socket {
@@ -569,6 +631,12 @@ fn concerns_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::InvalidInput
             | io::ErrorKind::NotConnected
     )
+}
+
+/// Whether accepting failed because the process, or the system, can have no more sockets.
+fn lacks_descriptors(error: &io::Error) -> bool {
+    let lack = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE];
+    error.raw_os_error().is_some_and(|code| lack.iter().any(|errno| errno.raw_os_error() == code))
 }
 
 /// Says when a connection did not end by itself.

@@ -31,6 +31,11 @@ impl LoginStarts {
         Self { per_minute: per_minute.max(1), settled }
     }
 
+    /// Whether it counts to the same number.
+    pub(crate) fn counts_to(&self, per_minute: u32) -> bool {
+        self.per_minute == per_minute.max(1)
+    }
+
     /// Counts one more login of this client, unless there were too many.
     ///
     /// # Errors

@@ -6,22 +6,28 @@
 mod admin;
 mod commands;
 mod console;
+mod descriptors;
 mod drain;
+#[cfg(debug_assertions)]
+mod fault;
 mod fetch;
 mod keys;
 mod ledger;
 mod listener;
 mod login_starts;
 mod opened;
+mod panics;
 mod providers;
 mod proxy;
 #[cfg(test)]
 mod reference;
+mod reload;
 mod respond;
 mod rfc3339;
 mod run;
 mod socket;
 mod telemetry;
+mod tether;
 mod tls;
 mod turned_away;
 mod upstream;

@@ -4,22 +4,27 @@
 //! are fetched anew when a token names one that is unknown: once for all logins that are waiting, and
 //! not again for a while, so that a stream of invented names asks the provider next to nothing.
 
+mod turnstile;
+
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
-use lychgate_config::config::{ProviderConfig, ProviderEndpoints};
+use lychgate_config::config::{Config, ProviderConfig, ProviderEndpoints};
 use lychgate_gateway::world::{Known, Unreachable};
 use lychgate_oidc::{
-    DiscoveryError, DpopNonces, JwksError, KeySet, Metadata, Provider as Registration, Secret,
-    Timestamp, discovery,
+    DiscoveryError, Dpop, DpopNonces, Endpoint, JwksError, KeySet, Metadata,
+    Provider as Registration, Secret, Timestamp, discovery,
 };
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use self::turnstile::Turnstile;
 use crate::admin::{ProviderState, Readiness};
 use crate::fetch::Fetcher;
 use crate::telemetry::metrics::{FetchOutcome, Metrics, ProviderEndpoint};
@@ -35,13 +40,66 @@ const EXPIRES_SOON: Duration = Duration::from_secs(14 * 86_400);
 const ASSERTION_BYTES_MAX: u64 = 64 * 1024;
 /// For how many servers of one provider a nonce is kept.
 const SERVERS_MAX: usize = 16;
+/// How often it is looked whether a provider has answered.
+const SETTLE_GLANCE: Duration = Duration::from_millis(10);
+/// How many sign-ins are begun at a provider at once, and how many wait for that. Whoever floods us with beginnings
+/// keeps nobody from finishing (R34).
+const BEGINNINGS_AT_ONCE: usize = 16;
+const BEGINNINGS_WAITING: usize = 256;
+/// How many other questions a provider is asked at once, and how many wait (R8).
+const QUESTIONS_AT_ONCE: usize = 64;
+const QUESTIONS_WAITING: usize = 1024;
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(30);
 
 /// All providers, by name.
 #[derive(Debug)]
 pub(crate) struct Providers {
-    by_name: HashMap<String, Arc<Provider>>,
+    by_name: HashMap<String, Arc<Kept>>,
+}
+
+/// A provider that is kept up to date for as long as some configuration in use has it.
+#[derive(Debug)]
+struct Kept {
+    provider: Arc<Provider>,
+    /// What it was made from.
+    config: ProviderConfig,
+    refreshing: JoinHandle<()>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.refreshing.abort();
+    }
+}
+
+impl Deref for Kept {
+    type Target = Provider;
+
+    fn deref(&self) -> &Provider {
+        &self.provider
+    }
+}
+
+impl Kept {
+    fn start(provider: Provider, config: &ProviderConfig) -> Self {
+        let provider = Arc::new(provider);
+        provider.readiness.provider(&provider.name, ProviderState::Unknown);
+        let refreshing = tokio::spawn(Arc::clone(&provider).keep_fresh());
+        Self { provider, config: config.clone(), refreshing }
+    }
+
+    /// Whether what is known of the provider, and how it is asked, is the same for `config`.
+    fn is_for(&self, config: &ProviderConfig) -> bool {
+        let of = |config: &ProviderConfig| {
+            let registration = &config.sign_in.registration;
+            // A registration shows none of its secrets; none of them decides about metadata and keys.
+            (format!("{registration:?}"), format!("{:?}", config.endpoints))
+        };
+        self.config.transport == config.transport
+            && self.config.client_assertion == config.client_assertion
+            && of(&self.config) == of(config)
+    }
 }
 
 #[derive(Debug)]
@@ -53,6 +111,10 @@ struct Provider {
     /// When the keys were last asked for. Held while they are, so that everybody else waits for that answer.
     keys_asked: AsyncMutex<Option<Instant>>,
     fetcher: Fetcher,
+    /// For what anybody can have asked who only begins to sign in.
+    beginnings: Turnstile,
+    /// For everything else.
+    questions: Turnstile,
     /// Where somebody else puts the assertion that authenticates us.
     client_assertion: Option<PathBuf>,
     /// What its servers want in proofs of possession, by their origin.
@@ -79,24 +141,58 @@ pub(crate) enum ProviderError {
 }
 
 impl Providers {
-    /// Begins to fetch what is known of every provider, and goes on doing so for as long as the runtime runs.
+    /// Begins to fetch what is known of every provider, and goes on doing so for as long as this is kept. Those that
+    /// were the same `before` a reload are not asked again: what is known of them stays known.
     pub(crate) fn start(
         configured: &[ProviderConfig],
+        before: Option<&Self>,
         metrics: &Arc<Metrics>,
         readiness: &Arc<Readiness>,
     ) -> Result<Self, ProviderError> {
-        let made = configured.iter().map(|config| {
-            let provider = Arc::new(Provider::new(config, metrics, readiness)?);
-            provider.warn_of_expiry(config, world::now());
-            Ok((provider.name.clone(), provider))
+        let same = |config: &ProviderConfig| {
+            let kept = before?.by_name.get(&config.sign_in.registration.name)?;
+            kept.is_for(config).then(|| Arc::clone(kept))
+        };
+        let made = configured.iter().map(|config| match same(config) {
+            Some(kept) => Ok((config, Ok(kept))),
+            None => Ok((config, Err(Provider::new(config, metrics, readiness)?))),
         });
         // Nothing is asked before it is certain that everything is there.
-        let by_name = made.collect::<Result<HashMap<_, _>, ProviderError>>()?;
-        for provider in by_name.values() {
-            readiness.provider(&provider.name, ProviderState::Unknown);
-            tokio::spawn(Arc::clone(provider).keep_fresh());
+        let made = made.collect::<Result<Vec<_>, ProviderError>>()?;
+        let by_name = made.into_iter().map(|(config, made)| {
+            let kept = made.unwrap_or_else(|provider| Arc::new(Kept::start(provider, config)));
+            kept.warn_of_expiry(config, world::now());
+            (kept.name.clone(), kept)
+        });
+        Ok(Self { by_name: by_name.collect() })
+    }
+
+    /// Waits until every provider has said what it can do, but no longer than `patience`.
+    pub(crate) async fn settle(&self, patience: Duration) {
+        let all_known = async {
+            while self.by_name.values().any(|kept| kept.known.load().is_none()) {
+                tokio::time::sleep(SETTLE_GLANCE).await;
+            }
+        };
+        let _ = tokio::time::timeout(patience, all_known).await;
+    }
+
+    /// Lets `config` go on with the keys that this process has made for its providers: tokens are bound to them.
+    pub(crate) fn keep_made_keys(&self, config: &mut Config) {
+        for provider in config.providers.iter_mut().filter(|provider| provider.dpop_key_is_made) {
+            let fresh = &provider.sign_in.registration;
+            let kept = self.by_name.get(&fresh.name).filter(|kept| kept.config.dpop_key_is_made);
+            let made = kept.and_then(|kept| kept.config.sign_in.registration.dpop.as_ref());
+            let (Some(made), Some(wanted)) = (made, &fresh.dpop) else { continue };
+            let dpop = Dpop { key: made.key.clone(), ..wanted.clone() };
+            let registration =
+                Arc::new(Registration { dpop: Some(dpop), ..Registration::clone(fresh) });
+            let in_gateway = config.gateway.providers.iter_mut();
+            for sign_in in in_gateway.filter(|it| it.registration.name == registration.name) {
+                sign_in.registration = Arc::clone(&registration);
+            }
+            provider.sign_in.registration = registration;
         }
-        Ok(Self { by_name })
     }
 
     /// What is known of a provider now.
@@ -113,6 +209,10 @@ impl Providers {
     ) -> Result<http::Response<Vec<u8>>, Unreachable> {
         let provider = self.by_name.get(name);
         let provider = provider.ok_or_else(|| Unreachable("it is not configured".to_owned()))?;
+        let begins =
+            matches!(request.extensions().get(), Some(Endpoint::PushedAuthorizationRequest));
+        let turnstile = if begins { &provider.beginnings } else { &provider.questions };
+        let _turn = turnstile.turn().await.map_err(|crowded| Unreachable(crowded.to_string()))?;
         provider.fetcher.send(request).await
     }
 
@@ -198,6 +298,8 @@ impl Provider {
             known: ArcSwapOption::empty(),
             keys_asked: AsyncMutex::new(None),
             fetcher: Fetcher::new(&config.transport).map_err(ProviderError::Fetcher)?,
+            beginnings: Turnstile::new(BEGINNINGS_AT_ONCE, BEGINNINGS_WAITING),
+            questions: Turnstile::new(QUESTIONS_AT_ONCE, QUESTIONS_WAITING),
             client_assertion: config.client_assertion.clone(),
             dpop_nonces: Mutex::default(),
             metrics: Arc::clone(metrics),
@@ -376,6 +478,8 @@ mod tests {
             known: ArcSwapOption::empty(),
             keys_asked: AsyncMutex::new(None),
             fetcher: Fetcher::scripted(Arc::clone(answers)),
+            beginnings: Turnstile::new(1, 1),
+            questions: Turnstile::new(1, 1),
             client_assertion: None,
             dpop_nonces: Mutex::default(),
             metrics: Arc::new(Metrics::new(&Routes::default(), ["corp"], "", started)),
@@ -390,7 +494,7 @@ mod tests {
         }
     }
 
-    /// G: while the keys are being refreshed, somebody meets one that is unknown. The answer of the refresh is the
+    /// R6, class G: while the keys are being refreshed, somebody meets one that is unknown. The answer of the refresh is the
     /// older one, however late it comes; with both under way at once it would take the place of the newer.
     #[tokio::test(start_paused = true)]
     async fn older_keys_never_replace_newer_ones() {
@@ -419,7 +523,7 @@ mod tests {
         assert_eq!(answers.asked(), 3);
     }
 
-    /// G: a stream of invented key ids asks the provider once for all who wait, and not again for a while; what it
+    /// R7, class G: a stream of invented key ids asks the provider once for all who wait, and not again for a while; what it
     /// answered last stays when it does not answer.
     #[tokio::test(start_paused = true)]
     async fn unknown_keys_ask_the_provider_once_for_everybody() {

@@ -15,11 +15,12 @@ mod failure;
 mod form;
 mod forward;
 mod https;
+mod lasting;
 mod objection;
+mod request_ids;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -45,12 +46,15 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use self::answer::AfterAnswer;
 use self::https::HttpsHosts;
+use self::request_ids::RequestIds;
 use crate::drain::{Drain, UnderWay};
 use crate::listener::Purpose;
+use crate::panics::{self, Panicked};
 use crate::respond::{About, Responder};
 use crate::socket::Connection;
 use crate::telemetry::metrics::{ActiveRequest, Ended};
 use crate::telemetry::{Finished, Telemetry};
+use crate::tether::{Held, Tethers};
 use crate::upstream::{Candidates, Upstream, Upstreams};
 use crate::websocket::Answered;
 use crate::world;
@@ -60,52 +64,27 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What follows from one configuration. A visit keeps the one that it began with.
 #[derive(Debug)]
-pub(crate) struct Site {
-    gateway: Gateway,
-    upstreams: Upstreams,
+pub(crate) struct Site<W> {
+    pub(crate) gateway: Gateway,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) world: W,
+    pub(crate) telemetry: Arc<Telemetry>,
     responder: Responder,
     https: HttpsHosts,
 }
 
 /// What pingora asks about every request.
 pub(crate) struct App<W> {
-    site: Arc<ArcSwap<Site>>,
-    world: Arc<W>,
-    telemetry: Arc<Telemetry>,
+    site: Arc<ArcSwap<Site<W>>>,
     limits: Limits,
+    tethers: Arc<Tethers>,
     drain: Drain,
     request_ids: RequestIds,
 }
 
-/// Ids that no other request of this process has, and none of another process in practice. They are names and no
-/// secrets: a counter is enough, behind a beginning that is drawn once.
-#[derive(Debug)]
-struct RequestIds {
-    process: u64,
-    next: AtomicU64,
-}
-
-impl RequestIds {
-    fn new() -> Self {
-        let mut bytes = [0; 16];
-        world::fill_random(&mut bytes);
-        let drawn = u128::from_be_bytes(bytes);
-        // Both halves of what was drawn; neither cast loses what the other keeps.
-        let (process, first) = ((drawn >> 64) as u64, drawn as u64);
-        Self { process, next: AtomicU64::new(first) }
-    }
-
-    /// The next one.
-    fn next(&self) -> RequestId {
-        // An odd factor turns each step into a jump and meets every number once: ids say nothing of how many came.
-        let turn = self.next.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        RequestId::new(u128::from(self.process) << 64 | u128::from(turn))
-    }
-}
-
 /// One request, from its header block to its log line.
-pub(crate) struct Visit {
-    site: Arc<Site>,
+pub(crate) struct Visit<W> {
+    site: Arc<Site<W>>,
     came: SystemTime,
     began: Instant,
     now: Timestamp,
@@ -120,6 +99,10 @@ pub(crate) struct Visit {
     manner: Manner,
     body_bytes: u64,
     passage: Option<Passage>,
+    /// Where it may have to end before its time.
+    held: Option<Held>,
+    /// Whether it was found to take long.
+    was_asked: bool,
     #[expect(dead_code, reason = "counts for as long as it is there")]
     under_way: UnderWay,
     active: Option<ActiveRequest>,
@@ -138,6 +121,8 @@ enum Manner {
     Exchange,
     /// A WebSocket.
     Handshake,
+    /// Events, as they come.
+    Listening,
 }
 
 /// A request on its way to an upstream.
@@ -155,32 +140,25 @@ struct UpstreamAnswer {
     after: Duration,
 }
 
-impl Site {
-    /// A site of `gateway`, whose routes lead to `upstreams`.
-    pub(crate) fn new(gateway: Gateway, upstreams: Upstreams) -> Self {
+impl<W> Site<W> {
+    /// A site of `gateway`, whose routes lead to `upstreams`, in `world`.
+    pub(crate) fn new(
+        gateway: Gateway,
+        upstreams: Upstreams,
+        world: W,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
         let settings = gateway.settings();
         let responder = Responder::new(&settings.path_prefix);
         let https = HttpsHosts::new(settings.routes.origins());
-        Self { gateway, upstreams, responder, https }
+        Self { gateway, upstreams, world, telemetry, responder, https }
     }
 }
 
 impl<W> App<W> {
     /// Serves whatever `site` holds when a request begins.
-    pub(crate) fn new(
-        site: Arc<ArcSwap<Site>>,
-        world: Arc<W>,
-        telemetry: Arc<Telemetry>,
-        limits: Limits,
-    ) -> Self {
-        Self {
-            site,
-            world,
-            telemetry,
-            limits,
-            drain: Drain::default(),
-            request_ids: RequestIds::new(),
-        }
+    pub(crate) fn new(site: Arc<ArcSwap<Site<W>>>, limits: Limits, tethers: Arc<Tethers>) -> Self {
+        Self { site, limits, tethers, drain: Drain::default(), request_ids: RequestIds::new() }
     }
 
     /// The requests under way.
@@ -196,7 +174,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
         head: &RequestHeader,
         form: Option<&[u8]>,
         connection: &Connection,
-        visit: &mut Visit,
+        visit: &mut Visit<W>,
     ) -> Outcome {
         let site = Arc::clone(&visit.site);
         let request = match request(head, connection, visit.id.clone()) {
@@ -205,15 +183,16 @@ impl<W: World + Send + Sync + 'static> App<W> {
                 return gateway_visit::malformed(&malformed, &head.method, &head.headers);
             }
         };
-        let outcome = site.gateway.visit(self.world.as_ref(), &request, visit.now).await;
+        let outcome = site.gateway.visit(&site.world, &request, visit.now).await;
         let Request { authority, path, client, id, .. } = request;
         visit.client = client.address();
         visit.canonical = Some(Canonical { authority, path });
         visit.id = id;
+        self.renewed(&outcome);
         outcome
     }
 
-    fn finished(&self, session: &Session, visit: &Visit, error: Option<&Error>) {
+    fn finished(&self, session: &Session, visit: &Visit<W>, error: Option<&Error>) {
         let Some(connection) = session.digest().and_then(Connection::of) else { return };
         let head = session.req_header();
         let nothing = Record::default();
@@ -227,10 +206,10 @@ impl<W: World + Send + Sync + 'static> App<W> {
             None => passage.began.elapsed(),
         });
         let error = error.filter(|error| failure::is_for_the_operator(error));
-        if error.is_none() && !self.telemetry.writes(record) {
+        if error.is_none() && !visit.site.telemetry.writes(record) {
             let upstream = upstream_duration.map(|duration| (duration, upstream_status));
             let ended = Ended { method: &head.method, status, duration, upstream, record };
-            return self.telemetry.metrics().ended(&ended);
+            return visit.site.telemetry.metrics().ended(&ended);
         }
         let target = String::from_utf8_lossy(head.raw_path());
         let (path, query) = match target.split_once('?') {
@@ -240,7 +219,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
         let text =
             |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let error = error.map(ToString::to_string);
-        self.telemetry.finished(&Finished {
+        visit.site.telemetry.finished(&Finished {
             request_id: visit.id.as_str(),
             time: visit.came,
             client: visit.client,
@@ -279,7 +258,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
     }
 }
 
-impl Visit {
+impl<W> Visit<W> {
     /// The cookies of the origin that it is for.
     fn cookies(&self) -> Option<&Cookies> {
         self.site.gateway.cookies(&self.canonical.as_ref()?.authority)
@@ -308,9 +287,9 @@ impl Visit {
 #[async_trait]
 impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
     /// Boxed, for pingora moves it from future to future.
-    type CTX = Box<Visit>;
+    type CTX = Box<Visit<W>>;
 
-    fn new_ctx(&self) -> Box<Visit> {
+    fn new_ctx(&self) -> Box<Visit<W>> {
         let came = SystemTime::now();
         Box::new(Visit {
             site: self.site.load_full(),
@@ -325,6 +304,8 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
             manner: Manner::Exchange,
             body_bytes: 0,
             passage: None,
+            held: None,
+            was_asked: false,
             under_way: self.drain.begin(),
             active: None,
         })
@@ -333,8 +314,256 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
     /// None: pingora's own would compress, and what is compressed beside a secret tells its length.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    async fn request_filter(&self, session: &mut Session, visit: &mut Box<Visit>) -> Result<bool> {
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        visit: &mut Box<Visit<W>>,
+    ) -> Result<bool> {
+        let decided = panics::caught(self.decide(session, visit)).await;
+        decided.unwrap_or_else(|Panicked| {
+            visit.cut_short = Some(Reason::GatewayFault);
+            Error::e_explain(ErrorType::InternalError, "the work on this request panicked")
+        })
+    }
+
+    async fn upstream_peer(
+        &self,
+        _: &mut Session,
+        visit: &mut Box<Visit<W>>,
+    ) -> Result<Box<HttpPeer>> {
+        let Some(admission) = visit.admission() else {
+            return Error::e_explain(ErrorType::InternalError, "nothing admits this request");
+        };
+        if visit.passage.is_none() {
+            let name = &admission.route().upstream;
+            let Some(upstream) = visit.site.upstreams.find(name) else {
+                return Error::e_explain(ErrorType::InternalError, format!("no upstream `{name}`"));
+            };
+            let upstream = Arc::clone(upstream);
+            let candidates = upstream.candidates().await.map_err(|cause| {
+                Error::because(ErrorType::ConnectNoRoute, "finding the upstream", cause).into_up()
+            })?;
+            let began = Instant::now();
+            visit.passage =
+                Some(Passage { upstream, candidates, began, answer: None, handshake: None });
+        }
+        let manner = visit.manner;
+        let Some(Passage { upstream, candidates, handshake, .. }) = &mut visit.passage else {
+            return Error::e_explain(ErrorType::InternalError, "there is no passage");
+        };
+        let Some(peer) = candidates.next(upstream.avoided()) else {
+            return Error::e_explain(ErrorType::InternalError, "no peer is left");
+        };
+        Ok(match manner {
+            Manner::Exchange => Box::new(peer.clone()),
+            Manner::Handshake => {
+                let (peer, answered) = upstream.for_handshake(peer);
+                *handshake = Some(answered);
+                peer
+            }
+            Manner::Listening => {
+                let (peer, answered) = upstream.for_events(peer);
+                *handshake = Some(answered);
+                peer
+            }
+        })
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        peer: &HttpPeer,
+        visit: &mut Box<Visit<W>>,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        // Nothing has been sent, so whatever the method is, another copy may be asked.
+        let passage = visit.passage.as_ref();
+        let others = passage.is_some_and(|passage| {
+            passage.upstream.avoid(peer);
+            passage.candidates.any_left()
+        });
+        error.set_retry(others);
+        if others {
+            tracing::warn!(request_id = visit.id.as_str(), address = %peer.address(), %error, "trying another copy");
+        }
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream: &mut RequestHeader,
+        visit: &mut Box<Visit<W>>,
+    ) -> Result<()> {
+        let Some(admission) = visit.admission() else {
+            return Error::e_explain(ErrorType::InternalError, "nothing admits this request");
+        };
+        let gateway = &visit.site.gateway;
+        let rules =
+            forward::Rules { admission, stripped: gateway.stripped(), manner: visit.manner };
+        rules.apply(session.req_header(), upstream)
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        visit: &mut Box<Visit<W>>,
+    ) -> Result<()> {
+        let Some(piece) = body.as_ref().filter(|_| !session.was_upgraded()) else { return Ok(()) };
+        visit.body_bytes = visit.body_bytes.saturating_add(piece.len() as u64);
+        let most = visit.admission().and_then(|admission| admission.route().body_bytes_max);
+        if most.is_some_and(|most| visit.body_bytes > most) {
+            visit.cut_short = Some(Reason::BodyTooLarge);
+            return Err(Error::new_down(ErrorType::HTTPStatus(413)));
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        visit: &mut Box<Visit<W>>,
+    ) -> Result<()> {
+        let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
+        if response.status.is_informational() && !switches {
+            return Ok(());
+        }
+        if switches
+            && !(visit.manner == Manner::Handshake && forward::agrees_to_websocket(response))
+        {
+            return Err(Error::explain(
+                ErrorType::InvalidHTTPHeader,
+                "the upstream switches to a protocol that nobody asked for",
+            )
+            .into_up());
+        }
+        if let Some(passage) = &mut visit.passage {
+            passage.answer =
+                Some(UpstreamAnswer { status: response.status, after: passage.began.elapsed() });
+            if let Some(answered) = &passage.handshake {
+                answered.tell();
+            }
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        visit: &mut Box<Visit<W>>,
+    ) -> Result<()> {
+        let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
+        if response.status.is_informational() && !switches {
+            return Ok(());
+        }
+        if switches {
+            // A tunnel may be silent for as long as it likes.
+            session.set_read_timeout(None);
+        }
+        if session.is_process_shutting_down() {
+            session.set_keepalive(None);
+        }
+        let (Some(admission), Some(outcome)) = (visit.admission(), visit.outcome.as_ref()) else {
+            return Error::e_explain(ErrorType::InternalError, "nothing admits this request");
+        };
+        let gateway = &visit.site.gateway;
+        let answer = forward::ResponseRules {
+            route: admission.route(),
+            stripped: gateway.stripped(),
+            cookies: visit.cookies(),
+            ours: &outcome.cookies,
+            request_id: visit.id.as_header(),
+        };
+        answer.apply(response)?;
+        if lasting::is_expected_to_last(response) {
+            self.tie(session, visit, switches);
+        }
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        visit: &mut Box<Visit<W>>,
+    ) -> Result<Option<Duration>> {
+        if !end_of_stream && body.is_some() {
+            self.goes_on(session, visit)?;
+        }
+        Ok(None)
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        visit: &mut Box<Visit<W>>,
+    ) -> FailToProxy {
+        let reason = visit.cut_short.or_else(|| failure::reason(error));
+        let nothing = FailToProxy { error_code: 0, can_reuse_downstream: false };
+        let sent = session.response_written().is_some_and(|response| {
+            !response.status.is_informational()
+                || response.status == StatusCode::SWITCHING_PROTOCOLS
+        });
+        let Some(reason) = reason.filter(|_| !sent) else { return nothing };
+        let head = session.req_header();
+        let client = Client::of(&head.method, &head.headers);
+        visit.refuse(reason, client);
+        match self.answer(session, visit, AfterAnswer::Close).await {
+            Ok(_) => {
+                // pingora drops the connection now. Closing it first lets the client see the answer.
+                if !session.is_http2() {
+                    session.as_downstream_mut().shutdown().await;
+                }
+                FailToProxy { error_code: reason.status().as_u16(), can_reuse_downstream: false }
+            }
+            Err(error) => {
+                tracing::debug!(request_id = visit.id.as_str(), %error, "the client did not wait for an answer");
+                nothing
+            }
+        }
+    }
+
+    async fn logging(
+        &self,
+        session: &mut Session,
+        error: Option<&Error>,
+        visit: &mut Box<Visit<W>>,
+    ) {
+        if let Some(connection) = session.digest().and_then(Connection::of) {
+            connection.request_ends();
+        }
+        visit.note_ending();
+        self.finished(session, visit, error);
+    }
+
+    /// Errors are logged where they are dealt with, at a level that fits whose they are.
+    fn suppress_error_log(&self, _: &Session, _: &Box<Visit<W>>, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Box<Visit<W>>,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+impl<W: World + Send + Sync + 'static> App<W> {
+    /// What becomes of a request; whether it was answered already.
+    async fn decide(&self, session: &mut Session, visit: &mut Visit<W>) -> Result<bool> {
         begin(session);
+        #[cfg(debug_assertions)]
+        crate::fault::met_by(&session.req_header().headers);
         let head = session.req_header();
         let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
         if let Some(reason) = objection::to(head, raw.as_deref(), &self.limits) {
@@ -370,7 +599,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
             );
         };
         let outcome = self.outcome(head, form.as_deref(), connection, visit).await;
-        visit.active = Some(self.telemetry.metrics().active(outcome.record.route.as_deref()));
+        visit.active = Some(visit.site.telemetry.metrics().active(outcome.record.route.as_deref()));
         visit.outcome = Some(outcome);
         let head = session.req_header();
         let Some(admission) = visit.admission() else {
@@ -387,213 +616,14 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         }
         if forward::asks_for_websocket(head) {
             visit.manner = Manner::Handshake;
+        } else if forward::asks_for_events(head) {
+            visit.manner = Manner::Listening;
         }
         Ok(false)
     }
 
-    async fn upstream_peer(
-        &self,
-        _: &mut Session,
-        visit: &mut Box<Visit>,
-    ) -> Result<Box<HttpPeer>> {
-        let Some(admission) = visit.admission() else {
-            return Error::e_explain(ErrorType::InternalError, "nothing admits this request");
-        };
-        if visit.passage.is_none() {
-            let name = &admission.route().upstream;
-            let Some(upstream) = visit.site.upstreams.find(name) else {
-                return Error::e_explain(ErrorType::InternalError, format!("no upstream `{name}`"));
-            };
-            let upstream = Arc::clone(upstream);
-            let candidates = upstream.candidates().await.map_err(|cause| {
-                Error::because(ErrorType::ConnectNoRoute, "finding the upstream", cause).into_up()
-            })?;
-            let began = Instant::now();
-            visit.passage =
-                Some(Passage { upstream, candidates, began, answer: None, handshake: None });
-        }
-        let manner = visit.manner;
-        let Some(Passage { upstream, candidates, handshake, .. }) = &mut visit.passage else {
-            return Error::e_explain(ErrorType::InternalError, "there is no passage");
-        };
-        let Some(peer) = candidates.next() else {
-            return Error::e_explain(ErrorType::InternalError, "no peer is left");
-        };
-        Ok(match manner {
-            Manner::Exchange => Box::new(peer.clone()),
-            Manner::Handshake => {
-                let (peer, answered) = upstream.for_handshake(peer);
-                *handshake = Some(answered);
-                peer
-            }
-        })
-    }
-
-    fn fail_to_connect(
-        &self,
-        _: &mut Session,
-        peer: &HttpPeer,
-        visit: &mut Box<Visit>,
-        mut error: Box<Error>,
-    ) -> Box<Error> {
-        // Nothing has been sent, so whatever the method is, another copy may be asked.
-        let others = visit.passage.as_ref().is_some_and(|passage| passage.candidates.any_left());
-        error.set_retry(others);
-        if others {
-            tracing::warn!(request_id = visit.id.as_str(), address = %peer.address(), %error, "trying another copy");
-        }
-        error
-    }
-
-    async fn upstream_request_filter(
-        &self,
-        session: &mut Session,
-        upstream: &mut RequestHeader,
-        visit: &mut Box<Visit>,
-    ) -> Result<()> {
-        let Some(admission) = visit.admission() else {
-            return Error::e_explain(ErrorType::InternalError, "nothing admits this request");
-        };
-        let gateway = &visit.site.gateway;
-        let rules =
-            forward::Rules { admission, stripped: gateway.stripped(), manner: visit.manner };
-        rules.apply(session.req_header(), upstream)
-    }
-
-    async fn request_body_filter(
-        &self,
-        session: &mut Session,
-        body: &mut Option<Bytes>,
-        _: bool,
-        visit: &mut Box<Visit>,
-    ) -> Result<()> {
-        let Some(piece) = body.as_ref().filter(|_| !session.was_upgraded()) else { return Ok(()) };
-        visit.body_bytes = visit.body_bytes.saturating_add(piece.len() as u64);
-        let most = visit.admission().and_then(|admission| admission.route().body_bytes_max);
-        if most.is_some_and(|most| visit.body_bytes > most) {
-            visit.cut_short = Some(Reason::BodyTooLarge);
-            return Err(Error::new_down(ErrorType::HTTPStatus(413)));
-        }
-        Ok(())
-    }
-
-    async fn upstream_response_filter(
-        &self,
-        _: &mut Session,
-        response: &mut ResponseHeader,
-        visit: &mut Box<Visit>,
-    ) -> Result<()> {
-        let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
-        if response.status.is_informational() && !switches {
-            return Ok(());
-        }
-        if switches
-            && !(visit.manner == Manner::Handshake && forward::agrees_to_websocket(response))
-        {
-            return Err(Error::explain(
-                ErrorType::InvalidHTTPHeader,
-                "the upstream switches to a protocol that nobody asked for",
-            )
-            .into_up());
-        }
-        if let Some(passage) = &mut visit.passage {
-            passage.answer =
-                Some(UpstreamAnswer { status: response.status, after: passage.began.elapsed() });
-            if let Some(answered) = &passage.handshake {
-                answered.tell();
-            }
-        }
-        Ok(())
-    }
-
-    async fn response_filter(
-        &self,
-        session: &mut Session,
-        response: &mut ResponseHeader,
-        visit: &mut Box<Visit>,
-    ) -> Result<()> {
-        let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
-        if response.status.is_informational() && !switches {
-            return Ok(());
-        }
-        if switches {
-            // A tunnel may be silent for as long as it likes.
-            session.set_read_timeout(None);
-        }
-        if session.is_process_shutting_down() {
-            session.set_keepalive(None);
-        }
-        let (Some(admission), Some(outcome)) = (visit.admission(), visit.outcome.as_ref()) else {
-            return Error::e_explain(ErrorType::InternalError, "nothing admits this request");
-        };
-        let gateway = &visit.site.gateway;
-        let answer = forward::ResponseRules {
-            route: admission.route(),
-            stripped: gateway.stripped(),
-            cookies: visit.cookies(),
-            ours: &outcome.cookies,
-            request_id: visit.id.as_header(),
-        };
-        answer.apply(response)
-    }
-
-    async fn fail_to_proxy(
-        &self,
-        session: &mut Session,
-        error: &Error,
-        visit: &mut Box<Visit>,
-    ) -> FailToProxy {
-        let reason = visit.cut_short.or_else(|| failure::reason(error));
-        let nothing = FailToProxy { error_code: 0, can_reuse_downstream: false };
-        let sent = session.response_written().is_some_and(|response| {
-            !response.status.is_informational()
-                || response.status == StatusCode::SWITCHING_PROTOCOLS
-        });
-        let Some(reason) = reason.filter(|_| !sent) else { return nothing };
-        let head = session.req_header();
-        let client = Client::of(&head.method, &head.headers);
-        visit.refuse(reason, client);
-        match self.answer(session, visit, AfterAnswer::Close).await {
-            Ok(_) => {
-                // pingora drops the connection now. Closing it first lets the client see the answer.
-                if !session.is_http2() {
-                    session.as_downstream_mut().shutdown().await;
-                }
-                FailToProxy { error_code: reason.status().as_u16(), can_reuse_downstream: false }
-            }
-            Err(error) => {
-                tracing::debug!(request_id = visit.id.as_str(), %error, "the client did not wait for an answer");
-                nothing
-            }
-        }
-    }
-
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, visit: &mut Box<Visit>) {
-        if let Some(connection) = session.digest().and_then(Connection::of) {
-            connection.request_ends();
-        }
-        self.finished(session, visit, error);
-    }
-
-    /// Errors are logged where they are dealt with, at a level that fits whose they are.
-    fn suppress_error_log(&self, _: &Session, _: &Box<Visit>, _: &Error) -> bool {
-        true
-    }
-
-    fn suppress_proxy_warn_log(
-        &self,
-        _: &Session,
-        _: &Box<Visit>,
-        _: &Error,
-        _: ProxyWarnLogContext,
-    ) -> bool {
-        true
-    }
-}
-
-impl<W: World + Send + Sync + 'static> App<W> {
     /// The same place on https, where there is one (RFC 9110 §15.4.9: the method stays what it was).
-    async fn redirect_to_https(&self, session: &mut Session, visit: &mut Visit) -> Result<bool> {
+    async fn redirect_to_https(&self, session: &mut Session, visit: &mut Visit<W>) -> Result<bool> {
         let head = session.req_header();
         let target = String::from_utf8_lossy(head.raw_path());
         let place =

@@ -12,11 +12,15 @@
 //!
 //! Sources: RFC 9112 §2.2, §9.3, §9.5, §9.6; RFC 9113 §3.4; RFC 6585 §5.
 
+mod refusal;
+mod tied;
+mod tunnel;
+
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -33,7 +37,9 @@ use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufWriter, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use self::tunnel::Tunnel;
 use crate::listener::{Entrance, Idleness};
+use crate::tether::Tether;
 use crate::turned_away::Cause;
 
 /// What a whole answer of usual size fits into, so that it costs one write.
@@ -81,6 +87,9 @@ pub(crate) struct Connection {
     protocol: Protocol,
     stage: AtomicU8,
     lingers: AtomicBool,
+    /// Whether there is a tether, so that no request but those that have one looks for it.
+    tied: AtomicBool,
+    tether: Mutex<Option<Arc<Tether>>>,
 }
 
 /// Where a connection stands.
@@ -99,8 +108,9 @@ impl Connection {
     pub(crate) fn new(entrance: Arc<Entrance>, peer: Peer, protocol: Protocol) -> Self {
         let stage = AtomicU8::new(Stage::Head as u8);
         let (idleness, lingers) = (Arc::default(), AtomicBool::new(false));
+        let (tied, tether) = (AtomicBool::new(false), Mutex::default());
         let memory = Memory::default();
-        Self { entrance, peer, idleness, memory, protocol, stage, lingers }
+        Self { entrance, peer, idleness, memory, protocol, stage, lingers, tied, tether }
     }
 
     /// Whether it ever waits for a request as HTTP/1 does.
@@ -122,6 +132,7 @@ impl Connection {
     /// A response has been written whole.
     pub(crate) fn request_ends(&self) {
         if self.protocol == Protocol::Http1 {
+            self.untie();
             self.enter(Stage::Idle);
         }
     }
@@ -180,6 +191,8 @@ pub(crate) struct GuardedSocket<S> {
     /// What is still to be sent of our own last word on this connection.
     refusal: Option<&'static [u8]>,
     linger: Linger,
+    /// What passes, where that may have to end before its time.
+    tunnel: Option<Box<Tunnel>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,6 +238,7 @@ impl<S> GuardedSocket<S> {
             timer: Box::pin(tokio::time::sleep_until(until)),
             refusal: None,
             linger: Linger::NotYet,
+            tunnel: None,
         })
     }
 
@@ -237,6 +251,7 @@ impl<S> GuardedSocket<S> {
                 let now = Instant::now();
                 self.wait = Wait::Idle { until: now + self.limits.idle_timeout };
                 self.head_bytes = 0;
+                self.tunnel = None;
                 self.connection.idleness.begins(now, &self.connection.entrance.places);
             }
             (Stage::Head, Wait::None | Wait::Idle { .. }) => {
@@ -330,6 +345,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedSocket<S> {
         }
         let stage = this.connection.stage();
         this.follow(stage);
+        if stage == Stage::Busy && this.connection.tied.load(Ordering::Acquire) {
+            return this.poll_read_tied(context, into);
+        }
         if stage == Stage::Idle && this.connection.idleness.is_to_leave(context) {
             // Somebody else needs the place.
             return Poll::Ready(Ok(()));
@@ -382,6 +400,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedSocket<S> {
             ready!(this.poll_refuse(context))?;
             return Poll::Ready(Ok(bytes.len()));
         }
+        if this.connection.tied.load(Ordering::Acquire) {
+            return this.poll_write_tied(context, bytes);
+        }
         Pin::new(&mut this.stream).poll_write(context, bytes)
     }
 
@@ -417,33 +438,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedSocket<S> {
         }
         Poll::Ready(Ok(()))
     }
-}
-
-/// The answers to requests that never became one. They are few, fixed and without a page: whoever gets them
-/// is not a browser that somebody looks at.
-mod refusal {
-    use crate::turned_away::Cause;
-
-    /// The answer to what is refused for `cause`; nothing where nothing is said.
-    pub(super) fn of(cause: Cause) -> &'static [u8] {
-        match cause {
-            Cause::HeadersTooLarge => HEADERS_TOO_LARGE,
-            Cause::RequestMalformed => MALFORMED,
-            Cause::RequestTimeout => TIMEOUT,
-            Cause::ProxyHeaderMalformed
-            | Cause::ProxyHeaderMissing
-            | Cause::ProxyHeaderTimeout
-            | Cause::ProxyNotTrusted
-            | Cause::TooManyConnections => &[],
-        }
-    }
-
-    const HEADERS_TOO_LARGE: &[u8] =
-        b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    const MALFORMED: &[u8] =
-        b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    const TIMEOUT: &[u8] =
-        b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 }
 
 impl<S> fmt::Debug for GuardedSocket<S> {
@@ -553,7 +547,7 @@ mod tests {
         text
     }
 
-    /// K3: a header that drips does not hold a connection for longer than one that does not.
+    /// R19, K3: a header that drips does not hold a connection for longer than one that does not.
     #[tokio::test(start_paused = true)]
     async fn a_header_that_drips_is_cut_at_its_deadline() {
         let (mut client, mut socket, _) = accepted(Protocol::Http1);

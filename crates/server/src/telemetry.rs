@@ -15,6 +15,7 @@ pub(crate) mod log;
 pub(crate) mod metrics;
 mod person;
 mod redact;
+pub(crate) mod reloads;
 mod repeats;
 #[cfg(test)]
 mod tests;
@@ -89,8 +90,10 @@ pub(crate) struct Finished<'a> {
 /// The logs and the metrics.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
-    access: Option<Writer>,
-    audit: Option<Writer>,
+    access: Option<Arc<Writer>>,
+    audit: Option<Arc<Writer>>,
+    /// Where the two lead.
+    outputs: [config::LogOutput; 2],
     exclude_paths: Vec<PathPattern>,
     people: People,
     config_hash: String,
@@ -99,20 +102,47 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    /// Opens the logs. People are hashed with `hash_key`; `config_hash` is what audit events say of the
-    /// configuration.
-    ///
-    /// # Errors
-    /// When a log cannot be opened; the text names it.
+    /// The same, for the first time.
+    #[cfg(test)]
     pub(crate) fn new(
         config: &config::Telemetry,
         hash_key: &[u8; 32],
         config_hash: &str,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
+        Self::after(None, config, hash_key, config_hash, metrics)
+    }
+
+    /// Opens the logs, going on with those that were open `before` where they are to be the same. People are hashed with
+    /// `hash_key`; `config_hash` is what audit events say of the configuration.
+    ///
+    /// # Errors
+    /// When a log cannot be opened; the text names it.
+    pub(crate) fn after(
+        before: Option<&Self>,
+        config: &config::Telemetry,
+        hash_key: &[u8; 32],
+        config_hash: &str,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
+        let outputs = [config.access_log.output.clone(), config.audit_log.clone()];
+        let [access, audit] = &outputs;
+        let kept = |wanted: &config::LogOutput, at: usize| {
+            let before = before.filter(|before| before.outputs.get(at) == Some(wanted))?;
+            Some(if at == 0 { before.access.clone() } else { before.audit.clone() })
+        };
+        let access = match kept(access, 0) {
+            Some(kept) => kept,
+            None => Writer::new(access, &metrics.access_lost)?.map(Arc::new),
+        };
+        let audit = match kept(audit, 1) {
+            Some(kept) => kept,
+            None => Writer::new(audit, &metrics.audit_lost)?.map(Arc::new),
+        };
         Ok(Self {
-            access: Writer::new(&config.access_log.output, &metrics.access_lost)?,
-            audit: Writer::new(&config.audit_log, &metrics.audit_lost)?,
+            access,
+            audit,
+            outputs,
             exclude_paths: config.access_log.exclude_paths.clone(),
             people: People::new(config.user_fields, hash_key),
             config_hash: config_hash.to_owned(),
@@ -165,7 +195,7 @@ impl Telemetry {
     }
 
     fn logs(&self) -> impl Iterator<Item = &Writer> {
-        self.access.iter().chain(&self.audit)
+        self.access.iter().chain(&self.audit).map(|log| &**log)
     }
 
     fn tell_operator(&self, finished: &Finished<'_>) {

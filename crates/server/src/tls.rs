@@ -9,11 +9,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lychgate_config::config::{ListenerTls, TlsVersion};
+use lychgate_oidc::{Certificate, Timestamp};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{RootCertStore, ServerConfig, version};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest as _, Sha256};
 
 /// A certificate or a key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +73,48 @@ pub(crate) enum TlsError {
     Setup(#[source] rustls::Error),
 }
 
+/// What a listener speaks TLS with.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) config: Arc<ServerConfig>,
+    /// The last moment at which the certificate is good, if it says one that can be read.
+    pub(crate) expires_at: Option<Timestamp>,
+    /// Of what it was made.
+    mark: [u8; 32],
+}
+
+/// What `listener` speaks TLS with now: what it had `before`, with the tickets that its clients have, when nothing
+/// of it was changed.
+///
+/// # Errors
+/// [`TlsError`], naming the file. Certificate and key are read together and have to fit (K-32).
+pub(crate) fn served(
+    tls: &ListenerTls,
+    http2: Http2,
+    before: Option<&Arc<Served>>,
+) -> Result<Arc<Served>, TlsError> {
+    let chain = certificates(&tls.certificate)?;
+    let key = private_key(&tls.key)?;
+    let mut hash = Sha256::new();
+    for part in chain.iter().map(AsRef::as_ref).chain([key.secret_der()]) {
+        hash.update(Sha256::digest(part));
+    }
+    hash.update([
+        u8::from(tls.min_version == TlsVersion::Tls13),
+        u8::from(http2 == Http2::Offered),
+    ]);
+    let mark = hash.finalize().into();
+    if let Some(before) = before.filter(|before| before.mark == mark) {
+        return Ok(Arc::clone(before));
+    }
+    let expires_at = chain.first().and_then(|first| {
+        let text = STANDARD.encode(first);
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+        Certificate::from_pem(&pem).ok().map(|certificate| certificate.expires_at())
+    });
+    Ok(Arc::new(Served { config: configured(tls, http2, chain, key)?, expires_at, mark }))
+}
+
 /// What a listener needs to speak TLS, with HTTP/2 on offer or without.
 ///
 /// # Errors
@@ -77,8 +123,15 @@ pub(crate) fn server_config(
     tls: &ListenerTls,
     http2: Http2,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let chain = certificates(&tls.certificate)?;
-    let key = private_key(&tls.key)?;
+    configured(tls, http2, certificates(&tls.certificate)?, private_key(&tls.key)?)
+}
+
+fn configured(
+    tls: &ListenerTls,
+    http2: Http2,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let versions: &[_] = match tls.min_version {
         TlsVersion::Tls12 => &[&version::TLS12, &version::TLS13],
         TlsVersion::Tls13 => &[&version::TLS13],

@@ -1,35 +1,42 @@
 //! Where admitted requests go.
 //!
 //! Everything that can be known when the configuration is read is known then: authorities are loaded, peers
-//! are built and only copied later. Names are looked up off the workers' threads, remembered for a few
-//! seconds, and their last good answer is used while a look-up fails.
+//! are built and only copied later. Names are looked up off the workers' threads ([`names`]), and an address that
+//! cannot be reached is tried last for a while ([`avoided`]).
 //!
 //! Two facts about pingora shape this file. Its pool does not tell peers apart by the authorities that vouch
 //! for them, so every upstream's own `group_key` does (one upstream's connection is never another's). And an
 //! empty server name turns every check of a certificate off, so an upstream without one is refused.
+
+mod avoided;
+mod names;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lychgate_config::config::{self, Roots, UpstreamAddress, UpstreamTimeouts};
-use moka::future::Cache;
+use pingora_core::protocols::l4::socket::SocketAddr as PeerAddress;
 use pingora_core::protocols::tls::CaType;
 use pingora_core::protocols::{ALPN, TcpKeepalive};
 use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, Peer};
 use pingora_core::utils::tls::{WrappedX509, parse_x509};
 use rustls_pki_types::CertificateDer;
 
+use self::avoided::Avoided;
+use self::names::{Answer, Remembered, Resolver, System};
 use crate::tls::{self, TlsError};
 use crate::websocket::{Answered, HandshakeConnector};
 
-/// How long the answer to a look-up is used.
-const NAMES_KEPT: Duration = Duration::from_secs(10);
+/// How often a request is sent to an upstream, the first time included.
+pub(crate) const TRIES_MAX: usize = 3;
 
 /// How many requests one connection to an upstream carries at a time.
 const HTTP2_STREAMS_MAX: usize = 100;
@@ -41,13 +48,17 @@ pub(crate) struct Upstreams(BTreeMap<String, Arc<Upstream>>);
 /// An application, or several copies of one.
 #[derive(Debug)]
 pub(crate) struct Upstream {
+    /// What it was made from.
+    config: config::Upstream,
     copies: Vec<Copy>,
     /// All peers, where no name has to be looked up.
     fixed: Option<Arc<[HttpPeer]>>,
     manner: Manner,
     next: AtomicUsize,
+    resolver: Arc<dyn Resolver>,
     /// Empty when no copy has a name to be looked up.
-    looked_up: Cache<(), Arc<[HttpPeer]>>,
+    looked_up: Remembered<NoAddress>,
+    avoided: Avoided,
 }
 
 /// How all copies of an upstream are reached.
@@ -78,8 +89,11 @@ enum Copy {
 #[derive(Debug)]
 pub(crate) struct Candidates {
     peers: Arc<[HttpPeer]>,
-    next: usize,
-    tried: usize,
+    /// Whose turn it is to be the first.
+    first: usize,
+    /// Those that were tried, by their places among the peers.
+    tried: [usize; TRIES_MAX],
+    tries: usize,
 }
 
 /// An upstream cannot be used.
@@ -120,15 +134,21 @@ pub(crate) struct NoAddress {
 }
 
 impl Upstreams {
-    /// Reads the authorities' files and builds what can be built.
+    /// Reads the authorities' files and builds what can be built. An upstream that was the same `before` a reload stays
+    /// what it is, with whose turn it is and where its names led.
     ///
     /// # Errors
     /// [`UpstreamError`], naming the upstream.
     pub(crate) fn new(
         upstreams: &BTreeMap<String, config::Upstream>,
+        before: Option<&Self>,
     ) -> Result<Self, UpstreamError> {
-        let build =
-            |(name, config): (&String, _)| Ok((name.clone(), Arc::new(Upstream::new(config)?)));
+        let build = |(name, config): (&String, &config::Upstream)| {
+            let made = Upstream::new(config)?;
+            let before = before.and_then(|before| before.find(name));
+            let same = before.filter(|before| before.is_like(&made));
+            Ok((name.clone(), same.map_or_else(|| Arc::new(made), Arc::clone)))
+        };
         upstreams.iter().map(build).collect::<Result<_, _>>().map(Self)
     }
 
@@ -140,6 +160,13 @@ impl Upstreams {
 
 impl Upstream {
     fn new(config: &config::Upstream) -> Result<Self, UpstreamError> {
+        Self::knowing(config, Arc::new(System))
+    }
+
+    fn knowing(
+        config: &config::Upstream,
+        resolver: Arc<dyn Resolver>,
+    ) -> Result<Self, UpstreamError> {
         let authorities = match &config.roots {
             Roots::System => None,
             Roots::File(path) => Some(tls::authorities(path).map_err(|cause| {
@@ -162,12 +189,19 @@ impl Upstream {
             Copy::Named { .. } => None,
         });
         Ok(Self {
+            config: config.clone(),
             fixed: fixed.collect(),
             copies,
             manner,
             next: AtomicUsize::new(0),
-            looked_up: Cache::builder().max_capacity(1).time_to_live(NAMES_KEPT).build(),
+            resolver,
+            looked_up: Remembered::default(),
+            avoided: Avoided::default(),
         })
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        self.config == other.config && self.manner.group_key == other.manner.group_key
     }
 
     /// Its name in the configuration.
@@ -179,14 +213,38 @@ impl Upstream {
     ///
     /// # Errors
     /// [`NoAddress`] when no name of any copy has ever been found.
-    pub(crate) async fn candidates(&self) -> Result<Candidates, Arc<NoAddress>> {
+    pub(crate) async fn candidates(self: &Arc<Self>) -> Result<Candidates, Arc<NoAddress>> {
         let peers = match &self.fixed {
             Some(peers) => Arc::clone(peers),
             // Apart, because most requests need none of the room that a look-up takes.
-            None => Box::pin(self.looked_up.try_get_with((), self.peers())).await?,
+            None => Box::pin(self.by_name()).await?,
         };
-        let next = self.next.fetch_add(1, Ordering::Relaxed);
-        Ok(Candidates { peers, next, tried: 0 })
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        Ok(Candidates { peers, first, tried: [0; TRIES_MAX], tries: 0 })
+    }
+
+    async fn by_name(self: &Arc<Self>) -> Result<Arc<[HttpPeer]>, Arc<NoAddress>> {
+        match self.looked_up.peers(self.peers()).await {
+            Answer::Good(peers) => Ok(peers),
+            Answer::None(error) => Err(error),
+            Answer::Old(peers) => {
+                let upstream = Arc::clone(self);
+                tokio::spawn(async move { upstream.looked_up.renew(upstream.peers()).await });
+                Ok(peers)
+            }
+        }
+    }
+
+    /// `peer` could not be reached, and is tried after the others for a while.
+    pub(crate) fn avoid(&self, peer: &HttpPeer) {
+        if let PeerAddress::Inet(address) = peer.address() {
+            self.avoided.add(*address, Instant::now());
+        }
+    }
+
+    /// Which of its peers are tried after the others.
+    pub(crate) fn avoided(&self) -> &Avoided {
+        &self.avoided
     }
 
     async fn peers(&self) -> Result<Arc<[HttpPeer]>, NoAddress> {
@@ -196,7 +254,8 @@ impl Upstream {
             match copy {
                 Copy::Fixed(peer) => peers.push(peer.as_ref().clone()),
                 Copy::Named { host, port, server_name, last } => {
-                    let found = look_up(host, *port, self.manner.timeouts.connect).await;
+                    let patience = self.manner.timeouts.connect;
+                    let found = names::look_up(self.resolver.as_ref(), host, *port, patience).await;
                     let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
                     match found {
                         Ok(found) => *last = found,
@@ -219,31 +278,61 @@ impl Upstream {
 
     /// The same peer, for a request that asks for a WebSocket.
     pub(crate) fn for_handshake(&self, peer: &HttpPeer) -> (Box<HttpPeer>, Answered) {
+        let group_key = !peer.group_key;
+        self.once_answered_silent(peer, group_key)
+    }
+
+    /// The same peer, for a request that asks for events (R17).
+    pub(crate) fn for_events(&self, peer: &HttpPeer) -> (Box<HttpPeer>, Answered) {
+        // Nobody else may have this connection: it has no limit for the answer to the next request.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut hasher = DefaultHasher::new();
+        (peer.group_key, NEXT.fetch_add(1, Ordering::Relaxed)).hash(&mut hasher);
+        self.once_answered_silent(peer, hasher.finish())
+    }
+
+    /// A peer whose answer has to begin in time, and may then be silent for as long as it likes.
+    fn once_answered_silent(&self, peer: &HttpPeer, group_key: u64) -> (Box<HttpPeer>, Answered) {
         let mut peer = Box::new(peer.clone());
         let UpstreamTimeouts { connect, response, idle: _ } = self.manner.timeouts;
         let (connector, answered) = HandshakeConnector::new(connect, response);
         peer.options.custom_l4 = Some(Arc::new(connector));
-        // A tunnel may be silent. Its handshake may not, and the connector sees to that.
+        // The beginning may not be late, and the connector sees to that.
         peer.options.read_timeout = None;
-        // Only HTTP/1.1 can be upgraded, and such a connection is nobody else's afterwards.
+        // Only HTTP/1.1 can be upgraded, and only there a connection is one request's own.
         peer.options.alpn = ALPN::H1;
         peer.options.idle_timeout = Some(Duration::from_secs(1));
-        peer.group_key = !peer.group_key;
+        peer.group_key = group_key;
         (peer, answered)
     }
 }
 
 impl Candidates {
-    /// The next peer to be tried.
-    pub(crate) fn next(&mut self) -> Option<&HttpPeer> {
-        let place = self.next.checked_add(self.tried)?.checked_rem(self.peers.len())?;
-        self.tried += 1;
+    /// The next peer to be tried: one that is not avoided, or else any that is left. When all were, they begin again:
+    /// what could not be sent over a connection that was just being closed is sent over another to the same peer.
+    pub(crate) fn next(&mut self, avoided: &Avoided) -> Option<&HttpPeer> {
+        let tried = self.tried.get(..self.tries).unwrap_or(&self.tried);
+        let count = self.peers.len();
+        let place = |step: usize| self.first.wrapping_add(step).checked_rem(count);
+        let left = (0..count).filter_map(place).filter(|place| !tried.contains(place));
+        let is_good = |place: &usize| {
+            self.peers.get(*place).is_some_and(|peer| match peer.address() {
+                PeerAddress::Inet(address) => !avoided.contains(*address, Instant::now),
+                PeerAddress::Unix(_) => true,
+            })
+        };
+        let any = || left.clone().next().or_else(|| place(self.tries));
+        let place = left.clone().find(is_good).or_else(any)?;
+        if let Some(tried) = self.tried.get_mut(self.tries) {
+            *tried = place;
+        }
+        self.tries += 1;
         self.peers.get(place)
     }
 
     /// Whether a peer is left that has not been tried.
     pub(crate) fn any_left(&self) -> bool {
-        self.tried < self.peers.len()
+        self.tries < self.peers.len().min(TRIES_MAX)
     }
 }
 
@@ -316,116 +405,7 @@ impl Manner {
     }
 }
 
-async fn look_up(host: &str, port: u16, patience: Duration) -> io::Result<Vec<SocketAddr>> {
-    let found = tokio::time::timeout(patience, tokio::net::lookup_host((host, port)));
-    let found: Vec<_> = found.await.map_err(|_| io::ErrorKind::TimedOut)??.collect();
-    if found.is_empty() {
-        return Err(io::ErrorKind::NotFound.into());
-    }
-    Ok(found)
-}
-
 /// In pingora's form. That they can be read was found out when they were loaded.
 fn wrap(authorities: &[CertificateDer<'_>]) -> Arc<CaType> {
     authorities.iter().map(|authority| WrappedX509::new(authority.to_vec(), parse_x509)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn upstream(addresses: Vec<UpstreamAddress>) -> config::Upstream {
-        config::Upstream {
-            name: "wiki".to_owned(),
-            addresses,
-            roots: Roots::System,
-            timeouts: UpstreamTimeouts {
-                connect: Duration::from_secs(5),
-                response: Duration::from_secs(60),
-                idle: Duration::from_secs(30),
-            },
-            http2: false,
-        }
-    }
-
-    fn plain(host: &str, port: u16) -> UpstreamAddress {
-        UpstreamAddress::Plain { host: host.to_owned(), port }
-    }
-
-    fn addresses(mut candidates: Candidates) -> Vec<String> {
-        let mut found = Vec::new();
-        while candidates.any_left() {
-            found.extend(candidates.next().map(|peer| peer.address().to_string()));
-        }
-        found
-    }
-
-    #[tokio::test]
-    async fn copies_take_turns_and_each_is_tried_once() {
-        let config = upstream(vec![plain("127.0.0.1", 1), plain("::1", 2), plain("127.0.0.1", 3)]);
-        let upstream = Upstream::new(&config).unwrap();
-        let mut turns = Vec::new();
-        for _ in 0..3 {
-            turns.push(addresses(upstream.candidates().await.unwrap()));
-        }
-        assert_eq!(turns[0], ["127.0.0.1:1", "[::1]:2", "127.0.0.1:3"]);
-        assert_eq!(turns[1], ["[::1]:2", "127.0.0.1:3", "127.0.0.1:1"]);
-        assert_eq!(turns[2], ["127.0.0.1:3", "127.0.0.1:1", "[::1]:2"]);
-    }
-
-    #[tokio::test]
-    async fn a_name_is_looked_up() {
-        let upstream = Upstream::new(&upstream(vec![plain("localhost", 9)])).unwrap();
-        let found = addresses(upstream.candidates().await.unwrap());
-        assert!(
-            found.iter().all(|address| address.ends_with(":9")) && !found.is_empty(),
-            "{found:?}"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_name_that_was_never_found_is_an_error() {
-        let upstream = Upstream::new(&upstream(vec![plain("no.such.name.invalid", 9)])).unwrap();
-        let error = upstream.candidates().await.unwrap_err();
-        assert_eq!(error.to_string(), "no address is known for upstream `wiki`");
-    }
-
-    /// An empty server name would turn every check of the certificate off.
-    #[test]
-    fn tls_without_a_server_name_is_refused() {
-        let address = UpstreamAddress::Tls {
-            host: "127.0.0.1".to_owned(),
-            port: 443,
-            server_name: String::new(),
-        };
-        let error = Upstream::new(&upstream(vec![address])).unwrap_err();
-        assert!(matches!(error, UpstreamError::NoServerName { .. }));
-    }
-
-    #[tokio::test]
-    async fn every_wait_for_an_upstream_has_an_end() {
-        let upstream = Upstream::new(&upstream(vec![plain("127.0.0.1", 1)])).unwrap();
-        let mut candidates = upstream.candidates().await.unwrap();
-        let peer = candidates.next().unwrap();
-        let options = &peer.options;
-        for timeout in [
-            options.connection_timeout,
-            options.total_connection_timeout,
-            options.read_timeout,
-            options.write_timeout,
-            options.idle_timeout,
-        ] {
-            assert!(timeout.is_some_and(|timeout| !timeout.is_zero()));
-        }
-        assert!(options.verify_cert && options.verify_hostname);
-    }
-
-    #[tokio::test]
-    async fn a_handshake_never_shares_a_connection() {
-        let upstream = Upstream::new(&upstream(vec![plain("127.0.0.1", 1)])).unwrap();
-        let mut candidates = upstream.candidates().await.unwrap();
-        let peer = candidates.next().unwrap();
-        let (handshake, _) = upstream.for_handshake(peer);
-        assert_ne!(peer.reuse_hash(), handshake.reuse_hash());
-    }
 }

@@ -1,4 +1,5 @@
-//! Connections to upstreams that may become WebSockets.
+//! Connections to upstreams that may become WebSockets, or carry events: a beginning that may not be late, then silence
+//! for as long as both sides like.
 //!
 //! pingora 0.9.1 looks at an upstream's answer and at the end of the request's (empty) body in no fixed
 //! order. When a fast upstream's 101 is there first, the end of the body is taken for the end of the tunnel,

@@ -91,6 +91,7 @@ fn work(waiting: &Mutex<Receiver<Job>>) {
 mod tests {
     use super::*;
 
+    /// R38.
     #[tokio::test]
     async fn work_is_done_on_a_thread_of_its_own() {
         let workers = Workers::start();
@@ -102,6 +103,7 @@ mod tests {
         assert_eq!(thread.as_deref(), Some("lychgate-work"));
     }
 
+    /// R38.
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn its_thread_gives_way_to_others_and_only_its_thread() {
@@ -114,6 +116,7 @@ mod tests {
         assert_eq!(priority(), here);
     }
 
+    /// R38.
     #[tokio::test]
     async fn more_work_than_there_is_room_for_is_done_in_the_end() {
         let workers = Arc::new(Workers::start());
@@ -131,6 +134,7 @@ mod tests {
         assert_eq!(workers.room.available_permits(), JOBS_MAX);
     }
 
+    /// R37.
     #[tokio::test]
     async fn a_panic_reaches_whoever_asked_and_the_thread_goes_on() {
         let workers = Arc::new(Workers::start());

@@ -15,7 +15,9 @@ use crate::ledger::Ledger;
 use crate::login_starts::LoginStarts;
 use crate::opened::OpenedSessions;
 use crate::providers::Providers;
+use crate::telemetry;
 use crate::telemetry::metrics::{FetchOutcome, Metrics, ProviderEndpoint};
+use crate::tether::Tethers;
 use crate::workers::Workers;
 
 /// What visits need that is not in a request. Cheap to clone.
@@ -23,6 +25,7 @@ use crate::workers::Workers;
 pub(crate) struct Live {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) login_starts: Arc<LoginStarts>,
+    pub(crate) tethers: Arc<Tethers>,
     pub(crate) providers: Arc<Providers>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) opened: OpenedSessions,
@@ -100,6 +103,7 @@ pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
 pub(crate) fn fill_random(bytes: &mut [u8]) {
     if let Err(error) = getrandom::fill(bytes) {
         tracing::error!(%error, "the operating system gives no randomness");
+        telemetry::log::flush(Duration::from_secs(1));
         std::process::abort();
     }
 }
@@ -204,6 +208,7 @@ impl World for Live {
 
     fn revoke(&self, session: SessionId) {
         self.ledger.revoke(session);
+        self.tethers.session_ended(session);
     }
 
     fn is_revoked(&self, session: SessionId) -> bool {
@@ -266,6 +271,7 @@ mod tests {
         assert_ne!(of(1, "token", 7), of(1, "token", 8), "the same token, the next time");
     }
 
+    /// R37.
     #[tokio::test]
     async fn a_refresh_that_panics_is_no_answer_and_may_be_tried_again() {
         let refreshes = refreshes();

@@ -13,9 +13,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use std::{env, process, thread};
+use std::{env, fs, process, thread};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -93,16 +93,35 @@ impl Gate {
         Self::spawn(scratch, toml, Readiness::WithoutProviders).await
     }
 
+    /// Starts it from this configuration, as `change` has the process.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn start_as(scratch: Scratch, toml: &str, change: impl FnOnce(&mut Command)) -> Self {
+        Self::spawn_as(scratch, toml, Readiness::Complete, change).await
+    }
+
     async fn spawn(scratch: Scratch, toml: &str, readiness: Readiness) -> Self {
+        Self::spawn_as(scratch, toml, readiness, |_| ()).await
+    }
+
+    async fn spawn_as(
+        scratch: Scratch,
+        toml: &str,
+        readiness: Readiness,
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
         let configuration: toml::Table =
             toml.parse().unwrap_or_else(|error| panic!("the story's TOML: {error}\n{toml}"));
         let file = scratch.write("lychgate.toml", toml);
         let mut command = command(&scratch);
         command.arg("run").arg("-c").arg(file).stdout(Stdio::piped()).stderr(Stdio::piped());
+        change(&mut command);
         let mut child = command.spawn().expect("the binary can be started");
         let output = Output::default();
-        output.keep(child.stdout.take().expect("standard output is piped"));
-        output.keep(child.stderr.take().expect("standard error is piped"));
+        // A story may have taken one of them for itself.
+        child.stdout.take().into_iter().for_each(|stream| output.keep(stream));
+        child.stderr.take().into_iter().for_each(|stream| output.keep(stream));
         let (url, address) = (first_origin(&configuration), first_address(&configuration));
         let admin = text(&configuration, &["admin", "address"])
             .and_then(|address| address.parse().ok())
@@ -277,6 +296,67 @@ impl Gate {
     pub async fn terminate(&mut self) -> Ending {
         self.signal(Signal::TERM);
         self.ended().await
+    }
+
+    /// Ends it at once, leaving it no time for anything, and starts it again in the same place.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn dies_and_starts_again(&mut self) {
+        self.kill();
+        self.told_to_end.store(false, Ordering::Relaxed);
+        let file = self.scratch.file("lychgate.toml");
+        let mut command = command(&self.scratch);
+        command.arg("run").arg("-c").arg(file).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.child = command.spawn().expect("the binary can be started");
+        self.output.keep(self.child.stdout.take().expect("standard output is piped"));
+        self.output.keep(self.child.stderr.take().expect("standard error is piped"));
+        self.become_ready(Readiness::WithoutProviders).await;
+    }
+
+    /// The memory that the process holds, in bytes.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn resident(&self) -> usize {
+        let status = format!("/proc/{}/status", self.pid());
+        let status = fs::read_to_string(status).expect("the gate runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<usize>().ok());
+        kibibytes.expect("memory is counted") * 1024
+    }
+
+    /// How many files and sockets it has open.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.pid()));
+        open.expect("the gate runs").count()
+    }
+
+    /// Waits until it has no more than `most` files and sockets open.
+    ///
+    /// # Panics
+    /// When it keeps more.
+    pub async fn has_descriptors_at_most(&self, most: usize) {
+        let began = Instant::now();
+        while self.descriptors() > most {
+            let open = self.descriptors();
+            assert!(began.elapsed() < PATIENCE, "{open} are open, and {most} were expected");
+            sleep(GLANCE).await;
+        }
+    }
+
+    /// Lets it open no more than `most` files and sockets from now on.
+    ///
+    /// # Panics
+    /// When the system does not allow that.
+    pub fn may_open(&self, most: u64) {
+        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).expect("a limit");
     }
 
     /// Ends it at once.

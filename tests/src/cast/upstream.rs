@@ -46,6 +46,8 @@ pub enum Script {
     HangUp,
     /// Reads, and never answers.
     Silence,
+    /// Answers the first header block with these bytes, then sends back whatever comes behind it.
+    Tunnel(&'static [u8]),
 }
 
 impl Upstream {
@@ -261,6 +263,7 @@ async fn serve(
     match script {
         Script::HangUp => return,
         Script::PassOn(address) => return pass_on(stream, address, record).await,
+        Script::Tunnel(answer) => return tunnel(stream, answer, record).await,
         Script::Answer(_)
         | Script::AnswerAndClose(_)
         | Script::AnswerAndReset(_)
@@ -283,8 +286,33 @@ async fn serve(
                     let _ = stream.write_all(bytes).await;
                     return;
                 }
-                Script::HangUp | Script::PassOn(_) | Script::Silence => {}
+                Script::HangUp | Script::PassOn(_) | Script::Silence | Script::Tunnel(_) => {}
             }
+        }
+    }
+}
+
+async fn tunnel(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    answer: &[u8],
+    record: ConnectionRecord,
+) {
+    let (mut buffer, mut head) = ([0; 16 * 1024], Vec::new());
+    let behind = loop {
+        let Ok(read @ 1..) = stream.read(&mut buffer).await else { return };
+        record.keep(&buffer[..read]);
+        head.extend_from_slice(&buffer[..read]);
+        if let Some(end) = head.windows(4).position(|window| window == b"\r\n\r\n") {
+            break head.split_off(end + 4);
+        }
+    };
+    if stream.write_all(&[answer, &behind].concat()).await.is_err() {
+        return;
+    }
+    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+        record.keep(&buffer[..read]);
+        if stream.write_all(&buffer[..read]).await.is_err() {
+            return;
         }
     }
 }

@@ -47,6 +47,7 @@ struct Draft {
     endpoints: ProviderEndpoints,
     transport: ProviderTransport,
     assertion_file: Option<PathBuf>,
+    dpop_key_is_made: bool,
     groups_scope_if_offered: bool,
     userinfo: UserinfoWord,
     sign_in: SignInRules,
@@ -156,6 +157,7 @@ impl Providers {
                     endpoints: draft.endpoints,
                     transport: draft.transport,
                     client_assertion: draft.assertion_file,
+                    dpop_key_is_made: draft.dpop_key_is_made,
                 }
             })
             .collect()
@@ -243,8 +245,10 @@ fn draft(reader: &Reader<'_>, name: &str, auth: &Auth) -> Option<Draft> {
         ..Provider::new(name, preset.issuer, client_id.value)
     };
     profile::apply(reader, profile, &mut registration, has_certificate);
+    let dpop_key_is_made = registration.dpop.is_some() && !reader.has("dpop_signing_key");
     Some(Draft {
         kind,
+        dpop_key_is_made,
         registration,
         label,
         claims,

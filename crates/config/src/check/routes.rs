@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lychgate_gateway::endpoint::is_reserved;
 use lychgate_gateway::origin::PublicOrigin;
-use lychgate_gateway::route::{Access, Route, Routes};
+use lychgate_gateway::route::{Access, OnExpiry, Route, Routes};
 
 use super::access::{self, Answer};
 use super::auth::{Auth, ServedHost, warn_of_plain_text};
@@ -106,6 +106,8 @@ impl Reading<'_> {
         let headers = headers::read(reader);
         let body_bytes_max = self.body_bytes_max(reader);
         let websocket_origins = websocket_origins(reader);
+        let expiry = [("close", OnExpiry::Close), ("finish", OnExpiry::Finish)];
+        let on_expiry = reader.word("on_expiry", OnExpiry::Close, &expiry);
         let answers = || answer.iter().chain(rules.iter().map(|(_, answer)| answer));
         let providers = self.providers_of(reader, name, answers());
 
@@ -146,6 +148,7 @@ impl Reading<'_> {
             response_headers: headers.response,
             body_bytes_max,
             websocket_origins,
+            on_expiry,
         };
         Some((route, place))
     }

@@ -13,5 +13,6 @@ mod refused;
 mod signing_in;
 mod signing_out;
 mod staying_signed_in;
+mod under_way;
 #[path = "../world/mod.rs"]
 mod world;

@@ -24,9 +24,11 @@ use lychgate_gateway::forwarded::{Peer, TrustedProxies};
 use lychgate_gateway::login_state::LoginId;
 use lychgate_gateway::memory::Memory;
 use lychgate_gateway::outcome::{Answer, DecisionWord, Outcome, Verdict};
+use lychgate_gateway::reason::Reason;
 use lychgate_gateway::request::{Received, Request, Transport};
 use lychgate_gateway::session::SessionId;
 use lychgate_gateway::visit::malformed;
+use lychgate_gateway::visit::standing::Admitted;
 use lychgate_gateway::world::{GrantId, Known, Refreshed, Spent, Unreachable, World as WaysOut};
 use lychgate_oidc::{DpopNonces, KeySet, Secret, Timestamp};
 use url::Url;
@@ -185,6 +187,14 @@ impl World {
     pub(crate) fn reload(&self, change: impl FnOnce(&mut Plan)) {
         change(&mut self.0.plan.borrow_mut());
         *self.0.gateway.borrow_mut() = Rc::new(Gateway::new(self.0.plan.borrow().settings()));
+    }
+
+    /// Whether what was admitted would be admitted still, and until when.
+    pub(crate) fn still_admits(&self, admitted: &Admitted) -> Result<i64, Reason> {
+        let gateway = Rc::clone(&self.0.gateway.borrow());
+        let now = Timestamp::new(self.now());
+        let until = gateway.still_admits(&self.0.outside, admitted, &admitted.session, now)?;
+        Ok(until.seconds())
     }
 
     /// Somebody else signs a client assertion for us, or takes it away.

@@ -10,7 +10,7 @@ use lychgate_gateway::headers::IdentityHeaders;
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_gateway::path::PathPattern;
 use lychgate_gateway::policy::{Condition, Entry, Policy};
-use lychgate_gateway::route::{Access, Route, Routes, Rule};
+use lychgate_gateway::route::{Access, OnExpiry, Route, Routes, Rule};
 use lychgate_gateway::seal::{Key, KeyRing};
 use lychgate_gateway::settings::{
     ClaimNames, RefreshLimits, SessionLimits, SignInProvider, SignInRules,
@@ -109,6 +109,7 @@ impl PlannedRoute {
             response_headers: Vec::new(),
             body_bytes_max: None,
             websocket_origins: self.websocket_origins(),
+            on_expiry: OnExpiry::Close,
         }
     }
 }

@@ -355,7 +355,41 @@ fn a_token_out_of_its_time_is_refused() {
     ]);
 }
 
-/// `G11` (CVE-2026-25537): a time of the wrong type is malformed, never absent.
+/// `R24`, FAPI 2.0 §5.3.2.1: a provider whose clock is a little off is believed, in either direction; one that is an hour
+/// off is not, and what it says is called out of its time and not forged.
+#[test]
+fn a_provider_whose_clock_is_off_is_believed_within_the_tolerance() {
+    for (off, is_believed) in [
+        (0, true),
+        (-10, true),
+        (10, true),
+        (-TOLERANCE, true),
+        (TOLERANCE, true),
+        (TOLERANCE + 1, false),
+        (120, false),
+        (3600, false),
+        (-3600, false),
+    ] {
+        let outcome = Stage::new().sign_in(|token| {
+            token.claims["iat"] = (NOW + off).into();
+            token.claims["exp"] = (NOW + off + 300).into();
+        });
+
+        match outcome.result {
+            Ok(_) => assert!(is_believed, "{off} s"),
+            Err(_) => {
+                let refusal = outcome.refusal();
+                let names_time = matches!(
+                    refusal,
+                    IdTokenError::Expired { .. } | IdTokenError::IssuedInTheFuture { .. }
+                );
+                assert!(!is_believed && names_time, "{off} s: {refusal:?}");
+            }
+        }
+    }
+}
+
+/// R25, `G11` (CVE-2026-25537): a time of the wrong type is malformed, never absent.
 #[test]
 fn a_time_that_is_not_a_number_is_refused() {
     let not_times = [

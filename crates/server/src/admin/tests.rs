@@ -11,7 +11,9 @@ fn pages(token: Option<&str>) -> Pages {
     let metrics = Metrics::new(&Routes::default(), ["corp"], "c0ffee", SystemTime::UNIX_EPOCH);
     let files = vec!["lychgate.toml".to_owned()];
     let token = token.map(Secret::new);
-    Pages { metrics: Arc::new(metrics), readiness: Arc::default(), token, files }
+    let in_use = InUse { metrics: Arc::new(metrics), token, files };
+    let in_use = Arc::new(ArcSwap::from_pointee(in_use));
+    Pages { in_use, readiness: Arc::default(), history: Arc::default() }
 }
 
 fn ask(pages: &Pages, method: &str, target: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
@@ -27,7 +29,7 @@ fn get(pages: &Pages, target: &str) -> (u16, String) {
     (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
 }
 
-/// T-40, K-23.
+/// R44, T-40, K-23.
 #[test]
 fn readiness_is_a_configuration_bound_sockets_and_not_stopping() {
     let pages = pages(None);
@@ -122,9 +124,8 @@ async fn exchange(address: SocketAddr, request: &str) -> String {
 
 #[tokio::test]
 async fn the_port_answers_until_it_is_stopped() {
-    let Pages { metrics, readiness, token, files } = pages(None);
-    let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), token, readiness, metrics).unwrap();
-    let admin = admin.with_files(files);
+    let Pages { in_use, readiness, history } = pages(None);
+    let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), readiness, in_use, history).unwrap();
     let address = admin.address().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(admin.serve(async { stopped.await.unwrap() }));

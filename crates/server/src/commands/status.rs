@@ -116,6 +116,17 @@ fn in_words(document: &Value) -> String {
     for file in document["files"].as_array().into_iter().flatten() {
         text.push_str(&format!("{:<12} {}\n", "file", shown(file)));
     }
+    let reload = &document["last_reload"];
+    if reload.is_object() {
+        let [outcome, trigger, at] = ["outcome", "trigger", "at"].map(|key| shown(&reload[key]));
+        text.push_str(&format!("{:<12} {outcome} ({trigger}) {at}\n", "last_reload"));
+        for line in reload["error"].as_str().into_iter().flat_map(str::lines) {
+            text.push_str(&format!("{:<12} {line}\n", ""));
+        }
+    }
+    for key in document["needs_restart"].as_array().into_iter().flatten() {
+        text.push_str(&format!("{:<12} {}\n", "needs restart", shown(key)));
+    }
     for group in ["checks", "providers"] {
         for (name, state) in document[group].as_object().into_iter().flatten() {
             text.push_str(&format!("{group:<12} {name}: {}\n", shown(state)));

@@ -22,6 +22,8 @@ use tokio::time::Instant;
 const BUSY: u64 = 0;
 /// Told to leave.
 const LEAVING: u64 = u64::MAX;
+/// How many leave when the process has no descriptors left.
+const GIVE_WAY_TOGETHER: usize = 8;
 
 /// The places.
 #[derive(Debug)]
@@ -112,6 +114,16 @@ impl Places {
         tokio::select! {
             place = Arc::clone(&self.free).acquire_owned() => place.ok(),
             () = one_gives_way => None,
+        }
+    }
+
+    /// Tells those that have waited longest to leave, because it is not places that are lacking but descriptors. A
+    /// few at once: who comes instead needs another to its application.
+    pub(super) fn make_room(&self) {
+        for _ in 0..GIVE_WAY_TOGETHER {
+            if !self.send_one_away() {
+                break;
+            }
         }
     }
 

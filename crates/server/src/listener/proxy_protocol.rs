@@ -347,7 +347,7 @@ mod tests {
         }
     }
 
-    /// K3: a header that drips takes no longer than one that does not come; one that is cut off is nobody's fault.
+    /// R19, K3: a header that drips takes no longer than one that does not come; one that is cut off is nobody's fault.
     #[tokio::test(start_paused = true)]
     async fn a_header_has_one_deadline_from_its_first_byte_to_its_last() {
         let (mut client, mut ours) = tokio::io::duplex(64);
@@ -367,5 +367,61 @@ mod tests {
         drop(client);
         let peer = read(&mut ours, ProxyProtocol::V2, balancer(), PATIENCE).await;
         assert_eq!(peer.unwrap_err().cause(), None);
+    }
+
+    /// D-02: whatever the bytes are, no more of them are read than a header can have, an address is one that stands in
+    /// them, and nothing waits or panics. The changes are the same in each run.
+    #[tokio::test(start_paused = true)]
+    async fn any_bytes_are_a_header_or_are_refused() {
+        let seeds = [
+            b"PROXY TCP4 192.0.2.7 10.0.0.1 32768 443\r\nGET / HTTP/1.1\r\n\r\n".to_vec(),
+            b"PROXY TCP6 2001:db8::7 ::1 1 2\r\n\x16\x03\x01".to_vec(),
+            b"PROXY UNKNOWN ffff:f 65535 65535\r\n\r\n".to_vec(),
+            [&header(0x21, 0x11, 17, &tcp4(5))[..], b"GET /"].concat(),
+            header(0x21, 0x21, 36, &tcp6("2001:db8::7")),
+            header(0x20, 0x00, 0, b"GET / HTTP/1.1\r\n"),
+            header(0x21, 0x31, 216, &[b'/'; 216]),
+        ];
+        let mut dice = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut below = |limit: usize| {
+            dice ^= dice << 13;
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            usize::try_from(dice % limit.max(1) as u64).unwrap()
+        };
+        let mut read_as_header = 0;
+        for turn in 0..20_000 {
+            let mut bytes = seeds[turn % seeds.len()].clone();
+            for _ in 0..below(4) {
+                let at = below(bytes.len());
+                match below(4) {
+                    0 => bytes[at] ^= 1 << below(8),
+                    1 => drop(bytes.drain(at..(at + below(6)).min(bytes.len()))),
+                    2 => bytes.truncate(at + 1),
+                    _ => {
+                        let piece: &[u8] =
+                            [&b" "[..], b"\r\n", b"0", b"::", b"\xff", b"\0"][below(6)];
+                        drop(bytes.splice(at..at, piece.iter().copied()));
+                    }
+                }
+            }
+            for version in [ProxyProtocol::V1, ProxyProtocol::V2] {
+                let mut rest = &bytes[..];
+                let peer = read(&mut rest, version, balancer(), PATIENCE).await;
+                let read = bytes.len() - rest.len();
+                let most = match version {
+                    ProxyProtocol::V1 => LINE_BYTES_MAX,
+                    ProxyProtocol::V2 => HEADER_BYTES_MAX,
+                };
+                assert!(read <= most, "{}", bytes.escape_ascii());
+                read_as_header += usize::from(peer.is_ok());
+                if let (ProxyProtocol::V1, Ok(Peer::Address(address))) = (version, &peer) {
+                    let line = String::from_utf8_lossy(&bytes[..read]);
+                    let written = line.split(' ').filter_map(|word| word.parse::<IpAddr>().ok());
+                    assert!(written.map(|it| it.to_canonical()).any(|it| it == *address), "{line}");
+                }
+            }
+        }
+        assert!(read_as_header > 5_000, "{read_as_header} were headers");
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct SocketFile {
 type Identity = (u64, u64, i64, i64);
 
 /// Listens on `path`, where nobody but `mode` says may connect, not even for a moment.
-pub(super) fn listen(
+pub(crate) fn listen(
     path: &Path,
     mode: u32,
     backlog: u32,
@@ -53,7 +53,7 @@ pub(super) fn listen(
 }
 
 impl SocketFile {
-    pub(super) fn address(&self) -> ListenAddress {
+    pub(crate) fn address(&self) -> ListenAddress {
         ListenAddress::Unix { path: self.path.clone(), mode: self.mode }
     }
 }

@@ -36,7 +36,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
     pub(super) async fn answer(
         &self,
         session: &mut Session,
-        visit: &Visit,
+        visit: &Visit<W>,
         after: AfterAnswer,
     ) -> Result<bool> {
         let Some(outcome) = &visit.outcome else {

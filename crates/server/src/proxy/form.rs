@@ -23,7 +23,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
     pub(super) async fn form(
         &self,
         session: &mut Session,
-        visit: &Visit,
+        visit: &Visit<W>,
     ) -> Result<Option<Bytes>, Reason> {
         let head = session.req_header();
         // A client that waits to be told to send is no browser with a form.

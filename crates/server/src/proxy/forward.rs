@@ -249,6 +249,11 @@ fn say_the_length_once(headers: &mut HeaderMap) -> Result<()> {
     Ok(())
 }
 
+/// Whether a request is that of a page which listens to events (HTML §9.2.3); nothing else asks for this type.
+pub(super) fn asks_for_events(head: &RequestHeader) -> bool {
+    head.method == Method::GET && is_only(&head.headers, &header::ACCEPT, "text/event-stream")
+}
+
 /// Whether a request asks for a WebSocket, in the one way that HTTP/1.1 has for it (RFC 6455 §4.1).
 pub(super) fn asks_for_websocket(head: &RequestHeader) -> bool {
     head.version == Version::HTTP_11
@@ -339,7 +344,7 @@ mod tests {
     use super::*;
     use lychgate_gateway::headers::IdentityHeaders;
     use lychgate_gateway::origin::PublicOrigin;
-    use lychgate_gateway::route::Access;
+    use lychgate_gateway::route::{Access, OnExpiry};
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs
@@ -372,6 +377,7 @@ mod tests {
             response_headers: response_headers.iter().map(set).collect(),
             body_bytes_max: None,
             websocket_origins: Vec::new(),
+            on_expiry: OnExpiry::Close,
         });
         let mut response = ResponseHeader::build(200, None).unwrap();
         for (name, value) in said {
@@ -557,6 +563,7 @@ mod tests {
         }
     }
 
+    /// R17.
     #[test]
     fn trailers_are_taken_by_those_who_say_so() {
         for (value, expected) in

@@ -33,7 +33,7 @@ fn session(text: &str) -> Arc<Session> {
 fn route() -> Route {
     use lychgate_gateway::headers::IdentityHeaders;
     use lychgate_gateway::origin::PublicOrigin;
-    use lychgate_gateway::route::Access;
+    use lychgate_gateway::route::{Access, OnExpiry};
     Route {
         name: "wiki".to_owned(),
         origin: PublicOrigin::of(&Url::parse("https://wiki.example.com").unwrap()).unwrap(),
@@ -47,6 +47,7 @@ fn route() -> Route {
         response_headers: Vec::new(),
         body_bytes_max: None,
         websocket_origins: Vec::new(),
+        on_expiry: OnExpiry::Close,
     }
 }
 

@@ -1,17 +1,32 @@
 //! What the program says to its operator, on standard error.
+//!
+//! Nobody who speaks waits for whoever reads: lines take the way of the other logs, and are lost and counted when
+//! standard error takes none (R35).
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use lychgate_config::config::{LogFormat, LogLevel};
+use lychgate_config::config::{LogFormat, LogLevel, LogOutput};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::TryInitError;
 use tracing_subscriber::{
-    Layer as _, Registry, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    Layer as _, Registry, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
 };
 
 use super::line::one_line;
+use super::writer::{Lost, Writer};
+
+/// The way to standard error, from the first [`init`] on.
+static LOG: OnceLock<Log> = OnceLock::new();
+
+struct Log {
+    /// None when there is no thread to be had for it.
+    writer: Option<Writer>,
+    lost: Arc<Lost>,
+}
 
 /// Libraries that speak of every connection. They are heard from a warning on, unless `RUST_LOG` says
 /// otherwise.
@@ -23,17 +38,54 @@ const TALKATIVE: [&str; 7] =
 /// # Errors
 /// When somebody listens already.
 pub(crate) fn init(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
+    LOG.get_or_init(|| {
+        let lost = Arc::default();
+        Log { writer: Writer::new(&LogOutput::Stderr, &lost).ok().flatten(), lost }
+    });
     let as_text = match format {
         LogFormat::Auto => io::stderr().is_terminal(),
         LogFormat::Json => false,
         LogFormat::Text => true,
     };
-    let asked = std::env::var("RUST_LOG").ok().filter(|asked| !asked.is_empty());
-    let filter = EnvFilter::new(asked.unwrap_or_else(|| directives(level)));
+    let (filter, handle) = reload::Layer::new(filter(level));
     // Colours are escape sequences, and none of those gets through to a line.
     let layer = fmt::layer().with_writer(Stderr).with_ansi(false).log_internal_errors(false);
     let layer = if as_text { layer.boxed() } else { layer.json().flatten_event(true).boxed() };
-    Registry::default().with(layer.with_filter(filter)).try_init()
+    Registry::default().with(layer.with_filter(filter)).try_init()?;
+    let _ = CHANGE_LEVEL.set(Box::new(move |level| {
+        // It fails when nobody listens any more.
+        let _ = handle.reload(self::filter(level));
+    }));
+    Ok(())
+}
+
+type ChangeLevel = Box<dyn Fn(LogLevel) + Send + Sync>;
+
+/// There is one log in a process, and one way to change it.
+static CHANGE_LEVEL: OnceLock<ChangeLevel> = OnceLock::new();
+
+/// From now on says as much as `level`, unless `RUST_LOG` says otherwise.
+pub(crate) fn change_level(level: LogLevel) {
+    if let Some(change) = CHANGE_LEVEL.get() {
+        change(level);
+    }
+}
+
+fn filter(level: LogLevel) -> EnvFilter {
+    let asked = std::env::var("RUST_LOG").ok().filter(|asked| !asked.is_empty());
+    EnvFilter::new(asked.unwrap_or_else(|| directives(level)))
+}
+
+/// Waits until everything that was said is written, but no longer than `patience`.
+pub(crate) fn flush(patience: Duration) {
+    if let Some(writer) = LOG.get().and_then(|log| log.writer.as_ref()) {
+        writer.flush(patience);
+    }
+}
+
+/// How many lines standard error did not take.
+pub(super) fn lost() -> u64 {
+    LOG.get().map_or(0, |log| log.lost.total())
 }
 
 fn directives(level: LogLevel) -> String {
@@ -55,10 +107,30 @@ fn directives(level: LogLevel) -> String {
 struct Stderr;
 
 impl<'a> MakeWriter<'a> for Stderr {
-    type Writer = Events<io::Stderr>;
+    type Writer = Events<Queue>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        Events(io::stderr())
+        Events(Queue)
+    }
+}
+
+/// Takes whole lines, at once.
+struct Queue;
+
+impl Write for Queue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match LOG.get().and_then(|log| log.writer.as_ref()) {
+            Some(writer) => {
+                let text = String::from_utf8_lossy(line);
+                writer.line(text.trim_end_matches('\n').to_owned());
+            }
+            None => io::stderr().write_all(line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -18,6 +18,7 @@ use lychgate_gateway::route::{Route, Routes};
 use lychgate_oidc::Timestamp;
 
 use super::exposition::{Exposition, Family, Format, Kind, Latency, Samples};
+use super::reloads::{ReloadOutcome, Reloads};
 use super::writer::Lost;
 use crate::turned_away::Cause;
 
@@ -64,6 +65,18 @@ families! {
         "Lines that a log could not take.";
     AUDIT_DROPPED: Counter "lychgate_audit_dropped_total" ("") [],
         "Events that the audit log could not take. Anything but 0 deserves an alarm.";
+    RELOADS: Counter "lychgate_config_reloads_total" ("") ["outcome"],
+        "Reloads: success, unchanged (there was nothing to do) or failure (nothing was changed, and the log says why).";
+    RELOAD_SUCCESSFUL: Gauge "lychgate_config_last_reload_successful" ("") [],
+        "Whether the last reload found a configuration that can be used; 1 before the first.";
+    RELOAD_SUCCESS_AT: Gauge "lychgate_config_last_reload_success_timestamp_seconds" ("seconds") [],
+        "When the configuration in use was last found to be right.";
+    NEEDS_RESTART: Gauge "lychgate_config_restart_needed" ("") [],
+        "Whether something in the files waits for a restart; `/status` says what.";
+    CERTIFICATE_EXPIRY: Gauge "lychgate_tls_certificate_expiry_timestamp_seconds" ("seconds") ["listener"],
+        "The last moment at which the certificate that a listener shows is good.";
+    PANICS: Counter "lychgate_panics_total" ("") [],
+        "Mistakes of the program itself, each kept to one request or connection. Anything but 0 deserves a report to us.";
     CONFIG_INFO: Gauge "lychgate_config_info" ("") ["version", "hash"],
         "1, for the configuration in use and the version that reads it.";
     BUILD_INFO: Gauge "lychgate_build_info" ("") ["version", "tls_backend"],
@@ -101,11 +114,14 @@ const DECISION_WORDS: [DecisionWord; 5] = [
 /// Everything that is counted, with a place for each route, rule and provider.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    routes: BTreeMap<String, RouteCells>,
-    unmatched: RouteCells,
-    providers: BTreeMap<String, ProviderCells>,
-    unknown_provider: ProviderCells,
-    listeners: BTreeMap<String, TurnedAwayCounts>,
+    routes: BTreeMap<String, Arc<RouteCells>>,
+    unmatched: Arc<RouteCells>,
+    providers: BTreeMap<String, Arc<ProviderCells>>,
+    unknown_provider: Arc<ProviderCells>,
+    listeners: BTreeMap<String, Arc<TurnedAwayCounts>>,
+    /// By the listeners' names.
+    certificates: OnceLock<BTreeMap<String, Timestamp>>,
+    reloads: Arc<Reloads>,
     config_hash: String,
     started: SystemTime,
     pub(super) access_lost: Arc<Lost>,
@@ -273,14 +289,16 @@ impl Metrics {
     ) -> Self {
         let all = routes.origins().iter().flat_map(|origin| routes.at(origin));
         Self {
-            routes: all.map(|route| (route.name.clone(), RouteCells::of(route))).collect(),
-            unmatched: RouteCells::default(),
+            routes: all.map(|route| (route.name.clone(), RouteCells::of(route).into())).collect(),
+            unmatched: Arc::default(),
             providers: providers
                 .into_iter()
-                .map(|name| (name.to_owned(), ProviderCells::default()))
+                .map(|name| (name.to_owned(), Arc::default()))
                 .collect(),
-            unknown_provider: ProviderCells::default(),
+            unknown_provider: Arc::default(),
             listeners: BTreeMap::new(),
+            certificates: OnceLock::new(),
+            reloads: Arc::new(Reloads::new(started)),
             config_hash: config_hash.to_owned(),
             started,
             access_lost: Arc::default(),
@@ -290,9 +308,46 @@ impl Metrics {
 
     /// The same, with a place for each listener.
     pub(crate) fn with_listeners<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
-        let counts = |name: &str| (name.to_owned(), TurnedAwayCounts::default());
+        let counts = |name: &str| (name.to_owned(), Arc::default());
         self.listeners = names.into_iter().map(counts).collect();
         self
+    }
+
+    /// Shows until when the listeners' certificates are good, from now on.
+    pub(crate) fn show_certificates(&self, certificates: BTreeMap<String, Timestamp>) {
+        let _ = self.certificates.set(certificates);
+    }
+
+    /// The same, going on from what was counted `before` a reload. A route whose rules have other names than before
+    /// begins anew, as all do after a restart.
+    pub(crate) fn after(mut self, before: &Self) -> Self {
+        for (name, cells) in &mut self.routes {
+            if let Some(counted) = before.routes.get(name).filter(|counted| cells.is_like(counted))
+            {
+                *cells = Arc::clone(counted);
+            }
+        }
+        let providers = before.providers.iter();
+        for (name, counted) in providers {
+            self.providers.entry(name.clone()).and_modify(|cells| *cells = Arc::clone(counted));
+        }
+        for (name, counted) in &before.listeners {
+            self.listeners.entry(name.clone()).and_modify(|cells| *cells = Arc::clone(counted));
+        }
+        Self {
+            unmatched: Arc::clone(&before.unmatched),
+            unknown_provider: Arc::clone(&before.unknown_provider),
+            reloads: Arc::clone(&before.reloads),
+            started: before.started,
+            access_lost: Arc::clone(&before.access_lost),
+            audit_lost: Arc::clone(&before.audit_lost),
+            ..self
+        }
+    }
+
+    /// What is counted of reloads.
+    pub(crate) fn reloads(&self) -> &Reloads {
+        &self.reloads
     }
 
     /// Counts a connection that was turned away.
@@ -372,11 +427,13 @@ impl Metrics {
     }
 
     fn route(&self, route: Option<&Route>) -> &RouteCells {
-        route.and_then(|route| self.routes.get(&route.name)).unwrap_or(&self.unmatched)
+        let named = route.and_then(|route| self.routes.get(&route.name));
+        named.map_or(&*self.unmatched, |cells| &**cells)
     }
 
     fn provider(&self, name: Option<&str>) -> &ProviderCells {
-        name.and_then(|name| self.providers.get(name)).unwrap_or(&self.unknown_provider)
+        let named = name.and_then(|name| self.providers.get(name));
+        named.map_or(&*self.unknown_provider, |cells| &**cells)
     }
 
     /// Everything, as text.
@@ -394,7 +451,10 @@ impl Metrics {
         let mut samples = exposition.family(&LINES_DROPPED);
         samples.number(&["access"], access);
         samples.number(&["audit"], audit);
+        samples.number(&["diagnostics"], super::log::lost());
         exposition.family(&AUDIT_DROPPED).number(&[], audit);
+        self.expose_reloads(&mut exposition);
+        exposition.family(&PANICS).number(&[], crate::panics::counted());
         let version = env!("CARGO_PKG_VERSION");
         exposition.family(&CONFIG_INFO).number(&[version, &self.config_hash], 1);
         exposition.family(&BUILD_INFO).number(&[version, "rustls"], 1);
@@ -402,10 +462,24 @@ impl Metrics {
         exposition.finish()
     }
 
+    fn expose_reloads(&self, exposition: &mut Exposition) {
+        let mut samples = exposition.family(&RELOADS);
+        for (outcome, count) in ReloadOutcome::ALL.iter().zip(&self.reloads.outcomes) {
+            samples.number(&[outcome.word()], read(count));
+        }
+        exposition.family(&RELOAD_SUCCESSFUL).number(&[], read(&self.reloads.successful));
+        exposition.family(&RELOAD_SUCCESS_AT).number(&[], read(&self.reloads.success_at));
+        exposition.family(&NEEDS_RESTART).number(&[], read(&self.reloads.restart_needed));
+        let mut samples = exposition.family(&CERTIFICATE_EXPIRY);
+        for (listener, expires_at) in self.certificates.get().into_iter().flatten() {
+            samples.number(&[listener], expires_at.seconds());
+        }
+    }
+
     fn expose_routes(&self, exposition: &mut Exposition) {
         let routes = || {
-            let named = self.routes.iter().map(|(name, cells)| (name.as_str(), cells));
-            named.chain([(UNMATCHED, &self.unmatched)])
+            let named = self.routes.iter().map(|(name, cells)| (name.as_str(), &**cells));
+            named.chain([(UNMATCHED, &*self.unmatched)])
         };
         let mut samples = exposition.family(&REQUEST_DURATION);
         for (name, cells) in routes() {
@@ -440,8 +514,8 @@ impl Metrics {
 
     fn expose_providers(&self, exposition: &mut Exposition) {
         let providers = || {
-            let named = self.providers.iter().map(|(name, cells)| (name.as_str(), cells));
-            named.chain([(OTHER, &self.unknown_provider)])
+            let named = self.providers.iter().map(|(name, cells)| (name.as_str(), &**cells));
+            named.chain([(OTHER, &*self.unknown_provider)])
         };
         let mut samples = exposition.family(&LOGINS);
         for (name, cells) in providers() {
@@ -503,6 +577,11 @@ impl Metrics {
 }
 
 impl RouteCells {
+    /// Whether this is the same route, with rules of the same names.
+    fn is_like(&self, other: &Self) -> bool {
+        self.http_route == other.http_route && self.rules.keys().eq(other.rules.keys())
+    }
+
     fn of(route: &Route) -> Self {
         let rules = route.rules.iter().map(|rule| &rule.name).chain([&route.name]);
         Self {

@@ -9,7 +9,7 @@ use lychgate_gateway::headers::IdentityHeaders;
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_gateway::outcome::{DecisionWord, Event};
 use lychgate_gateway::request::Transport;
-use lychgate_gateway::route::{Access, Route, Routes};
+use lychgate_gateway::route::{Access, OnExpiry, Route, Routes};
 use lychgate_gateway::session::Session;
 use lychgate_oidc::Timestamp;
 use serde_json::{Value, json};
@@ -36,6 +36,7 @@ fn route() -> Route {
         response_headers: Vec::new(),
         body_bytes_max: None,
         websocket_origins: Vec::new(),
+        on_expiry: OnExpiry::Close,
     }
 }
 
@@ -95,7 +96,7 @@ impl Drop for Logs {
     }
 }
 
-/// K6, J: what no filter ever sees is counted and written down, with what is known.
+/// K7, K6, J: what no filter ever sees is counted and written down, with what is known.
 #[test]
 fn a_connection_that_is_turned_away_is_one_line_and_one_more() {
     let logs = Logs::new("turned-away", UserFields::Hashed);
@@ -442,7 +443,7 @@ fn every_metric_is_exposed_under_a_conventional_name() {
     }
 }
 
-/// Lines that a log could not take are seen where somebody looks.
+/// R35: lines that a log could not take are seen where somebody looks.
 #[test]
 fn lost_lines_are_counted_in_the_metrics() {
     let config = config::Telemetry {

@@ -296,6 +296,7 @@ mod tests {
         assert_eq!(fs::read_to_string(path).unwrap(), "new\n");
     }
 
+    /// R35.
     #[test]
     fn a_full_disk_loses_lines_that_are_counted_and_nothing_else() {
         let lost = Arc::default();
@@ -346,6 +347,7 @@ mod tests {
         }
     }
 
+    /// R35.
     #[test]
     fn a_slow_log_never_blocks_and_says_afterwards_how_much_was_lost() {
         let gate = Arc::new(Mutex::new(()));

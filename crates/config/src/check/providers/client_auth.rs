@@ -248,7 +248,7 @@ fn assertion_file(reader: &Reader<'_>) -> Option<PathBuf> {
     if table.lacks("file") {
         reader.context.add(table.missing(format!("`{path}` has no `file`")));
     }
-    table.path("file")
+    table.path_of_later("file")
 }
 
 fn signing_key(reader: &Reader<'_>) -> Option<SigningKey> {
