@@ -36,6 +36,7 @@ async fn house(change: impl FnOnce(&mut Plan)) -> (House, String) {
 
 /// A route that everybody may see, at `/NAME`.
 fn open_route(house: &House, name: &str) -> String {
+    house.gate.also_opens(name);
     format!(
         "\n[routes.{name}]\nurl = \"{}/{name}\"\nupstream = \"http://{}\"\npublic = true\n",
         house.gate.url(),

@@ -368,6 +368,12 @@ impl Gate {
 }
 
 impl Gate {
+    /// Says that a later configuration has this route, open to everybody; what must hold after the story is judged by
+    /// that too.
+    pub fn also_opens(&self, route: &str) {
+        self.judge.also_opens(route);
+    }
+
     /// What must hold after every story, asked where no story can forget to ask.
     fn is_judged(&mut self) {
         let ended = self.child.try_wait().ok().flatten();

@@ -129,6 +129,8 @@ pub(crate) fn judge_location(gate: SocketAddr, location: &str) {
 #[derive(Debug)]
 pub(crate) struct Judge {
     configuration: Table,
+    /// Routes that a later configuration has, and opens to everybody.
+    opened_later: Mutex<Vec<String>>,
     admin: SocketAddr,
     port: Option<u16>,
     /// The gate wrote down every request where its story can read it.
@@ -155,7 +157,7 @@ impl Judge {
         let telemetry = configuration.get("telemetry").and_then(Toml::as_table);
         let has_lines = telemetry.is_none_or(|telemetry| !telemetry.contains_key("access"));
         let port = address.map(|address| address.port());
-        Self { configuration, admin, port, has_lines }
+        Self { configuration, opened_later: Mutex::default(), admin, port, has_lines }
     }
 
     /// The ids of requests that applications received and of which these lines know nothing.
@@ -269,6 +271,12 @@ impl Judge {
         }
     }
 
+    /// Hears of a route that a later configuration opens to everybody.
+    pub(super) fn also_opens(&self, route: &str) {
+        let mut later = self.opened_later.lock().unwrap_or_else(PoisonError::into_inner);
+        later.push(route.to_owned());
+    }
+
     /// O1, by the gate's own word and by the configuration.
     fn was_let_in(&self, head: &Head, line: &Value) {
         let decision = line["decision"].as_str().unwrap_or_default();
@@ -289,6 +297,10 @@ impl Judge {
 
     /// What the configuration opens to everybody, as whoever reads it understands it.
     fn public_paths(&self, route: &str) -> Vec<String> {
+        let later = self.opened_later.lock().unwrap_or_else(PoisonError::into_inner);
+        if later.iter().any(|opened| opened == route) {
+            return vec!["/**".to_owned()];
+        }
         let route = self.configuration.get("routes").and_then(|routes| routes.get(route));
         let Some(route) = route.and_then(Toml::as_table) else { return Vec::new() };
         let opens = |table: &Table| {
