@@ -28,9 +28,11 @@ const KNOWN_TO_H2SPEC: &[(&str, &str)] = &[(
     "a plain port speaks HTTP/1.1 too: what does not begin with the preface is refused in that language",
 )];
 
-/// What h2spec may complain of: it sends a request without its end and a wrong block of headers after it, and the
-/// application may have given its whole answer in between. Then there is nothing left to refuse.
+/// What h2spec may complain of: it sends a request without its end and something wrong after it, and the application
+/// may have given its whole answer in between. Then there is nothing left to refuse.
 const ANSWERED_BEFORE: &[&str] = &[
+    "Sends a HEADERS frame with the \"content-length\" header field which does not equal the DATA frame payload length",
+    "Sends a HEADERS frame with the \"content-length\" header field which does not equal the sum of the multiple DATA frames payload length",
     "Sends a HEADERS frame that contains a pseudo-header field as trailers",
     "Sends a second HEADERS frame without the END_STREAM flag",
 ];
