@@ -28,14 +28,9 @@ const KNOWN_TO_H2SPEC: &[(&str, &str)] = &[(
     "a plain port speaks HTTP/1.1 too: what does not begin with the preface is refused in that language",
 )];
 
-/// What h2spec may complain of: it sends a request without its end and something wrong after it, and the application
-/// may have given its whole answer in between. Then there is nothing left to refuse.
-const ANSWERED_BEFORE: &[&str] = &[
-    "Sends a HEADERS frame with the \"content-length\" header field which does not equal the DATA frame payload length",
-    "Sends a HEADERS frame with the \"content-length\" header field which does not equal the sum of the multiple DATA frames payload length",
-    "Sends a HEADERS frame that contains a pseudo-header field as trailers",
-    "Sends a second HEADERS frame without the END_STREAM flag",
-];
+/// How often h2spec is asked. Its experiments race with the application's answers, which may be whole before the wrong
+/// frame arrives; what is really wrong is complained of each time.
+const ROUNDS: usize = 4;
 
 /// K5: h2spec, which holds a server to RFC 7540 and RFC 7541 with a hundred and more experiments.
 #[tokio::test]
@@ -47,28 +42,38 @@ async fn k5_h2spec_finds_what_it_should() {
 }
 
 async fn complains_of(house: &House, more: &[&str], known: &[(&str, &str)]) {
-    let port = house.gate.address().port().to_string();
-    let mut program = Command::new(installed("h2spec"));
-    program.args(["--host", "127.0.0.1", "--port", &port, "--path", "/public/", "--timeout", "10"]);
-    let printed = runs(program.args(more)).await;
-
-    // A failure is told as it happens, and again in the end: `× 2: Sends a …`.
-    let complaints: BTreeSet<&str> = printed
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("× "))
-        .filter_map(|line| line.split_once(": ").map(|(_, what)| what.trim()))
-        .collect();
-    let known: BTreeSet<&str> = known.iter().map(|(what, _)| *what).collect();
-    let new = complaints.difference(&known).filter(|what| !ANSWERED_BEFORE.contains(what));
-    let new: Vec<_> = new.collect();
-    let over: Vec<_> = known.difference(&complaints).collect();
+    let known: BTreeSet<String> = known.iter().map(|(what, _)| (*what).to_owned()).collect();
+    let (first, mut printed) = complaints(house, more).await;
+    let mut each_time = first;
+    for _ in 1..ROUNDS {
+        if each_time.is_subset(&known) {
+            break;
+        }
+        let (complaints, again) = complaints(house, more).await;
+        each_time.retain(|what| complaints.contains(what));
+        printed = again;
+    }
+    let new: Vec<_> = each_time.difference(&known).collect();
+    let over: Vec<_> = known.difference(&each_time).collect();
     assert!(new.is_empty(), "h2spec complains of {new:?}:\n{printed}");
     assert!(over.is_empty(), "h2spec complains no longer of {over:?}: take them off the list");
+}
+
+/// What h2spec complains of, and all that it printed.
+async fn complaints(house: &House, more: &[&str]) -> (BTreeSet<String>, String) {
+    let port = house.gate.address().port().to_string();
+    let mut program = Command::new(installed("h2spec"));
+    program.args(["--host", "127.0.0.1", "--port", &port, "--path", "/public/", "--timeout", "5"]);
+    let printed = runs(program.args(more)).await;
     let summary =
         printed.lines().find(|line| line.contains(" tests, ") && line.contains(" passed"));
     let passed =
         summary.and_then(|line| line.split(", ").nth(1)?.split(' ').next()?.parse::<usize>().ok());
     assert!(passed.is_some_and(|passed| passed > 120), "{printed}");
+    // A failure is told as it happens, and again in the end: `× 2: Sends a …`.
+    let told = printed.lines().filter_map(|line| line.trim().strip_prefix("× "));
+    let complaints = told.filter_map(|line| Some(line.split_once(": ")?.1.trim().to_owned()));
+    (complaints.collect(), printed)
 }
 
 /// K3: slowhttptest holds hundreds of connections with headers that drip, bodies that drip, and answers that nobody
