@@ -48,7 +48,8 @@ fn a_deep_link_is_where_the_sign_in_ends_with_its_query_and_its_fragment() -> Ou
         let ours: Vec<_> = cookies.iter().filter(|cookie| cookie.domain == "app.gw.test").collect();
         let mut names: Vec<_> = ours.iter().map(|cookie| cookie.name.as_str()).collect();
         names.sort_unstable();
-        assert_eq!(names, ["__Host-lychgate", "__Host-lychgate-provider"], "no login is left");
+        let expected = ["__Host-lychgate", "__Host-lychgate-provider", "__Host-lychgate-returns"];
+        assert_eq!(names, expected, "no login is left");
         for cookie in ours {
             assert_eq!(
                 (cookie.path.as_str(), cookie.same_site.as_str()),

@@ -8,6 +8,7 @@ mod browser;
 mod certified_provider;
 mod client_tests;
 mod differential;
+mod every_page;
 mod page_rules;
 mod refreshing;
 mod strict_provider;

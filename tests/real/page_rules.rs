@@ -35,6 +35,7 @@ const NARROW: u32 = 320;
 /// Checks the page that the tab shows, in light, in dark and in a narrow window, and leaves pictures
 /// `target/screenshots/NAME-….png`.
 pub(crate) async fn hold(page: &Page, name: &str) -> Outcome<()> {
+    assert_eq!(page.axe().await?, [""; 0], "{name}");
     let text = page.text("body").await?;
     assert!(!text.to_lowercase().contains("lychgate"), "{name} names the product: {text}");
     for colors in [Colors::Light, Colors::Dark] {

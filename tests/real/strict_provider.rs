@@ -146,6 +146,11 @@ struct Bank {
 
 impl Bank {
     async fn open(clients: &[Row], profiles: &[Row]) -> Self {
+        Self::open_with(clients, profiles, |_| String::new()).await
+    }
+
+    /// With this for each client beside its `[providers.NAME]`; `ORIGIN` and `UPSTREAM` are filled in.
+    async fn open_with(clients: &[Row], profiles: &[Row], beside: impl Fn(&str) -> String) -> Self {
         let setup =
             ProviderSetup { capabilities: Capabilities::Strict, ..ProviderSetup::default() };
         let provider = CertifiedProvider::start(&setup).await;
@@ -194,6 +199,9 @@ headers.request = {{ "X-Token" = "{{access_token}}", "X-Subject" = "{{subject}}"
                 issuer = provider.issuer(),
                 id = client.id,
             ));
+            let upstream = format!("http://{}", application.address());
+            let beside = beside(name).replace("ORIGIN", &origin).replace("UPSTREAM", &upstream);
+            toml.push_str(&beside);
             callbacks.push(match rows.len() {
                 1 => format!("{origin}/.lychgate/callback"),
                 _ => format!("{origin}/.lychgate/callback/{name}"),
@@ -312,6 +320,54 @@ async fn a_strict_provider_takes_what_each_client_registered() {
     for ((name, _), (_, page)) in CLIENTS.iter().zip(&visits) {
         let subject = page.echoed("x-subject").expect("a subject");
         assert_eq!(subject == "alice", *name != "pairwise", "{name}: {subject}");
+    }
+}
+
+/// RFC 7662 at somebody else's provider: an opaque token is asked about with each way to prove who we are, and one that
+/// is bound to a key or a certificate is no bearer token (5.4).
+#[tokio::test]
+async fn a_strict_provider_is_asked_what_a_token_is_worth() {
+    let asking = [
+        "rs256",
+        "secret-jwt",
+        "private-key-ps256",
+        "private-key-eddsa",
+        "tls-by-authority",
+        "tls-self-signed",
+        "dpop",
+        "tls-bound",
+    ];
+    let rows: Vec<Row> = CLIENTS.into_iter().filter(|(name, _)| asking.contains(name)).collect();
+    let route = |name: &str| {
+        format!(
+            "\n[routes.{name}]\nurl = \"ORIGIN/tokens/{name}\"\nupstream = \"UPSTREAM\"\nlogin = \"never\"\n\
+             providers = []\nallow = [\"authenticated\"]\n\
+             bearer = {{ issuers = [\"{name}\"], introspection = \"always\" }}\n"
+        )
+    };
+    let bank = Bank::open_with(&rows, &[], route).await;
+
+    for (name, _) in &rows {
+        let (_, page) = bank.sign_in(name).await;
+        let token = page.echoed("x-token").expect("an access token");
+        let program = bank.visitor();
+        let place = format!("/tokens/{name}/x");
+        let ask = async |token: &str| {
+            let authorization = format!("Bearer {token}");
+            program.asks(Method::GET, &place, &[("authorization", &*authorization)]).await
+        };
+
+        let (answer, invented) = (ask(&token).await, ask("invented").await);
+
+        assert_eq!(invented.status, 401, "{name}: {}", invented.text());
+        if matches!(*name, "dpop" | "tls-bound") {
+            assert_eq!(answer.status, 401, "{name}: {}", answer.text());
+            continue;
+        }
+        assert_eq!(answer.status, 200, "{name}: {}\n{}", answer.text(), bank.gate.output());
+        assert_eq!(answer.echoed("x-forwarded-user").as_deref(), Some("alice"), "{name}");
+        assert_eq!(answer.echoed("authorization"), None, "{name}");
+        bank.has_told_nothing(&[&token]);
     }
 }
 

@@ -11,7 +11,8 @@
 // checked as for anybody: a wrong name or an unknown issuer stays an error. Names under `.test`
 // lead to loopback.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -64,6 +65,12 @@ const found = (map, what, name) => {
 const contextOf = ({ context }) => found(contexts, 'context', context);
 const entryOf = ({ page }) => found(pages, 'page', page);
 const pageOf = (command) => entryOf(command).page;
+
+let axeSource;
+const axe = () => {
+  axeSource ??= readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+  return axeSource;
+};
 
 let count = 0;
 function watch(page) {
@@ -155,6 +162,23 @@ const commands = {
   content: (command) => pageOf(command).content(),
   // An expression; a promise is waited for.
   eval: (command) => pageOf(command).evaluate(command.js),
+  // What axe objects to, by the rules of WCAG 2.2 A and AA: a line for each.
+  async axe(command) {
+    const page = pageOf(command);
+    await page.evaluate(axe());
+    return page.evaluate(async () => {
+      const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
+      const { passes, violations } = await window.axe.run(document, {
+        runOnly: [...tags, 'best-practice'],
+        resultTypes: ['violations', 'passes'],
+      });
+      // A page on which axe finds nothing to look at was not looked at.
+      if (passes.length < 10) return [`only ${passes.length} rules were about this page`];
+      return violations.map(({ id, help, nodes }) => (
+        `${id}: ${help}: ${nodes.map(({ html }) => html).join(' ')}`
+      ));
+    });
+  },
   async screenshot(command) {
     await pageOf(command).screenshot({ path: command.path, fullPage: true });
   },

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use futures_util::future;
 use http::{Method, StatusCode};
 use lychgate_demo::Fault;
+use lychgate_tests::cast::frames::{END_HEADERS, END_STREAM, Frames, Kind, frame, request};
 use lychgate_tests::cast::gate::{Gate, PATIENCE, binary, free_port};
 use lychgate_tests::cast::house::{House, standard};
-use lychgate_tests::cast::plain_frames::{END_HEADERS, END_STREAM, Frames, Kind, frame, request};
 use lychgate_tests::cast::raw::{self, End, Line};
 use lychgate_tests::cast::scratch::Scratch;
 use lychgate_tests::cast::upstream::{Authority, Script, Upstream, Validity};
@@ -237,7 +237,7 @@ async fn an_upload_outlives_the_session_with_which_it_began() {
 async fn clients_of_http2_are_told_to_go_elsewhere() {
     let house = House::open().await;
     let mut gate = house.gate;
-    let mut client = Frames::to(gate.address(), &[]).await;
+    let mut client = Frames::to(gate.address()).await;
     let host = gate.url().trim_start_matches("http://").to_owned();
     let head = request(&host, "/public/x");
     client.says(&frame(Kind::Headers, END_STREAM | END_HEADERS, 1, &head)).await;

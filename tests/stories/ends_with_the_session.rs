@@ -15,27 +15,37 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-type Socket = WebSocketStream<TcpStream>;
+pub(crate) type Socket = WebSocketStream<TcpStream>;
 
 /// A WebSocket of this person at the application.
 async fn web_socket(house: &House, visitor: &Visitor, path: &str) -> Socket {
-    let mut request =
-        format!("ws://{}{path}", house.host()).into_client_request().expect("an address");
-    if let Some(cookie) = visitor.cookie_header(&visitor.url(path)) {
-        request.headers_mut().insert("cookie", cookie.parse().expect("a header"));
+    let cookie = visitor.cookie_header(&visitor.url(path));
+    let cookie = cookie.as_deref().map(|cookie| ("cookie", cookie));
+    web_socket_at(house, &format!("{}{path}", house.host()), cookie).await
+}
+
+/// A WebSocket at this host and path, with a header.
+pub(crate) async fn web_socket_at(
+    house: &House,
+    place: &str,
+    header: Option<(&'static str, &str)>,
+) -> Socket {
+    let mut request = format!("ws://{place}").into_client_request().expect("an address");
+    if let Some((name, value)) = header {
+        request.headers_mut().insert(name, value.parse().expect("a header"));
     }
     let stream = TcpStream::connect(house.gate.address()).await.expect("it listens");
     client_async(request, stream).await.expect("a handshake").0
 }
 
-async fn echoes(socket: &mut Socket, text: &str) -> bool {
+pub(crate) async fn echoes(socket: &mut Socket, text: &str) -> bool {
     let message = Message::text(text.to_owned());
     socket.send(message.clone()).await.is_ok()
         && matches!(socket.next().await, Some(Ok(returned)) if returned == message)
 }
 
 /// The code and the reason with which a WebSocket is closed.
-async fn closed(house: &House, socket: &mut Socket) -> (u16, String) {
+pub(crate) async fn closed(house: &House, socket: &mut Socket) -> (u16, String) {
     let closing = async {
         loop {
             match socket.next().await {

@@ -296,3 +296,29 @@ async fn the_running_gateway_says_how_it_is() {
     assert!(checked.stdout.contains(&format!("config_hash {hash}")), "{}", checked.stdout);
     assert!(!text.stdout.contains(CLIENT_SECRET) && !by_address.stdout.contains(CLIENT_SECRET));
 }
+
+/// W-10, W-21: at a door for programs, whoever is asked about comes with a token that is good for all that is asked of one.
+#[test]
+fn a_door_for_programs_is_explained_with_a_token() {
+    let api = r#"
+[routes.api]
+url       = "https://api.example.com"
+upstream  = "http://127.0.0.1:3001"
+login     = "never"
+providers = []
+allow     = ["group:staff"]
+bearer    = { audience = "https://api.example.com", scopes = ["orders.read"] }
+"#;
+    let scratch = scratch(&format!("{CONFIGURATION}{api}"));
+    let url = "https://api.example.com/orders";
+    for (person, decision, status) in [
+        (Some("user=ada,groups=staff"), "allow", json!(null)),
+        (Some("user=ada,groups=other"), "deny", json!(403)),
+        (None, "login", json!(401)),
+    ] {
+        let arguments = person.map_or_else(|| vec![url], |person| vec!["--as", person, url]);
+        let (_, told) = explained(&scratch, &arguments);
+        assert_eq!(told["decision"], decision, "{person:?}: {told}");
+        assert_eq!(told["status"], status, "{person:?}: {told}");
+    }
+}

@@ -29,6 +29,14 @@ async fn people_are_sent_to_sign_in_and_programs_are_told_why_not() {
         ("an upload", Method::PUT, &[("accept", "text/html")], 401),
         ("an event stream", Method::GET, &[("accept", "text/event-stream")], 401),
         (
+            "a page that is read as data",
+            Method::GET,
+            &[("accept", "application/json, text/html;q=0.9")],
+            401,
+        ),
+        ("htmx", Method::GET, &[("hx-request", "true"), ("accept", "text/html")], 401),
+        ("a token", Method::GET, &[("authorization", "Bearer x"), ("accept", "text/html")], 401),
+        (
             "a handshake",
             Method::GET,
             &[("upgrade", "websocket"), ("connection", "upgrade"), ("accept", "text/html")],
@@ -69,7 +77,8 @@ async fn a_program_is_told_in_a_problem_document() {
     let problem = answer.json();
     assert_eq!(problem["status"], 401);
     assert_eq!(problem["code"], "session_required");
-    assert_eq!(problem["type"], "urn:lychgate:problem:session_required");
+    let kind = format!("{}/.lychgate/reasons/session_required", house.gate.url());
+    assert_eq!(problem["type"], kind);
     assert_eq!(problem["request_id"], answer.request_id());
     let login = problem["login_url"].as_str().unwrap_or_default();
     assert!(login.starts_with("/.lychgate/login?return_to="), "{login}");

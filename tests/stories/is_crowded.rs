@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use futures_util::future;
 use http::StatusCode;
-use lychgate_tests::cast::house::House;
-use lychgate_tests::cast::plain_frames::{
-    AGAIN, END_HEADERS, END_STREAM, Frames, Kind, field, frame, remembered_field, request,
+use lychgate_tests::cast::frames::{
+    AGAIN, END_HEADERS, END_STREAM, Frames, INITIAL_WINDOW_SIZE, Kind, block, frame, remembered,
+    request,
 };
+use lychgate_tests::cast::house::House;
 use lychgate_tests::cast::raw::Line;
 use lychgate_tests::cast::upstream::{Script, Upstream};
 use tokio::time::timeout;
@@ -21,8 +22,6 @@ use crate::reaches_applications::{before, get, host, visitor};
 
 const MIB: usize = 1 << 20;
 
-/// The setting that says how much of a body may be sent unasked.
-const INITIAL_WINDOW_SIZE: u16 = 4;
 /// The error of who was asked for too much (RFC 9113 §7).
 const ENHANCE_YOUR_CALM: u32 = 11;
 
@@ -38,7 +37,7 @@ async fn a_header_bomb_costs_next_to_nothing() {
     // 16 KB that stand for 60 MB.
     let bomb = [
         request(host(&gate), "/bomb"),
-        remembered_field("x-bomb", &large),
+        remembered("x-bomb", &large),
         vec![AGAIN; 15_000 - large.len()],
     ]
     .concat();
@@ -47,7 +46,7 @@ async fn a_header_bomb_costs_next_to_nothing() {
 
     let mut attackers = Vec::new();
     for _ in 0..CONNECTIONS {
-        let mut attacker = Frames::to(gate.address(), &[(INITIAL_WINDOW_SIZE, 0)]).await;
+        let mut attacker = Frames::asking(gate.address(), &[(INITIAL_WINDOW_SIZE, 0)]).await;
         for stream in 0..STREAMS {
             let head = frame(Kind::Headers, END_STREAM | END_HEADERS, 2 * stream + 1, &bomb);
             if !attacker.says(&head).await {
@@ -79,8 +78,8 @@ async fn endless_frames_end_their_connection_or_cost_nothing() {
     let gate = before(&upstream, "").await;
     let head = request(host(&gate), "/flood");
     let opens = |stream, flags| frame(Kind::Headers, flags, stream, &head);
-    let reset = |stream: u32| frame(Kind::RstStream, 0, stream, &8_u32.to_be_bytes());
-    let padding = field("x-more", &"m".repeat(1000));
+    let reset = |stream: u32| frame(Kind::Reset, 0, stream, &8_u32.to_be_bytes());
+    let padding = block(&[("x-more", &"m".repeat(1000))]);
     // What is sent first, what is sent again and again, and whether that has to end.
     type Flood<'a> = (&'a str, Vec<u8>, Box<dyn Fn(u32) -> Vec<u8> + 'a>, bool);
     let floods: [Flood<'_>; 8] = [
@@ -140,7 +139,7 @@ async fn endless_frames_end_their_connection_or_cost_nothing() {
     let memory = gate.resident();
 
     for (what, first, again, has_to_end) in floods {
-        let mut attacker = Frames::to(gate.address(), &[]).await;
+        let mut attacker = Frames::to(gate.address()).await;
         attacker.says(&first).await;
         let mut goes_on = true;
         for batch in 0..40_u32 {
@@ -169,10 +168,10 @@ async fn endless_frames_end_their_connection_or_cost_nothing() {
 async fn an_endless_header_block_is_told_to_calm_down() {
     let upstream = Upstream::start(Script::Answer(OK)).await;
     let gate = before(&upstream, "").await;
-    let mut attacker = Frames::to(gate.address(), &[]).await;
+    let mut attacker = Frames::to(gate.address()).await;
     let head = request(host(&gate), "/flood");
     attacker.says(&frame(Kind::Headers, END_STREAM, 1, &head)).await;
-    let more = frame(Kind::Continuation, 0, 1, &field("x-more", &"m".repeat(8000)));
+    let more = frame(Kind::Continuation, 0, 1, &block(&[("x-more", &"m".repeat(8000))]));
 
     let mut told = None;
     for _ in 0..1000 {
@@ -196,11 +195,11 @@ async fn an_endless_header_block_is_told_to_calm_down() {
 async fn crumbs_are_counted_together() {
     let upstream = Upstream::start(Script::Answer(OK)).await;
     let gate = before(&upstream, "limits.header_bytes = \"16KiB\"").await;
-    let crumb = |number: usize| field("cookie", &format!("c{number}={}", "x".repeat(1000)));
+    let crumb = |number: usize| block(&[("cookie", &format!("c{number}={}", "x".repeat(1000)))]);
     let crumbs = |count: usize| (0..count).flat_map(crumb).collect::<Vec<u8>>();
     for (path, count, expected) in [("/few", 8, true), ("/many", 50, false)] {
         let head = [request(host(&gate), path), crumbs(count)].concat();
-        let mut client = Frames::to(gate.address(), &[]).await;
+        let mut client = Frames::to(gate.address()).await;
         let (first, rest) = head.split_at(head.len().min(16_000));
         let flags = if rest.is_empty() { END_STREAM | END_HEADERS } else { END_STREAM };
         client.says(&frame(Kind::Headers, flags, 1, first)).await;

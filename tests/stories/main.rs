@@ -2,6 +2,7 @@
 //!
 //! Each begins in a house of its own, so they run side by side. `cargo build -p lychgate-server` comes first.
 
+mod answers_in_kind;
 mod bears_faults;
 mod ends_with_the_session;
 mod explains_itself;
@@ -21,6 +22,8 @@ mod raw_framing;
 mod reaches_applications;
 mod signs_in;
 mod signs_out;
+mod speaks_and_keeps;
 mod speaks_http2;
 mod starts_and_stops;
 mod streams;
+mod takes_tokens;

@@ -6,10 +6,12 @@
 mod access;
 mod admin;
 mod auth;
+mod clients;
 mod headers;
 mod limits;
 mod listeners;
 mod needs;
+mod pages;
 mod policies;
 mod providers;
 mod routes;
@@ -23,7 +25,7 @@ use crate::code::Code;
 use crate::config::{Config, GatewayConfig};
 use crate::context::Context;
 use crate::file::Place;
-use crate::grammar::{ADMIN, AUTH, LIMITS, SESSIONS, TELEMETRY, TOP};
+use crate::grammar::{ADMIN, AUTH, LIMITS, PAGES, SESSIONS, TELEMETRY, TOP};
 use crate::problem::Problem;
 use crate::tree::{Entry, Node, Table, Value};
 
@@ -40,6 +42,7 @@ pub(crate) fn configuration(context: &Context<'_>, table: &Table) -> Config {
     let limits = limits::read(&top.table_or_default("limits", "limits", &LIMITS));
     let listeners = listeners::read(&top);
     let auth = auth::read(&top.table_or_default("auth", "auth", &AUTH));
+    let (languages, pages) = pages::read(&top.table_or_default("pages", "pages", &PAGES));
     let sessions = sessions::read(&top.table_or_default("sessions", "sessions", &SESSIONS));
     let mut providers = providers::read(&top, &auth);
     let networks = policies::networks(&top);
@@ -84,7 +87,10 @@ pub(crate) fn configuration(context: &Context<'_>, table: &Table) -> Config {
             providers: providers.iter().map(|provider| provider.sign_in.clone()).collect(),
             routes: routes.routes,
             post_logout_redirect_uris: auth.post_logout_redirect_uris,
+            languages,
+            kept_form_bytes: sessions.kept_form_bytes,
         },
+        pages,
         session_keys: sessions.keys,
         listeners: listeners.into_iter().map(|(listener, _)| listener).collect(),
         providers,

@@ -13,6 +13,7 @@ use lychgate_gateway::Settings;
 use lychgate_gateway::cookie::CookieNames;
 use lychgate_gateway::explain::Hypothesis;
 use lychgate_gateway::forwarded::TrustedProxies;
+use lychgate_gateway::language::Languages;
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_gateway::outcome::DecisionWord;
 use lychgate_gateway::path::PathPattern;
@@ -30,6 +31,8 @@ use crate::file::Position;
 pub struct Config {
     /// What the gateway decides by. Its [`settings`](GatewayConfig::settings) still need the keys.
     pub gateway: GatewayConfig,
+    /// How our own pages look.
+    pub pages: Pages,
     /// The keys that seal cookies.
     pub session_keys: SessionKeys,
     /// Where we listen; never empty, in the order of their names.
@@ -109,6 +112,10 @@ pub struct GatewayConfig {
     pub routes: Routes,
     /// Where a browser may be sent after signing out.
     pub post_logout_redirect_uris: Vec<Url>,
+    /// The languages that pages are in.
+    pub languages: Languages,
+    /// How many bytes of a form are kept that was sent when the session had ended; `None` keeps none.
+    pub kept_form_bytes: Option<usize>,
 }
 
 impl GatewayConfig {
@@ -126,8 +133,17 @@ impl GatewayConfig {
             providers: self.providers,
             routes: self.routes,
             post_logout_redirect_uris: self.post_logout_redirect_uris,
+            languages: self.languages,
+            kept_form_bytes: self.kept_form_bytes,
         }
     }
+}
+
+/// How our own pages look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pages {
+    /// A directory with templates, a style sheet and texts that take the place of the program's own.
+    pub templates: Option<PathBuf>,
 }
 
 /// Where the keys that seal cookies come from.

@@ -32,6 +32,7 @@ pub(crate) static TOP: Kind = Kind {
         "include",
         "listeners",
         "auth",
+        "pages",
         "sessions",
         "providers",
         "networks",
@@ -53,6 +54,7 @@ pub(crate) static TOP: Kind = Kind {
         ("backends", "upstreams"),
         ("services", "upstreams"),
         ("route", "routes"),
+        ("page", "pages"),
         ("includes", "include"),
         ("logging", "telemetry"),
         ("log", "telemetry"),
@@ -105,6 +107,17 @@ pub(crate) static AUTH: Kind = Kind {
     ],
 };
 
+pub(crate) static PAGES: Kind = Kind {
+    name: "pages",
+    keys: &["languages", "templates"],
+    synonyms: &[
+        ("language", "languages"),
+        ("locales", "languages"),
+        ("custom_templates_dir", "templates"),
+        ("template_dir", "templates"),
+    ],
+};
+
 pub(crate) static SESSIONS: Kind = Kind {
     name: "sessions",
     keys: &[
@@ -114,6 +127,7 @@ pub(crate) static SESSIONS: Kind = Kind {
         "refresh",
         "refresh_margin",
         "refresh_grace",
+        "keep_forms",
         "keys",
         "cookie",
     ],
@@ -187,8 +201,14 @@ pub(crate) static ROUTE: Kind = Kind {
         "limits",
         "websocket_origins",
         "on_expiry",
+        "login",
+        "bearer",
+        "cors",
     ],
     synonyms: &[
+        ("skip_jwt_bearer_tokens", "bearer"),
+        ("api_routes", "login"),
+        ("jwt", "bearer"),
         ("from", "url"),
         ("host", "url"),
         ("public_url", "url"),
@@ -210,6 +230,39 @@ pub(crate) static RULE: Kind = Kind {
 };
 
 pub(crate) static ROUTE_HEADERS: Kind = kind("routes.*.headers", &["request", "response"]);
+
+pub(crate) static ROUTE_BEARER: Kind = Kind {
+    name: "routes.*.bearer",
+    keys: &[
+        "issuers",
+        "audience",
+        "scopes",
+        "algorithms",
+        "typ",
+        "introspection",
+        "introspection_cache",
+        "forward",
+        "metadata",
+    ],
+    synonyms: &[
+        ("issuer", "issuers"),
+        ("audiences", "audience"),
+        ("aud", "audience"),
+        ("scope", "scopes"),
+        ("alg", "algorithms"),
+        ("algs", "algorithms"),
+    ],
+};
+
+pub(crate) static ROUTE_CORS: Kind = Kind {
+    name: "routes.*.cors",
+    keys: &["origins", "credentials", "expose_headers", "max_age"],
+    synonyms: &[
+        ("allow_origins", "origins"),
+        ("allowed_origins", "origins"),
+        ("allow_credentials", "credentials"),
+    ],
+};
 
 pub(crate) static ROUTE_LIMITS: Kind = kind("routes.*.limits", &["body"]);
 
@@ -278,12 +331,15 @@ pub(crate) static KINDS: &[&Kind] = &[
     &LISTENER,
     &LISTENER_TLS,
     &AUTH,
+    &PAGES,
     &SESSIONS,
     &SESSION_COOKIE,
     &ROUTE,
     &RULE,
     &ROUTE_HEADERS,
     &ROUTE_LIMITS,
+    &ROUTE_BEARER,
+    &ROUTE_CORS,
     &POLICY,
     &ENTRY,
     &UPSTREAM,

@@ -27,7 +27,7 @@ pub enum Input {
         /// `*.toml`.
         pattern: String,
     },
-    /// A file: of the configuration, with a secret, a certificate or a key.
+    /// A file: of the configuration, with a secret, a certificate, a key or a template.
     File(PathBuf),
 }
 
@@ -184,6 +184,8 @@ tls     = { certificate = "tls.crt", key = "tls.key" }
 issuer        = "https://id.example.com"
 client_id     = "gate"
 client_secret = { file = "secret" }
+[pages]
+templates = "pages"
 "#;
 
     fn read(main: &Path) -> Inputs {
@@ -197,9 +199,11 @@ client_secret = { file = "secret" }
     fn whatever_is_read_is_known_and_its_content_decides() {
         let directory = Directory::new("inputs");
         std::fs::create_dir_all(directory.0.join("conf.d")).unwrap();
+        std::fs::create_dir_all(directory.0.join("pages")).unwrap();
         let main = directory.write("lychgate.toml", MAIN);
+        directory.write("pages/style.css", "");
         let inputs = read(&main);
-        let names = ["lychgate.toml", "tls.crt", "tls.key", "secret"];
+        let names = ["lychgate.toml", "tls.crt", "tls.key", "secret", "pages/style.css"];
         for name in names {
             assert!(inputs.files().any(|file| file.ends_with(name)), "{name}: {inputs:?}");
         }
@@ -211,8 +215,10 @@ client_secret = { file = "secret" }
             directory.write(name, "changed");
             seen.push(inputs.fingerprint());
         }
-        directory.write("conf.d/10-app.toml", "");
-        seen.push(inputs.fingerprint());
+        for name in ["conf.d/10-app.toml", "pages/refusal.html"] {
+            directory.write(name, "");
+            seen.push(inputs.fingerprint());
+        }
         for (at, one) in seen.iter().enumerate() {
             assert!(!seen[at + 1..].contains(one), "{at}");
         }

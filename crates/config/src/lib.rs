@@ -63,8 +63,8 @@ pub use file::Position;
 pub use guide::defaults;
 pub use inputs::{Fingerprint, Input, Inputs, Recording};
 pub use load::{
-    Checked, Environment, Loaded, Origins, ProcessEnvironment, RedirectUri, Resolved, Scopes,
-    Source, Summary, check, load, print, redirect_uris, rehearse, resolve, scopes,
+    Checked, Environment, Loaded, Origins, PagesSummary, ProcessEnvironment, RedirectUri, Resolved,
+    Scopes, Source, Summary, check, load, pages, print, redirect_uris, rehearse, resolve, scopes,
 };
 pub use problem::{Format, Problem, Report};
 pub use rehearsal::Rehearsal;

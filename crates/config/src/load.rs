@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use lychgate_gateway::endpoint::callback_path;
+use lychgate_gateway::language::Languages;
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_oidc::kind::Kind;
 use sha2::{Digest as _, Sha256};
@@ -83,6 +84,17 @@ pub struct Checked {
     pub redirect_uris: Vec<RedirectUri>,
     /// What is asked for, where the kind of a provider decides it.
     pub scopes: Vec<Scopes>,
+}
+
+/// How our own pages look and where they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PagesSummary {
+    /// Where they are on every routed host.
+    pub path_prefix: String,
+    /// A directory with templates in the place of the program's own.
+    pub templates: Option<PathBuf>,
+    /// The languages that they are in.
+    pub languages: Languages,
 }
 
 /// How much was configured. Printed: `2 routes, 1 provider, 1 listener`.
@@ -168,6 +180,19 @@ pub fn check(sources: &[Source], environment: &dyn Environment) -> Result<Checke
 pub fn rehearse(sources: &[Source], environment: &dyn Environment) -> Result<Rehearsal, Report> {
     let Read { config, warnings, summary, origins } = read(sources, environment, SecretUse::Leave)?;
     Rehearsal::new(config, warnings, summary, origins).ok_or_else(Report::default)
+}
+
+/// How our own pages look and where they are, without looking at any secret that is kept elsewhere.
+///
+/// # Errors
+/// As [`load`].
+pub fn pages(sources: &[Source], environment: &dyn Environment) -> Result<PagesSummary, Report> {
+    let Read { config, .. } = read(sources, environment, SecretUse::Leave)?;
+    Ok(PagesSummary {
+        path_prefix: config.gateway.path_prefix,
+        templates: config.pages.templates,
+        languages: config.gateway.languages,
+    })
 }
 
 /// The configuration as written, all files in one, with every secret masked (C-23, C-40).

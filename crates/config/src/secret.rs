@@ -275,6 +275,8 @@ pub(crate) fn is_secret(path: &[&str]) -> bool {
     match path {
         ["admin", "token"] | ["sessions", "keys"] | ["routes", _, "secrets", _] => true,
         ["routes", _, "secrets"] => false,
+        // Here it is the word of CORS for "with cookies".
+        ["routes", _, "cors", ..] => false,
         [
             "providers",
             _,

@@ -6,10 +6,10 @@
 
 use crate::grammar::{
     ACCESS_LOG, ADMIN, AUDIT_LOG, AUTH, ENTRY, Kind, LIMITS, LISTENER, LISTENER_TLS, LOG, LOOKUP,
-    LOOKUP_PAGING, LOOKUP_READ, POLICY, PROVIDER, PROVIDER_ASSERTION, PROVIDER_CERTIFICATE,
-    PROVIDER_CLAIMS, PROVIDER_ERRORS, PROVIDER_GROUPS, PROVIDER_TLS, ROUTE, ROUTE_HEADERS,
-    ROUTE_LIMITS, RULE, SECRET, SESSION_COOKIE, SESSIONS, TELEMETRY, TEST, TEST_EXPECT,
-    TEST_PERSON, TEST_REQUEST, TOP, UPSTREAM, UPSTREAM_TIMEOUTS, UPSTREAM_TLS,
+    LOOKUP_PAGING, LOOKUP_READ, PAGES, POLICY, PROVIDER, PROVIDER_ASSERTION, PROVIDER_CERTIFICATE,
+    PROVIDER_CLAIMS, PROVIDER_ERRORS, PROVIDER_GROUPS, PROVIDER_TLS, ROUTE, ROUTE_BEARER,
+    ROUTE_CORS, ROUTE_HEADERS, ROUTE_LIMITS, RULE, SECRET, SESSION_COOKIE, SESSIONS, TELEMETRY,
+    TEST, TEST_EXPECT, TEST_PERSON, TEST_REQUEST, TOP, UPSTREAM, UPSTREAM_TIMEOUTS, UPSTREAM_TLS,
 };
 
 use Shape::{
@@ -144,6 +144,7 @@ static TOP_KEYS: &[Key] = &[
     key("include", Texts),
     key("listeners", TablesByName(&LISTENER)),
     with("auth", Table(&AUTH), "{}"),
+    with("pages", Table(&PAGES), "{}"),
     with("sessions", Table(&SESSIONS), "{}"),
     key("providers", TablesByName(&PROVIDER)),
     key("networks", Lists),
@@ -182,6 +183,9 @@ static AUTH_KEYS: &[Key] = &[
     with("post_logout_redirect_uris", Texts, "[]"),
 ];
 
+static PAGES_KEYS: &[Key] =
+    &[with("languages", Texts, "[\"en\", \"de\", \"ar\"]"), key("templates", Path)];
+
 static SESSIONS_KEYS: &[Key] = &[
     with("store", Word(&["cookie"]), "\"cookie\""),
     with("lifetime", Duration("1m", "90d"), "\"12h\""),
@@ -189,6 +193,7 @@ static SESSIONS_KEYS: &[Key] = &[
     with("refresh", Word(&["auto", "never"]), "\"auto\""),
     key("refresh_margin", Duration("1s", "1h")),
     key("refresh_grace", Duration("0s", "1d")),
+    with("keep_forms", Size, "\"256KiB\""),
     key("keys", Secrets),
     with("cookie", Table(&SESSION_COOKIE), "{}"),
 ];
@@ -250,6 +255,7 @@ static PROVIDER_KEYS: &[Key] = &[
     key("userinfo_endpoint", Url),
     key("jwks_uri", Url),
     key("end_session_endpoint", Url),
+    key("introspection_endpoint", Url),
     with("claims", Table(&PROVIDER_CLAIMS), "{}"),
     with("danger_assume_email_verified", Boolean, "false"),
     with("userinfo", Word(&["when-missing", "always", "never"]), "\"when-missing\""),
@@ -420,6 +426,28 @@ static ROUTE_KEYS: &[Key] = &[
     with("limits", Table(&ROUTE_LIMITS), "{}"),
     with("websocket_origins", Texts, "[]"),
     with("on_expiry", Word(&["close", "finish"]), "\"close\""),
+    with("login", Word(&["auto", "never"]), "\"auto\""),
+    key("bearer", Table(&ROUTE_BEARER)),
+    with("cors", WordOrTable(&["refuse", "pass"], &ROUTE_CORS), "\"refuse\""),
+];
+
+static ROUTE_BEARER_KEYS: &[Key] = &[
+    key("issuers", Texts),
+    key("audience", TextsOrText),
+    with("scopes", Texts, "[]"),
+    key("algorithms", TextsOrText),
+    with("typ", Word(&["auto", "at+jwt"]), "\"auto\""),
+    with("introspection", Word(&["never", "opaque", "always"]), "\"never\""),
+    with("introspection_cache", Duration("0s", "1h"), "\"1m\""),
+    with("forward", Boolean, "false"),
+    with("metadata", Boolean, "true"),
+];
+
+static ROUTE_CORS_KEYS: &[Key] = &[
+    key("origins", Texts),
+    with("credentials", Boolean, "false"),
+    with("expose_headers", Texts, "[]"),
+    with("max_age", Duration("0s", "1d"), "\"10m\""),
 ];
 
 static RULE_KEYS: &[Key] = &[
@@ -506,11 +534,12 @@ static TEST_EXPECT_KEYS: &[Key] = &[
 
 /// The keys of a kind, in the grammar's order; empty for a kind that is not listed.
 pub(crate) fn keys(kind: &Kind) -> &'static [Key] {
-    let all: [(&Kind, &'static [Key]); 36] = [
+    let all: [(&Kind, &'static [Key]); 39] = [
         (&TOP, TOP_KEYS),
         (&LISTENER, LISTENER_KEYS),
         (&LISTENER_TLS, LISTENER_TLS_KEYS),
         (&AUTH, AUTH_KEYS),
+        (&PAGES, PAGES_KEYS),
         (&SESSIONS, SESSIONS_KEYS),
         (&SESSION_COOKIE, SESSION_COOKIE_KEYS),
         (&PROVIDER, PROVIDER_KEYS),
@@ -532,6 +561,8 @@ pub(crate) fn keys(kind: &Kind) -> &'static [Key] {
         (&RULE, RULE_KEYS),
         (&ROUTE_HEADERS, ROUTE_HEADERS_KEYS),
         (&ROUTE_LIMITS, ROUTE_LIMITS_KEYS),
+        (&ROUTE_BEARER, ROUTE_BEARER_KEYS),
+        (&ROUTE_CORS, ROUTE_CORS_KEYS),
         (&ADMIN, ADMIN_KEYS),
         (&TELEMETRY, TELEMETRY_KEYS),
         (&LOG, LOG_KEYS),

@@ -73,7 +73,7 @@ fn the_example_is_right_with_every_commented_key_in_force() {
     let text = everything();
     let checked = check(&source(&text), &NoVariables).unwrap_or_else(|report| panic!("{report}"));
     assert!(checked.warnings.is_empty(), "{}", checked.warnings);
-    assert_eq!(checked.summary.to_string(), "3 routes, 17 providers, 2 listeners");
+    assert_eq!(checked.summary.to_string(), "4 routes, 17 providers, 2 listeners");
 }
 
 /// What the guide to strict providers shows can be written as it stands.

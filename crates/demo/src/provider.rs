@@ -40,6 +40,7 @@ mod discovery;
 mod end_session;
 mod grants;
 mod id_token;
+mod introspection;
 mod pages;
 mod parameters;
 mod remembered;
@@ -47,6 +48,7 @@ mod token;
 mod userinfo;
 
 use std::{
+    collections::BTreeMap,
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -64,6 +66,7 @@ use axum::{
     routing::{get, post},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
 
 pub use self::control::{
     ClaimsIn, Client, Control, Edit, ParameterEdit, RawAnswer, SignIn, Tamper,
@@ -162,6 +165,8 @@ impl Provider {
                 jwks_answer: None,
                 token_answer: None,
                 userinfo_answer: None,
+                introspection: BTreeMap::new(),
+                introspection_answer: None,
             }),
             grants: Mutex::default(),
             keys: Mutex::new(KeyRing::generate()?),
@@ -186,6 +191,21 @@ impl Provider {
     /// Changes the behaviour for the requests that come after.
     pub fn set(&self, change: impl FnOnce(&mut Control)) {
         change(&mut lock(&self.shared.control));
+    }
+
+    /// A token of this issuer: `typ` in its header is `kind`, and it is signed and spoiled as ID tokens are at this
+    /// moment.
+    ///
+    /// # Errors
+    /// It cannot be signed, or `claims` are no object.
+    pub fn signs(&self, kind: &str, claims: &Value) -> io::Result<String> {
+        let mut control = self.shared.control();
+        control.tamper.insert(0, Tamper::set_header("typ", kind));
+        let (Some(client), Some(claims)) = (control.clients.first(), claims.as_object()) else {
+            return Err(io::Error::other("there is no client, or there are no claims"));
+        };
+        id_token::write(claims.clone(), &control, client, &self.shared.signing_keys())
+            .map_err(|_| io::Error::other("the token cannot be signed"))
     }
 
     /// Signs with new keys from now on. The earlier ones stay published, as providers keep them
@@ -292,6 +312,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/jwks", get(discovery::keys))
         .route("/authorize", get(authorize::authorize).post(authorize::authorize))
         .route("/token", post(token::redeem))
+        .route("/introspect", post(introspection::introspect))
         .route("/userinfo", get(userinfo::userinfo).post(userinfo::userinfo))
         .route("/end_session", get(end_session::end_session).post(end_session::end_session))
         .fallback(pages::not_found)

@@ -9,6 +9,8 @@
 //!
 //! Sources: RFC 6265bis §4.1, §5.6; the classes H and I of published advisories.
 
+mod kept;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -62,6 +64,8 @@ pub struct Cookies {
     login_prefix: String,
     logout: String,
     choice: String,
+    returns: String,
+    form_prefix: String,
     base: String,
     place: String,
     domain: Option<String>,
@@ -103,6 +107,8 @@ impl Cookies {
             login_prefix: format!("{host}{base}-login-"),
             logout: format!("{prefix}{base}-logout"),
             choice: format!("{host}{base}-provider"),
+            returns: format!("{prefix}{base}-returns"),
+            form_prefix: format!("{host}{base}-form-"),
             base: base.clone(),
             place: names.domain.clone().unwrap_or_else(|| origin.as_str().to_owned()),
             domain: names.domain.clone(),
@@ -325,6 +331,7 @@ impl Cookies {
             // A form that another site posts carries nothing else; browsers take it on https alone.
             Scope::PostedLogin => cookie.same_site(SameSite::None),
             Scope::Session => cookie.same_site(self.same_site),
+            Scope::Form => cookie.same_site(SameSite::Strict),
         };
         if let (Scope::Logout | Scope::Session, Some(domain)) = (scope, &self.domain) {
             cookie = cookie.domain(domain.clone());
@@ -387,6 +394,8 @@ enum Scope {
     PostedLogin,
     /// As wide as the session.
     Logout,
+    /// At one host, and never with what another site causes.
+    Form,
     Session,
 }
 

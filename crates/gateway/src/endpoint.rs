@@ -4,6 +4,7 @@
 //! can neither shadow a page of ours nor be reached under one's name.
 
 use crate::path::CanonicalPath;
+use crate::reason::Reason;
 
 /// A page or an action of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,12 +14,16 @@ pub enum Endpoint {
     /// `/callback`, or `/callback/NAME` where there are several providers: where a provider sends the browser
     /// back.
     Callback,
+    /// `/form`: sends a form that was kept.
+    Form,
     /// `/login`: begins a sign-in, or lets the person choose where.
     Login,
     /// `/logout`.
     Logout,
     /// `/me`: who is signed in, as JSON.
     Me,
+    /// `/reasons/CODE`: what a reason means. The type of a problem document leads here.
+    Reason(Reason),
     /// `/script.js`: keeps the fragment across a sign-in.
     Script,
     /// `/signed-out`: where the provider sends the browser after sign-out.
@@ -39,13 +44,15 @@ impl Endpoint {
         let endpoint = match path.as_str().strip_prefix(path_prefix) {
             Some("" | "/") => Self::Account,
             Some(rest) if is_callback(rest) => Self::Callback,
+            Some("/form") => Self::Form,
             Some("/login") => Self::Login,
             Some("/logout") => Self::Logout,
             Some("/me") => Self::Me,
             Some("/script.js") => Self::Script,
             Some("/signed-out") => Self::SignedOut,
             Some("/style.css") => Self::Style,
-            _ => Self::Unknown,
+            Some(rest) => reason(rest).map_or(Self::Unknown, Self::Reason),
+            None => Self::Unknown,
         };
         Some(endpoint)
     }
@@ -55,9 +62,11 @@ impl Endpoint {
         let name = match self {
             Self::Account | Self::Unknown => "/",
             Self::Callback => CALLBACK,
+            Self::Form => "/form",
             Self::Login => "/login",
             Self::Logout => "/logout",
             Self::Me => "/me",
+            Self::Reason(reason) => return format!("{path_prefix}{REASONS}{}", reason.code()),
             Self::Script => "/script.js",
             Self::SignedOut => "/signed-out",
             Self::Style => "/style.css",
@@ -67,6 +76,13 @@ impl Endpoint {
 }
 
 const CALLBACK: &str = "/callback";
+
+const REASONS: &str = "/reasons/";
+
+fn reason(rest: &str) -> Option<Reason> {
+    let code = rest.strip_prefix(REASONS)?;
+    Reason::ALL.iter().copied().find(|reason| reason.code() == code)
+}
 
 /// The path at which `provider`, one of `count`, sends the browser back.
 ///
@@ -106,8 +122,12 @@ mod tests {
             ("/.lychgate/callback/corp", Some(Endpoint::Callback)),
             ("/.lychgate/callback/corp/x", Some(Endpoint::Unknown)),
             ("/.lychgate/callbacks", Some(Endpoint::Unknown)),
+            ("/.lychgate/form", Some(Endpoint::Form)),
             ("/.lychgate/login/", Some(Endpoint::Unknown)),
             ("/.LychGate/login", Some(Endpoint::Unknown)),
+            ("/.lychgate/reasons/not_found", Some(Endpoint::Reason(Reason::NotFound))),
+            ("/.lychgate/reasons/not_founds", Some(Endpoint::Unknown)),
+            ("/.lychgate/reasons/", Some(Endpoint::Unknown)),
             ("/.lychgate/metrics", Some(Endpoint::Unknown)),
             ("/.lychgate%23x", Some(Endpoint::Unknown)),
             ("/.lychgates", None),

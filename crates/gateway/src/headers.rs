@@ -273,7 +273,24 @@ impl Introduction {
         // A header that a person fills, or would have filled, must not be the client's either.
         withheld.extend(route.identity.set.iter().map(|(name, _)| name.clone()));
         withheld.push(header::HOST);
+        // Where we read tokens, nothing that was not verified looks as if it had been.
+        if route.clients.bearer.is_some() {
+            withheld.push(header::AUTHORIZATION);
+        }
         Self { headers, withheld }
+    }
+
+    /// What the upstream of `route` is told about the owner of a token that was verified; and the token itself, where
+    /// the route says so.
+    pub fn of_token(route: &Route, owner: Person<'_>) -> Self {
+        let mut introduction = Self::new(route, Some(owner));
+        let is_forwarded = route.clients.bearer.as_ref().is_some_and(|bearer| bearer.forward);
+        let is_ours = introduction.headers.contains_key(header::AUTHORIZATION)
+            || route.identity.remove.contains(&header::AUTHORIZATION);
+        if is_forwarded && !is_ours {
+            introduction.withheld.retain(|name| *name != header::AUTHORIZATION);
+        }
+        introduction
     }
 }
 

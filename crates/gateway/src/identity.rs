@@ -225,6 +225,14 @@ impl Identity {
         self.claims.get(name).map_or(&[], Vec::as_slice)
     }
 
+    /// How many bytes the attributes have.
+    pub(crate) fn size(&self) -> usize {
+        let texts = [&self.provider, &self.issuer, &self.subject, &self.user];
+        let more = self.name.iter().chain(&self.email).chain(&self.groups);
+        let claims = self.claims.iter().flat_map(|(name, values)| values.iter().chain([name]));
+        texts.into_iter().chain(more).chain(claims).map(String::len).sum()
+    }
+
     /// The largest attribute and its size in bytes, for the operator whose session does not fit.
     pub fn largest(&self) -> (String, usize) {
         let listed = |values: &[String]| values.iter().map(String::len).sum();

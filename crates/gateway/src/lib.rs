@@ -14,13 +14,17 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+pub mod bearer;
 pub mod client;
+pub mod clients;
 pub mod cookie;
+pub mod cors;
 pub mod endpoint;
 pub mod forwarded;
 pub mod headers;
 pub mod hexadecimal;
 pub mod identity;
+pub mod language;
 pub mod login_state;
 pub mod memory;
 pub mod origin;
@@ -29,6 +33,7 @@ pub mod path;
 pub mod policy;
 pub mod reason;
 pub mod request;
+pub mod rescue;
 pub mod route;
 pub mod seal;
 pub mod session;

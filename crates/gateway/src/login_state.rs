@@ -20,6 +20,8 @@ pub struct LoginState {
     pub return_to: String,
     /// Whether the provider was asked to show nothing. If it cannot, the person is asked once (CB-45).
     pub silent: bool,
+    /// Whether it was begun by itself in the place of one that took too long. That happens once (CB-44).
+    pub restarted: bool,
 }
 
 impl LoginState {

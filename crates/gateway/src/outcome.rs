@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use lychgate_oidc::{AuthorizationUrl, EndSessionUrl, Timestamp};
 use url::Url;
 
+use crate::bearer::{KnownToken, TokenFault};
 use crate::client::Client;
 use crate::cookie::ForUpstream;
 use crate::headers::HeaderEdits;
@@ -18,6 +19,7 @@ use crate::identity::Identity;
 use crate::origin::ReturnTo;
 use crate::policy::Permit;
 use crate::reason::Reason;
+use crate::rescue::{Replay, Rescue};
 use crate::route::Route;
 use crate::session::Session;
 
@@ -78,6 +80,7 @@ pub struct Admission {
     target: String,
     edits: HeaderEdits,
     cookie: ForUpstream,
+    replay: Option<Box<Replay>>,
 }
 
 impl Admission {
@@ -88,7 +91,17 @@ impl Admission {
         edits: HeaderEdits,
         cookie: ForUpstream,
     ) -> Self {
-        Self { permit, target, edits, cookie }
+        Self { permit, target, edits, cookie, replay: None }
+    }
+
+    /// The same, for a form that was kept: it goes in the place of the body that came.
+    pub(crate) fn with_replay(self, replay: Replay) -> Self {
+        Self { replay: Some(Box::new(replay)), ..self }
+    }
+
+    /// The form that goes in the place of the body that came.
+    pub fn replay(&self) -> Option<&Replay> {
+        self.replay.as_deref()
     }
 
     /// The route.
@@ -115,6 +128,10 @@ impl Admission {
 
 /// What we answer ourselves.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it stands in a box of its verdict, and most of them are refusals"
+)]
 pub enum Answer {
     /// Somewhere else.
     Redirect(Redirect),
@@ -126,6 +143,23 @@ pub enum Answer {
     Me(Option<Arc<Session>>),
     /// A file of ours.
     Asset(Asset),
+    /// A preflight's, with these headers.
+    Preflight(HeaderMap),
+    /// What a reason means, for whoever follows the type of a problem document.
+    Reason(Reason),
+    /// What a route asks of tokens (RFC 9728).
+    Resource(Resource),
+}
+
+/// What clients are told about the tokens of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// The route's URL.
+    pub resource: String,
+    /// Where tokens for it are to be had.
+    pub authorization_servers: Vec<String>,
+    /// What they have to be good for.
+    pub scopes: Vec<String>,
 }
 
 /// A redirect, which leads to one of a few kinds of places.
@@ -278,12 +312,37 @@ pub struct Refusal {
     pub other_account: Option<String>,
     /// Who is signed in, on a page that says so.
     pub identity: Option<Box<Identity>>,
+    /// What is wrong with the token that was presented.
+    pub token: Option<TokenFault>,
     /// The operator's words and the provider's.
     pub words: Words,
     /// For 405: what is allowed.
     pub allow: Option<&'static str>,
     /// For 503: when to come back.
     pub retry_after: Option<Duration>,
+    /// What has most likely gone wrong, where the request shows it (R42).
+    pub likely: Option<Likely>,
+    /// What becomes of a form that was sent, where something can (R43).
+    pub rescue: Option<Rescue>,
+}
+
+/// What has most likely gone wrong when people cannot get in, by what their browser sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Likely {
+    /// A session ends as soon as it begins: a clock is wrong.
+    Clock,
+    /// The session cookie does not come back.
+    CookieNotReturned,
+    /// The session cookie was sealed with a key that is not known here.
+    DifferentKeys,
+    /// No cookie of ours comes back.
+    NoCookies,
+    /// None of them does, and the browser is at http while cookies are for https.
+    NoCookiesByPlainHttp,
+    /// The browser is at http while cookies are for https.
+    PlainHttp,
+    /// What the browser sent does not show it.
+    Unknown,
 }
 
 /// What a refusal adds to its own sentence.
@@ -313,9 +372,12 @@ impl Refusal {
             sign_out: None,
             other_account: None,
             identity: None,
+            token: None,
             words: Words::default(),
             allow: None,
             retry_after: None,
+            likely: None,
+            rescue: None,
         }
     }
 }
@@ -335,6 +397,8 @@ pub struct Record {
     pub provider: Option<String>,
     /// Who is signed in.
     pub session: Option<Arc<Session>>,
+    /// Whose token was presented, where it took the place of a session.
+    pub token: Option<Arc<KnownToken>>,
     /// Something that the audit log is told.
     pub event: Option<Event>,
     /// The chain of causes, for the log only.
@@ -342,10 +406,15 @@ pub struct Record {
 }
 
 impl Record {
+    /// Who is there, by a session or a token.
+    pub fn identity(&self) -> Option<&Identity> {
+        let of_session = self.session.as_deref().map(Session::identity);
+        of_session.or_else(|| self.token.as_deref().map(KnownToken::identity))
+    }
+
     /// The provider that the visit was about, which may be that of the session.
     pub fn provider(&self) -> Option<&str> {
-        let of_session = || Some(self.session.as_deref()?.identity().provider());
-        self.provider.as_deref().or_else(of_session)
+        self.provider.as_deref().or_else(|| self.identity().map(Identity::provider))
     }
 }
 
@@ -406,6 +475,8 @@ pub enum Event {
     Refreshed,
     /// The provider was asked again, and gave none.
     RefreshFailed,
+    /// A token was presented that is not good here, or not known to be.
+    TokenRefused,
 }
 
 impl Event {
@@ -419,6 +490,7 @@ impl Event {
             Self::LoginSucceeded { .. } => "login",
             Self::Logout => "logout",
             Self::Refreshed | Self::RefreshFailed => "token-refresh",
+            Self::TokenRefused => "token",
         }
     }
 }

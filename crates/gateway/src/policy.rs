@@ -2,18 +2,22 @@
 //!
 //! Entries of a list are alternatives; the conditions of one entry must all hold; `deny` beats `allow`;
 //! what a person lacks never matches (C-73). Nobody passes without a session unless the rule is public,
-//! and [`decide`] is the only maker of a [`Permit`], so nothing is forwarded that it did not allow.
+//! and [`decide`] is the only maker of a [`Permit`], so nothing is forwarded that it did not allow; but for a
+//! [`preflight`] where the operator says so.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::HeaderMap;
 use ipnet::IpNet;
 use url::Url;
 
+use crate::client;
+use crate::cors::Cors;
 use crate::identity::Identity;
 use crate::path::CanonicalPath;
 use crate::route::{Access, Route};
-use crate::session::{NoSession, Session};
+use crate::session::NoSession;
 
 /// A list of people who may pass and a list of those who may not.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +67,7 @@ pub enum Condition {
     User(Vec<String>),
 }
 
-/// A named rule allowed this visit. Only [`decide`] makes one.
+/// A named rule allowed this visit. Only [`decide`] makes one, or [`preflight`].
 ///
 /// ```compile_fail
 /// use lychgate_gateway::policy::Permit;
@@ -72,6 +76,7 @@ pub enum Condition {
 #[derive(Clone, Debug)]
 pub struct Permit {
     rule: RuleName,
+    is_for_everybody: bool,
 }
 
 /// The place in the configuration that decided, as in logs: `routes.kibana.rules[0]`.
@@ -129,16 +134,16 @@ pub fn decide(
     route: &Arc<Route>,
     method: &http::Method,
     path: &CanonicalPath,
-    session: Result<&Session, NoSession>,
+    who: Result<&Identity, NoSession>,
     client: Option<IpAddr>,
 ) -> Decision {
     let mut permit = None;
     for reading in path.readings() {
-        match decide_reading(route, method, reading, session, client) {
+        match decide_reading(route, method, reading, who, client) {
             // The path itself comes first, and its rule is the one to name, unless it asked for less than
             // what let the visit through.
             Decision::Allow(allowed) => {
-                let weaker = |named: &Permit| matches!(named.rule.access(), Access::Public);
+                let weaker = |named: &Permit| named.is_for_everybody;
                 if permit.as_ref().is_none_or(weaker) {
                     permit = Some(allowed);
                 }
@@ -155,11 +160,19 @@ pub fn decide(
     }
 }
 
+/// Lets a preflight through to an application that answers its own, whatever the rules say: it is a question about
+/// them, without credentials, and nobody is introduced with it.
+pub fn preflight(route: &Arc<Route>, method: &http::Method, headers: &HeaderMap) -> Option<Permit> {
+    let passes = route.clients.cors == Cors::Pass && client::is_preflight(method, headers);
+    let rule = RuleName { route: Arc::clone(route), rule: None };
+    passes.then_some(Permit { rule, is_for_everybody: true })
+}
+
 fn decide_reading(
     route: &Arc<Route>,
     method: &http::Method,
     path: &str,
-    session: Result<&Session, NoSession>,
+    who: Result<&Identity, NoSession>,
     client: Option<IpAddr>,
 ) -> Decision {
     let position = route.rules.iter().position(|rule| rule.is_about(method, path));
@@ -167,11 +180,11 @@ fn decide_reading(
         position.and_then(|at| route.rules.get(at)).map_or(&route.access, |rule| &rule.access);
     let rule = RuleName { route: Arc::clone(route), rule: position };
     let policy = match access {
-        Access::Public => return Decision::Allow(Permit { rule }),
+        Access::Public => return Decision::Allow(Permit { rule, is_for_everybody: true }),
         Access::SignedIn(policy) => policy,
     };
-    let identity = match session {
-        Ok(session) => session.identity(),
+    let identity = match who {
+        Ok(identity) => identity,
         Err(because) => return Decision::Challenge(Challenge { because, rule }),
     };
     let refuse = |because| {
@@ -180,7 +193,7 @@ fn decide_reading(
     if policy.deny.iter().any(|entry| entry.matches(identity, client)) {
         refuse(DenialReason::Denied)
     } else if policy.allow.iter().any(|entry| entry.matches(identity, client)) {
-        Decision::Allow(Permit { rule })
+        Decision::Allow(Permit { rule, is_for_everybody: false })
     } else {
         refuse(DenialReason::NotAllowed)
     }
@@ -190,6 +203,11 @@ impl Permit {
     /// The rule that allowed the visit.
     pub fn rule(&self) -> &RuleName {
         &self.rule
+    }
+
+    /// Whether nobody had to be signed in for it.
+    pub fn is_for_everybody(&self) -> bool {
+        self.is_for_everybody
     }
 }
 
@@ -252,25 +270,11 @@ impl Condition {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use http::Method;
-    use lychgate_oidc::Timestamp;
 
     use super::*;
     use crate::identity::tests::{person, person_with_email};
-    use crate::login_state::LoginId;
     use crate::route::tests::{route, rule};
-    use crate::session::SessionId;
-    use crate::settings::SessionLimits;
-
-    fn session(identity: Identity) -> Session {
-        let limit = Duration::from_secs(60);
-        let limits = SessionLimits { lifetime: limit, idle_timeout: limit, refresh: None };
-        let login = LoginId::of("state");
-        let now = Timestamp::new(0);
-        Session::begin(SessionId::new([0; 16]), login, identity, None, &limits, now)
-    }
 
     fn texts(values: &[&str]) -> Vec<String> {
         values.iter().map(|value| (*value).to_owned()).collect()
@@ -297,10 +301,10 @@ mod tests {
         route: &Arc<Route>,
         method: &Method,
         path: &str,
-        session: Result<&Session, NoSession>,
+        who: Result<&Identity, NoSession>,
     ) -> (&'static str, String) {
         let path = CanonicalPath::parse(path).unwrap();
-        match decide(route, method, &path, session, None) {
+        match decide(route, method, &path, who, None) {
             Decision::Allow(permit) => ("allow", permit.rule().as_str().to_owned()),
             Decision::Challenge(challenge) => ("challenge", challenge.rule.as_str().to_owned()),
             Decision::Refuse(denial) => match denial.because {
@@ -330,8 +334,8 @@ mod tests {
         ] {
             let mut route = route("app", "https://app.test");
             route.access = signed_in(allow.to_vec(), deny.to_vec());
-            let session = session(person("ada", &["sre", "staff"]));
-            let decision = decided(&Arc::new(route), &Method::GET, "/", Ok(&session));
+            let ada = person("ada", &["sre", "staff"]);
+            let decision = decided(&Arc::new(route), &Method::GET, "/", Ok(&ada));
             assert_eq!(decision, (expected, "app".to_owned()), "{allow:?} {deny:?}");
         }
     }
@@ -457,7 +461,7 @@ mod tests {
     /// C-71, C-76: top to bottom, the first that is about the request; else the route itself.
     #[test]
     fn the_first_rule_that_is_about_a_request_decides() {
-        let (bob, nobody) = (session(person("bob", &["sales"])), NoSession::NoCookie);
+        let (bob, nobody) = (person("bob", &["sales"]), NoSession::NoCookie);
         for (method, path, for_nobody, for_bob, by) in [
             (Method::GET, "/admin/health", "allow", "allow", "rule /admin/health"),
             (Method::POST, "/admin/health", "challenge", "not allowed", "rule /admin/**"),
@@ -477,7 +481,7 @@ mod tests {
     /// B2, CVE-2026-41059: an encoded `#` or `?` opens nothing that the path before it would not.
     #[test]
     fn an_encoded_delimiter_never_opens_a_public_rule() {
-        let bob = session(person("bob", &["sales"]));
+        let bob = person("bob", &["sales"]);
         for (path, for_nobody, for_bob) in [
             ("/foo/x/bar", "allow", "allow"),
             ("/foo/secret%23/bar", "challenge", "allow"),
@@ -511,6 +515,28 @@ mod tests {
             let decision = decide(&guarded(), &Method::GET, &path, Err(because), None);
             let Decision::Challenge(challenge) = decision else { panic!("{decision:?}") };
             assert_eq!(challenge.because, because);
+        }
+    }
+
+    /// 5.4: only a real preflight, and only where the operator says so, passes without a rule.
+    #[test]
+    fn only_a_preflight_passes_as_one() {
+        let preflight_headers = HeaderMap::from_iter([
+            (http::header::ORIGIN, http::HeaderValue::from_static("https://spa.test")),
+            (http::header::ACCESS_CONTROL_REQUEST_METHOD, http::HeaderValue::from_static("PUT")),
+        ]);
+        let mut open = route("app", "https://app.test");
+        open.clients.cors = Cors::Pass;
+        let (open, closed) = (Arc::new(open), Arc::new(route("app", "https://app.test")));
+        for (route, method, headers, expected) in [
+            (&open, Method::OPTIONS, &preflight_headers, true),
+            (&open, Method::GET, &preflight_headers, false),
+            (&open, Method::OPTIONS, &HeaderMap::new(), false),
+            (&closed, Method::OPTIONS, &preflight_headers, false),
+        ] {
+            let permit = preflight(route, &method, headers);
+            assert_eq!(permit.is_some(), expected, "{method} {headers:?}");
+            assert!(permit.is_none_or(|permit| permit.is_for_everybody()));
         }
     }
 }

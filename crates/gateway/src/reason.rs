@@ -70,6 +70,14 @@ reasons! {
     AccessDenied, "access_denied", FORBIDDEN, AnotherAccount, "You do not have access", "Your account may not open this page.";
     /// No entry of `allow` in the policy is about this person.
     AccessNotGranted, "access_not_granted", FORBIDDEN, AnotherAccount, "You do not have access", "Your account has not been given access to this page.";
+    /// The access token is not good here: expired, revoked, forged, for another audience, or no access token.
+    AccessTokenInvalid, "access_token_invalid", UNAUTHORIZED, AnotherAccount, "The access token is not valid", "The access token that was sent is not valid here.";
+    /// The route takes access tokens alone, and none was sent.
+    AccessTokenRequired, "access_token_required", UNAUTHORIZED, AnotherAccount, "An access token is required", "This address is for programs that send an access token.";
+    /// The access token is good, and lacks a scope that the route asks for.
+    AccessTokenScopeMissing, "access_token_scope_missing", FORBIDDEN, AnotherAccount, "The access token does not reach that far", "The access token that was sent is good for something else than this.";
+    /// Whether the access token is good could not be found out: its issuer has to be asked, and does not answer.
+    AccessTokenUnconfirmed, "access_token_unconfirmed", SERVICE_UNAVAILABLE, TryAgain, "The identity provider is not available", "The access token cannot be checked at the moment, because the identity provider cannot be reached.";
     /// A claim that the configuration names as the user is missing.
     ClaimMissing, "claim_missing", FORBIDDEN, Operator, "Sign-in failed", "The identity provider did not say something about you that is needed here.";
     /// The ID token does not say that the person proved who they are in one of the required ways.
@@ -86,6 +94,12 @@ reasons! {
     ConsentPending, "consent_pending", FORBIDDEN, SignIn, "Others have to approve first", "Your consent was recorded, and others have to approve it before you can come in. Sign in again once they have.";
     /// The gateway itself made a mistake in the work on this request.
     GatewayFault, "gateway_fault", INTERNAL_SERVER_ERROR, TryAgain, "Something went wrong", "This site made a mistake with your request. Nothing is wrong with what you did. Trying again may help.";
+    /// What was kept of a form was sent already, is too old, or is not there.
+    FormExpired, "form_expired", BAD_REQUEST, OtherAddress, "This cannot be sent any more", "What was kept for you was sent already, or is too old. Look in the application whether it arrived.";
+    /// A form that was kept was sent by a page of another site, or from another browser.
+    FormNotSent, "form_not_sent", FORBIDDEN, OtherAddress, "This was not sent", "It could not be told that you yourself wanted to send it, from this browser.";
+    /// A form that was kept was written by somebody else than the person who is signed in.
+    FormOtherAccount, "form_other_account", FORBIDDEN, SignIn, "Written with another account", "What is kept here was written with another account than the one that you are signed in with now.";
     /// The request headers are larger than the gateway takes.
     HeadersTooLarge, "headers_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, TryAgain, "Too many cookies or headers", "Your browser sent more cookies or headers than this site accepts. Clearing the cookies of this site helps.";
     /// The issuer of a response or of a token is not the one at which the login began.
@@ -150,6 +164,8 @@ reasons! {
     TokenInvalid, "token_invalid", BAD_GATEWAY, Operator, "Sign-in failed", "The identity provider's answer could not be verified.";
     /// The provider did not give tokens for the code.
     TokenExchangeFailed, "token_exchange_failed", BAD_GATEWAY, SignIn, "Sign-in failed", "The identity provider did not complete the sign-in. Please start again.";
+    /// One browser completed several logins for one target within seconds, and none of them counted.
+    TooManyRedirects, "too_many_redirects", BAD_REQUEST, Operator, "Too many redirects, stopped", "You signed in several times within a short time, and were sent to sign in again each time. That was stopped.";
     /// The request target is longer than the gateway takes.
     UriTooLong, "uri_too_long", URI_TOO_LONG, OtherAddress, "Address too long", "The address is longer than this site accepts.";
     /// The upstream did not answer in time.

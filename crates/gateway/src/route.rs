@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ahash::RandomState;
 use http::{HeaderName, HeaderValue, Method};
 
+use crate::clients::ClientRules;
 use crate::headers::IdentityHeaders;
 use crate::origin::PublicOrigin;
 use crate::path::{CanonicalPath, PathPattern};
@@ -39,6 +40,8 @@ pub struct Route {
     pub response_headers: Vec<(HeaderName, Option<HeaderValue>)>,
     /// The largest request body, in bytes.
     pub body_bytes_max: Option<u64>,
+    /// How clients are met that are no page in a browser.
+    pub clients: ClientRules,
     /// Whose pages may open WebSockets with somebody's session, beside those of [`origin`](Self::origin).
     pub websocket_origins: Vec<PublicOrigin>,
     /// What becomes of what is still under way when a session ends.
@@ -216,6 +219,7 @@ pub(crate) mod tests {
             identity: IdentityHeaders::default(),
             response_headers: Vec::new(),
             body_bytes_max: None,
+            clients: ClientRules::default(),
             websocket_origins: Vec::new(),
             on_expiry: OnExpiry::Close,
         }

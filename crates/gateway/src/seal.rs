@@ -39,6 +39,10 @@ pub const SEAL_ENTROPY_BYTES: usize = NONCE_BYTES;
 /// What a sealed value is for. A value sealed for one purpose does not open for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
+    /// What was in a form that is kept.
+    Form,
+    /// Whose form is kept, and for what.
+    FormTicket,
     /// One login under way.
     Login,
     /// One sign-out under way at the provider.
@@ -50,6 +54,8 @@ pub enum Purpose {
 impl Purpose {
     fn as_str(self) -> &'static str {
         match self {
+            Self::Form => "form",
+            Self::FormTicket => "form-ticket",
             Self::Login => "login",
             Self::Logout => "logout",
             Self::Session => "session",

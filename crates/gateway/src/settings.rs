@@ -7,6 +7,7 @@ use lychgate_oidc::Provider;
 use url::Url;
 
 use crate::cookie::CookieNames;
+use crate::language::Languages;
 use crate::origin::PublicOrigin;
 use crate::route::Routes;
 use crate::seal::KeyRing;
@@ -34,6 +35,10 @@ pub struct Settings {
     pub routes: Routes,
     /// Where a browser may be sent after signing out.
     pub post_logout_redirect_uris: Vec<Url>,
+    /// The languages that pages are in.
+    pub languages: Languages,
+    /// How many bytes of a form are kept that was sent when the session had ended; `None` keeps none.
+    pub kept_form_bytes: Option<usize>,
 }
 
 /// How long sessions last. `idle_timeout` is at most `lifetime`.

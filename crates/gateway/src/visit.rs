@@ -4,15 +4,19 @@
 //! Signing in and out have chapters of their own.
 
 mod callback;
+mod circle;
 mod conversation;
 pub mod explain;
 mod failure;
+mod form;
 mod own_page;
 mod refresh;
 mod sign_in;
 mod sign_out;
+mod stale;
 pub mod standing;
 mod target;
+mod token;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -23,7 +27,9 @@ use http::{HeaderMap, HeaderValue, Method};
 use lychgate_oidc::Timestamp;
 
 use self::target::upstream_target;
+use crate::bearer::Circumstances;
 use crate::client::Client;
+use crate::clients::LoginRule;
 use crate::cookie::{Brought, Cookies, ForUpstream, Found as FoundCookie};
 use crate::endpoint::Endpoint;
 use crate::headers::{Forwarding, HeaderEdits, Introduction, Stripped};
@@ -36,7 +42,7 @@ use crate::outcome::{
 use crate::policy::{self, Challenge, Decision, Denial, DenialReason, Permit};
 use crate::reason::Reason;
 use crate::request::{Malformed, Request, Transport};
-use crate::route::{Access, Found, Route};
+use crate::route::{Found, Route};
 use crate::seal::{Binding, ProviderTag, Purpose, SEAL_ENTROPY_BYTES};
 use crate::session::{NoSession, Session};
 use crate::settings::{Settings, SignInProvider};
@@ -45,6 +51,9 @@ use crate::world::World;
 
 /// How long a browser keeps a session that is over, to ask the provider about it without asking the person.
 const REMEMBERED_WHEN_OVER: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long a browser keeps a session that is over, so that a form that is sent then is known to be whose it was.
+const KNOWN_WHEN_OVER: Duration = Duration::from_secs(24 * 3600);
 
 /// Everything that decides about visits. Built once; asked by every door.
 #[derive(Debug)]
@@ -56,6 +65,8 @@ pub struct Gateway {
     opener: Arc<Opener>,
     /// What upstreams are told about nobody, by the routes' names.
     nobody: HashMap<String, Arc<Introduction>, RandomState>,
+    /// What decides about tokens, by the names of the routes that take some.
+    circumstances: HashMap<String, Circumstances, RandomState>,
 }
 
 /// A public origin and its cookies.
@@ -153,8 +164,17 @@ impl Gateway {
         let nobody = routes
             .map(|route| (route.name.clone(), Arc::new(Introduction::new(route, None))))
             .collect();
+        let routes = origins.iter().flat_map(|origin| settings.routes.at(origin));
+        let bearers = routes.filter_map(|route| Some((route, route.clients.bearer.as_deref()?)));
+        let circumstances = bearers.map(|(route, bearer)| {
+            let issuers = bearer.issuers.iter().filter_map(|name| {
+                settings.providers.iter().find(|it| it.registration.name == *name)
+            });
+            (route.name.clone(), Circumstances::of(bearer, issuers))
+        });
+        let circumstances = circumstances.collect();
         let opener = Arc::default();
-        Self { sites, providers, stripped, opener, nobody, settings }
+        Self { sites, providers, stripped, opener, nobody, circumstances, settings }
     }
 
     /// Decides one visit.
@@ -171,6 +191,9 @@ impl Gateway {
             };
             return Outcome::refuse(Refusal::new(reason, request.kind()));
         };
+        if let Some(outcome) = self.resource(request, site) {
+            return outcome;
+        }
         match self.endpoint(request, site) {
             Some(endpoint) => self.own_page(world, request, site, endpoint, now).await,
             None => match self.settings.routes.find(&request.authority, &request.path) {
@@ -221,6 +244,13 @@ impl Gateway {
         route: Arc<Route>,
         now: Timestamp,
     ) -> Outcome {
+        if !route.clients.is_plain() {
+            // Apart, because few visits need the room that it takes.
+            let program = Box::pin(self.program(world, request, site, &route, now)).await;
+            if let Some(outcome) = program {
+                return outcome;
+            }
+        }
         let (brought, for_upstream) = self.brought(world, request, site);
         let accepted = |opened: &Opened| {
             route.providers.iter().any(|name| name == opened.session.identity().provider())
@@ -234,12 +264,12 @@ impl Gateway {
                 Err(unconfirmed.because)
             }
         };
-        let session = opened.as_ref().map(|opened| &*opened.session).map_err(|because| *because);
+        let who = opened.as_ref().map(|opened| opened.session.identity());
         let decision = policy::decide(
             &route,
             request.method,
             &request.path,
-            session,
+            who.map_err(|because| *because),
             request.client.address(),
         );
         match decision {
@@ -274,35 +304,53 @@ impl Gateway {
         let route = permit.rule().route();
         let introduction = match &opened {
             Some(opened) => opened.open.introduction(route),
-            None => match self.nobody.get(&route.name) {
-                Some(introduction) => Arc::clone(introduction),
-                None => Arc::new(Introduction::new(route, None)),
-            },
+            None => self.nobody(route),
         };
-        let forwarding =
-            Forwarding { client: request.client, path: &request.via, request_id: &request.id };
-        let edits = HeaderEdits::new(introduction, &forwarding);
-        let target = upstream_target(route, request);
-        let mut record = Record {
-            route: Some(Arc::clone(route)),
-            rule: Some(permit.rule().as_str().to_owned()),
-            decision: match permit.rule().access() {
-                Access::Public => DecisionWord::Public,
-                Access::SignedIn(_) => DecisionWord::Allow,
-            },
-            ..Record::default()
-        };
-        let mut cookies = Vec::new();
+        let mut outcome = self.admission(request, permit, introduction, cookie);
         if let Some(opened) = opened {
+            let record = &mut outcome.record;
             record.session = Some(opened.session);
             (record.event, record.cause) = (opened.event, opened.cause);
             // What is public may be kept by caches, and must not have anybody's session in it.
             if record.decision != DecisionWord::Public {
-                cookies = opened.cookies;
+                outcome.cookies = opened.cookies;
             }
         }
+        outcome
+    }
+
+    /// What the upstream of `route` is told about nobody.
+    fn nobody(&self, route: &Route) -> Arc<Introduction> {
+        match self.nobody.get(&route.name) {
+            Some(introduction) => Arc::clone(introduction),
+            None => Arc::new(Introduction::new(route, None)),
+        }
+    }
+
+    /// The way to the upstream, with `introduction`.
+    fn admission(
+        &self,
+        request: &Request<'_>,
+        permit: Permit,
+        introduction: Arc<Introduction>,
+        cookie: ForUpstream,
+    ) -> Outcome {
+        let route = permit.rule().route();
+        let forwarding =
+            Forwarding { client: request.client, path: &request.via, request_id: &request.id };
+        let edits = HeaderEdits::new(introduction, &forwarding);
+        let target = upstream_target(route, request);
+        let record = Record {
+            route: Some(Arc::clone(route)),
+            rule: Some(permit.rule().as_str().to_owned()),
+            decision: match permit.is_for_everybody() {
+                true => DecisionWord::Public,
+                false => DecisionWord::Allow,
+            },
+            ..Record::default()
+        };
         let verdict = Verdict::Admit(Box::new(Admission::new(permit, target, edits, cookie)));
-        Outcome { verdict, cookies, record }
+        Outcome { verdict, cookies: Vec::new(), record }
     }
 
     async fn challenge<W: World>(
@@ -313,31 +361,60 @@ impl Gateway {
         challenge: Challenge,
         now: Timestamp,
     ) -> Outcome {
-        let reason = challenge.because.reason();
+        let clients = &challenge.rule.route().clients;
+        // Who signs in nowhere is not told to.
+        let takes_tokens_alone = clients.login == LoginRule::Never && clients.bearer.is_some();
+        let reason = if takes_tokens_alone && challenge.because == NoSession::NoCookie {
+            Reason::AccessTokenRequired
+        } else {
+            challenge.because.reason()
+        };
         let page = matches!(*request.method, Method::GET | Method::HEAD);
-        let mut outcome = if challenge.because == NoSession::Unconfirmed {
+        let mut outcome = if clients.login == LoginRule::Never {
+            let waits = challenge.because == NoSession::Unconfirmed;
+            let refusal = Refusal::new(reason, request.kind().without_pages());
+            Outcome::refuse(Refusal { retry_after: waits.then_some(refresh::PATIENCE), ..refusal })
+        } else if challenge.because == NoSession::Unconfirmed {
             // To sign in would not help: the same provider would have to be asked.
             let refusal = Refusal::new(reason, request.kind());
             Outcome::refuse(Refusal { retry_after: Some(refresh::PATIENCE), ..refusal })
         } else if request.kind().wants_page() && page {
-            self.send_to_sign_in(world, request, site, &challenge, now).await
+            let target = self.return_to(&request.target(), site);
+            match self.circle(request, site, &target, challenge.because, now) {
+                Some(stopped) => stopped,
+                None => self.send_to_sign_in(world, request, site, &challenge, now).await,
+            }
         } else {
             // Nothing that was written is thrown away silently, and no program is sent to a login page.
-            let back = if page { request.target() } else { "/".to_owned() };
+            let back = if request.kind() == Client::Htmx {
+                // What was asked for is a part of the page that the person is on.
+                self.page_of_htmx(request, site)
+            } else if page {
+                request.target()
+            } else {
+                "/".to_owned()
+            };
             let refusal = Refusal::new(reason, request.kind());
             let sign_in = Some(self.login_link(site, &back, &[]));
-            Outcome::refuse(Refusal { sign_in, ..refusal })
+            let (rescue, surplus) = self.offer(world, request, site, challenge.because, now);
+            let mut outcome = Outcome::refuse(Refusal { sign_in, rescue, ..refusal });
+            outcome.cookies = surplus;
+            outcome
         };
         let kept = match challenge.because {
             NoSession::NoCookie | NoSession::OtherProvider | NoSession::Unconfirmed => true,
-            // What is over is what a silent sign-in begins with (CB-45).
+            // What is over is what a silent sign-in begins with (CB-45), and says whose a form was.
             NoSession::Expired | NoSession::Idle => {
-                self.providers.iter().any(|provider| provider.settings.sign_in.silent_login)
+                self.settings.kept_form_bytes.is_some()
+                    || self.providers.iter().any(|provider| provider.settings.sign_in.silent_login)
             }
             NoSession::Ended | NoSession::SignedOut | NoSession::Unreadable => false,
         };
         if !kept {
             outcome.cookies.extend(site.cookies.clear_session(request.headers));
+        }
+        if challenge.because == NoSession::SignedOut {
+            outcome.cookies.extend(site.cookies.clear_returns(request.headers));
         }
         outcome.record.route = Some(Arc::clone(challenge.rule.route()));
         outcome.record.rule = Some(challenge.rule.as_str().to_owned());
@@ -358,12 +435,11 @@ impl Gateway {
             DenialReason::NotAllowed => Reason::AccessNotGranted,
         };
         let session = opened.map(|opened| opened.session);
+        let signs_in = denial.rule.route().clients.login == LoginRule::Auto;
+        let client = if signs_in { request.kind() } else { request.kind().without_pages() };
         let refusal = Refusal {
-            other_account: Some(self.login_link(
-                site,
-                &request.target(),
-                &[("prompt", "select_account")],
-            )),
+            other_account: signs_in
+                .then(|| self.login_link(site, &request.target(), &[("prompt", "select_account")])),
             sign_out: Some(Endpoint::Logout.path(&self.settings.path_prefix)),
             identity: session.as_ref().map(|session| Box::new(session.identity().clone())),
             words: Words {
@@ -371,7 +447,7 @@ impl Gateway {
                 help: denial.policy.help.clone(),
                 ..Words::default()
             },
-            ..Refusal::new(reason, request.kind())
+            ..Refusal::new(reason, client)
         };
         let mut outcome = Outcome::refuse(refusal);
         outcome.record.route = Some(Arc::clone(denial.rule.route()));
@@ -499,6 +575,7 @@ impl Gateway {
         );
         let over = match provider.settings.sign_in.silent_login {
             true => REMEMBERED_WHEN_OVER,
+            false if self.settings.kept_form_bytes.is_some() => KNOWN_WHEN_OVER,
             false => Duration::ZERO,
         };
         site.cookies.set_session(&sealed, session.remaining(now) + over, sent)
@@ -531,6 +608,17 @@ impl Gateway {
         query.finish()
     }
 
+    /// Path and query of the page that a request of htmx comes from, if it is one of this origin's.
+    fn page_of_htmx(&self, request: &Request<'_>, site: &Site) -> String {
+        let page = request.headers.get("hx-current-url").and_then(|url| url.to_str().ok());
+        let page = page.and_then(|url| url.strip_prefix(site.origin.as_str()));
+        let page = page.filter(|rest| rest.starts_with('/'));
+        page.map_or_else(
+            || "/".to_owned(),
+            |rest| rest.split('#').next().unwrap_or(rest).to_owned(),
+        )
+    }
+
     /// The origin at which people sign in, when it is not this one.
     fn sign_in_elsewhere(&self, site: &Site) -> Option<&PublicOrigin> {
         self.settings.public_url.as_ref().filter(|origin| **origin != site.origin)
@@ -548,6 +636,16 @@ impl Opened {
         outcome.record.session = Some(self.session);
         (outcome.record.event, outcome.record.cause) = (self.event, self.cause);
         outcome.cookies = self.cookies;
+        outcome
+    }
+}
+
+impl Opened {
+    /// A refusal to somebody who is signed in.
+    fn answer_refused(self, refusal: Refusal) -> Outcome {
+        let reason = refusal.reason;
+        let mut outcome = self.answer(Answer::Refusal(refusal));
+        outcome.record.reason = Some(reason);
         outcome
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lychgate_oidc::{DpopNonces, Grant, KeySet, Metadata, Secret, SignedIn, Timestamp};
 use sha2::{Digest as _, Sha256};
 
+use crate::bearer::{KnownToken, TokenId};
 use crate::login_state::LoginId;
 use crate::session::SessionId;
 use crate::visit::OpenSession;
@@ -119,6 +120,28 @@ pub trait World: Clone + Send + Sync + 'static {
         let _ = (sealed, open);
     }
 
+    /// A token that was found good here lately. Whether it still is, is asked every time.
+    fn known_token(&self, id: &TokenId) -> Option<Arc<KnownToken>> {
+        let _ = id;
+        None
+    }
+
+    /// Offers a good token to be remembered for [as long as it may be](KnownToken::keep_for).
+    fn remember_token(&self, id: TokenId, token: &Arc<KnownToken>) {
+        let _ = (id, token);
+    }
+
+    /// Asks about a token once for all visits that come with it while the question runs, and gives all of them the same
+    /// answer. An answer that is no good token is remembered for seconds, so that nobody makes us repeat a question.
+    fn introspect_once(
+        &self,
+        id: TokenId,
+        introspection: impl Future<Output = Introspected> + Send + 'static,
+    ) -> impl Future<Output = Introspected> + Send {
+        let _ = id;
+        introspection
+    }
+
     /// Ends a session, so that a copy of its cookie is worth nothing here any more.
     fn revoke(&self, session: SessionId);
 
@@ -165,6 +188,17 @@ pub enum Refreshed {
         /// What it renewed all the same, before it failed: the tokens of before may be worth nothing now.
         grant: Option<Grant>,
     },
+}
+
+/// What became of asking a provider about a token.
+#[derive(Clone, Debug)]
+pub enum Introspected {
+    /// It is good.
+    Good(Arc<KnownToken>),
+    /// It is not. With the cause, for the log.
+    Refused(String),
+    /// The provider could not be asked, or answered something that is no answer. With the cause, for the log.
+    Unanswered(String),
 }
 
 /// What became of using a login up.

@@ -174,6 +174,12 @@ impl Callback {
         self.state.as_deref()
     }
 
+    /// Whether it brings an error, and not a code. Nobody's word yet.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.answer, Answer::Refused(_))
+    }
+
     /// Gives up on a callback for which there is no pending login, and says why.
     ///
     /// Nothing of it may be believed: a refusal keeps its code if that is a known one, and loses

@@ -15,7 +15,8 @@ use crate::time::Timestamp;
 /// lookups added to them. Where a provider gives no ID token, what its own endpoints said when they were
 /// asked with the token just received; [`subject_type`](Self::subject_type) says what the subject rests on.
 ///
-/// Only a completed [`Exchange`](crate::Exchange) makes them. The pair of
+/// Only a completed [`Exchange`](crate::Exchange) makes them, or an access token that was
+/// [verified](crate::access_token). The pair of
 /// [`issuer`](Self::issuer) and [`subject`](Self::subject) names a person; nothing else does.
 #[derive(Clone, PartialEq)]
 pub struct VerifiedClaims {

@@ -71,6 +71,8 @@ pub struct Metadata {
     pub mtls_endpoint_aliases: EndpointAliases,
     /// Where a grant is given back, if anywhere (RFC 7009).
     pub revocation_endpoint: Option<Url>,
+    /// Where it is asked what a token is worth, if anywhere (RFC 7662).
+    pub introspection_endpoint: Option<Url>,
     /// The scopes that the provider admits to; empty when it does not say.
     pub scopes_supported: Vec<String>,
     /// How clients may authenticate; empty when it does not say.
@@ -151,6 +153,7 @@ impl Metadata {
             )?,
             mtls_endpoint_aliases: EndpointAliases::read(&document)?,
             revocation_endpoint: optional_endpoint(&document, "revocation_endpoint")?,
+            introspection_endpoint: optional_endpoint(&document, "introspection_endpoint")?,
             scopes_supported: texts(&document, "scopes_supported")?,
             token_endpoint_auth_methods_supported: texts(
                 &document,
@@ -170,6 +173,9 @@ impl Metadata {
     pub(crate) fn endpoint(&self, endpoint: Endpoint, aliases: bool) -> Option<&Url> {
         let these = &self.mtls_endpoint_aliases;
         let (alias, ordinary) = match endpoint {
+            Endpoint::Introspection => {
+                (&these.introspection_endpoint, self.introspection_endpoint.as_ref())
+            }
             Endpoint::PushedAuthorizationRequest => (
                 &these.pushed_authorization_request_endpoint,
                 self.pushed_authorization_request_endpoint.as_ref(),
@@ -188,6 +194,8 @@ impl Metadata {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EndpointAliases {
+    /// Where it is asked what a token is worth.
+    pub introspection_endpoint: Option<Url>,
     /// Where authorization requests are pushed to.
     pub pushed_authorization_request_endpoint: Option<Url>,
     /// Where a grant is given back.
@@ -208,6 +216,7 @@ impl EndpointAliases {
             Some(value) => value.as_object().ok_or(DiscoveryError::WrongType { member })?,
         };
         Ok(Self {
+            introspection_endpoint: optional_endpoint(aliases, "introspection_endpoint")?,
             pushed_authorization_request_endpoint: optional_endpoint(
                 aliases,
                 "pushed_authorization_request_endpoint",

@@ -92,6 +92,8 @@ enum Unverified {
 /// An endpoint of the provider that is asked from here, not through the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
+    /// Where it is asked what a token is worth (RFC 7662).
+    Introspection,
     /// The provider's own API.
     Lookup,
     /// Where authorization requests are pushed to, ahead of the browser.
@@ -370,6 +372,7 @@ pub enum ExchangeError {
 impl fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::Introspection => "introspection",
             Self::Lookup => "lookup",
             Self::PushedAuthorizationRequest => "pushed authorization request",
             Self::Revocation => "revocation",
@@ -552,9 +555,10 @@ impl Parties {
         let wanted = self.provider.dpop.is_some()
             && match endpoint {
                 Endpoint::Lookup | Endpoint::Userinfo => dpop::resource_wants_nonce(response),
-                Endpoint::PushedAuthorizationRequest | Endpoint::Revocation | Endpoint::Token => {
-                    tokens::wants_dpop_nonce(endpoint, response)
-                }
+                Endpoint::Introspection
+                | Endpoint::PushedAuthorizationRequest
+                | Endpoint::Revocation
+                | Endpoint::Token => tokens::wants_dpop_nonce(endpoint, response),
                 // Asked without a proof.
                 Endpoint::ServiceAccount => false,
             };

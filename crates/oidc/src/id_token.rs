@@ -262,7 +262,7 @@ impl IdTokenError {
 }
 
 /// The token's algorithm, if the operator allows it.
-fn algorithm(header: &Header, allowed: &[Algorithm]) -> Result<Algorithm, IdTokenError> {
+pub(crate) fn algorithm(header: &Header, allowed: &[Algorithm]) -> Result<Algorithm, IdTokenError> {
     header
         .algorithm
         .parse()
@@ -279,7 +279,7 @@ fn check_kind(header: &Header) -> Result<(), IdTokenError> {
     }
 }
 
-fn check_signature(
+pub(crate) fn check_signature(
     jws: &CompactJws<'_>,
     algorithm: Algorithm,
     provider: &Provider,
@@ -333,11 +333,15 @@ pub(crate) fn is_subject(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control())
 }
 
-/// The claims of a token whose signature is right.
-struct Claims(Object);
+/// The claims of a token: its caller knows whether the signature is right.
+pub(crate) struct Claims(pub(crate) Object);
 
 impl Claims {
-    fn check_issuer(&self, provider: &Provider, published: &str) -> Result<String, IdTokenError> {
+    pub(crate) fn check_issuer(
+        &self,
+        provider: &Provider,
+        published: &str,
+    ) -> Result<String, IdTokenError> {
         let issuer = self.required_text("iss")?;
         let expected = match provider.manner.tenant_issuer() {
             Some(tenants) => tenants.is_believed(issuer, self.required_text("tid")?, published),
@@ -410,7 +414,7 @@ impl Claims {
         if fits { Ok(()) } else { Err(IdTokenError::AccessTokenHash) }
     }
 
-    fn subject(&self) -> Result<String, IdTokenError> {
+    pub(crate) fn subject(&self) -> Result<String, IdTokenError> {
         let subject = self.required_text("sub")?;
         if is_subject(subject) {
             Ok(subject.to_owned())
@@ -451,7 +455,7 @@ impl Claims {
         }
     }
 
-    fn text(&self, claim: &'static str) -> Result<Option<&str>, IdTokenError> {
+    pub(crate) fn text(&self, claim: &'static str) -> Result<Option<&str>, IdTokenError> {
         match self.0.get(claim) {
             None => Ok(None),
             Some(value) => value.as_str().map(Some).ok_or(IdTokenError::ClaimMalformed { claim }),
@@ -463,7 +467,7 @@ impl Claims {
     }
 
     /// A number of seconds, possibly with a fraction, which is cut off.
-    fn date(&self, claim: &'static str) -> Result<Option<Timestamp>, IdTokenError> {
+    pub(crate) fn date(&self, claim: &'static str) -> Result<Option<Timestamp>, IdTokenError> {
         let Some(value) = self.0.get(claim) else { return Ok(None) };
         let seconds = value
             .as_f64()
@@ -472,7 +476,7 @@ impl Claims {
         Ok(Some(Timestamp::new(seconds as i64)))
     }
 
-    fn required_date(&self, claim: &'static str) -> Result<Timestamp, IdTokenError> {
+    pub(crate) fn required_date(&self, claim: &'static str) -> Result<Timestamp, IdTokenError> {
         self.date(claim)?.ok_or(IdTokenError::ClaimMissing { claim })
     }
 }

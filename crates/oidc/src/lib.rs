@@ -42,19 +42,21 @@
 //! ```
 //!
 //! Each step is a type that only the step before it can make: a [`Callback`] nobody matched cannot
-//! be redeemed, and [`VerifiedClaims`] come out of a completed [`Exchange`] alone.
+//! be redeemed, and [`VerifiedClaims`] come out of a completed [`Exchange`], or of an [`AccessToken`] that was
+//! presented and verified, alone.
 //!
 //! Not here: sessions, cookies, who may enter (the floor above), and what is older or stranger
 //! than the authorization code flow with PKCE.
 //!
 //! Sources: OpenID Connect Core 1.0 and Discovery 1.0; RFC 6749, 6750, 7515, 7517, 7519, 7523, 7636,
-//! 8705, 9101, 9126, 9207, 9396, 9449 and 9700; OpenID Connect RP-Initiated Logout 1.0. Each module names its sections.
+//! 7662, 8705, 9068, 9101, 9126, 9207, 9396, 9449 and 9700; OpenID Connect RP-Initiated Logout 1.0. Each module names its sections.
 
 #![cfg_attr(
     not(test),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+pub mod access_token;
 mod authorization;
 mod callback;
 mod certificate;
@@ -67,6 +69,7 @@ mod exchange;
 pub mod grant;
 mod id_token;
 mod inquiry;
+pub mod introspection;
 mod json;
 pub mod jwe;
 mod jwks;
@@ -92,6 +95,9 @@ mod time;
 mod tokens;
 mod userinfo;
 
+pub use access_token::{
+    AccessToken, AccessTokenError, AccessTokenRules, AccessTokenType, PresentedJwt,
+};
 pub use authorization::{
     AuthorizationRequest, Pushing, RequestObject, RequestObjectEncryption, RequestObjectSigner,
 };

@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod health;
 mod keys_generate;
+mod pages_preview;
 mod reload;
 mod status;
 mod test;
@@ -70,6 +71,12 @@ enum Command {
         after_help = "Examples:\n  lychgate keys generate > session.key\n  lychgate keys generate --write /etc/lychgate/session.key"
     )]
     Keys(KeysCommand),
+    /// Shows the pages that people see
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  lychgate pages preview\n  lychgate pages preview -c lychgate.toml"
+    )]
+    Pages(PagesCommand),
     /// Tells a running gateway to read its configuration again; returns when that is in use, or refused
     #[command(
         after_help = "Exit codes: 0 it is in use · 1 it was refused, and the one before goes on · 69 nobody answers\n\nExamples:\n  lychgate reload\n  lychgate reload --socket /run/lychgate/admin.sock --format json"
@@ -116,6 +123,15 @@ enum KeysCommand {
         after_help = "Examples:\n  lychgate keys generate > session.key\n  lychgate keys generate --write /etc/lychgate/session.key"
     )]
     Generate(keys_generate::Options),
+}
+
+#[derive(Subcommand)]
+enum PagesCommand {
+    /// Serves every page on this machine, with people who do not exist, to look at in a browser
+    #[command(
+        after_help = "Examples:\n  lychgate pages preview\n  lychgate pages preview --templates pages/ --address 127.0.0.1:9010"
+    )]
+    Preview(pages_preview::Options),
 }
 
 /// The form of an answer.
@@ -173,6 +189,7 @@ impl Command {
             Self::Explain(options) => explain::run(&options),
             Self::Health(options) => health::run(&options),
             Self::Keys(KeysCommand::Generate(options)) => keys_generate::run(&options),
+            Self::Pages(PagesCommand::Preview(options)) => pages_preview::run(&options),
             Self::Reload(options) => reload::run(&options),
             Self::Run(RunOptions { files, socket }) => {
                 crate::run::run(files.sources(), socket.as_deref())

@@ -12,12 +12,14 @@
 
 mod answer;
 mod failure;
+mod finished;
 mod form;
 mod forward;
 mod https;
 mod lasting;
 mod objection;
 mod request_ids;
+mod rescue;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,15 +28,14 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use http::{Method, StatusCode, Version, header};
 use lychgate_config::config::Limits;
 use lychgate_gateway::client::Client;
 use lychgate_gateway::cookie::Cookies;
-use lychgate_gateway::forwarded::Peer;
-use lychgate_gateway::outcome::{Admission, Answer, Outcome, Record, Refusal, Verdict};
+use lychgate_gateway::outcome::{Admission, Answer, Outcome, Refusal, Verdict};
 use lychgate_gateway::path::CanonicalPath;
 use lychgate_gateway::reason::Reason;
-use lychgate_gateway::request::{Malformed, Received, Request, RequestId, Transport};
+use lychgate_gateway::request::{Malformed, Received, Request, RequestId};
 use lychgate_gateway::world::World;
 use lychgate_gateway::{Gateway, visit as gateway_visit};
 use lychgate_oidc::Timestamp;
@@ -49,11 +50,12 @@ use self::https::HttpsHosts;
 use self::request_ids::RequestIds;
 use crate::drain::{Drain, UnderWay};
 use crate::listener::Purpose;
+use crate::pages::Pages;
 use crate::panics::{self, Panicked};
 use crate::respond::{About, Responder};
 use crate::socket::Connection;
-use crate::telemetry::metrics::{ActiveRequest, Ended};
-use crate::telemetry::{Finished, Telemetry};
+use crate::telemetry::Telemetry;
+use crate::telemetry::metrics::ActiveRequest;
 use crate::tether::{Held, Tethers};
 use crate::upstream::{Candidates, Upstream, Upstreams};
 use crate::websocket::Answered;
@@ -103,6 +105,8 @@ pub(crate) struct Visit<W> {
     held: Option<Held>,
     /// Whether it was found to take long.
     was_asked: bool,
+    /// A form that was kept, on its way.
+    passing: rescue::Passing,
     #[expect(dead_code, reason = "counts for as long as it is there")]
     under_way: UnderWay,
     active: Option<ActiveRequest>,
@@ -141,15 +145,16 @@ struct UpstreamAnswer {
 }
 
 impl<W> Site<W> {
-    /// A site of `gateway`, whose routes lead to `upstreams`, in `world`.
+    /// A site of `gateway`, whose routes lead to `upstreams`, in `world`, and whose own pages are `pages`.
     pub(crate) fn new(
         gateway: Gateway,
         upstreams: Upstreams,
         world: W,
         telemetry: Arc<Telemetry>,
+        pages: Pages,
     ) -> Self {
         let settings = gateway.settings();
-        let responder = Responder::new(&settings.path_prefix);
+        let responder = Responder::new(pages);
         let https = HttpsHosts::new(settings.routes.origins());
         Self { gateway, upstreams, world, telemetry, responder, https }
     }
@@ -191,77 +196,17 @@ impl<W: World + Send + Sync + 'static> App<W> {
         self.renewed(&outcome);
         outcome
     }
-
-    fn finished(&self, session: &Session, visit: &Visit<W>, error: Option<&Error>) {
-        let Some(connection) = session.digest().and_then(Connection::of) else { return };
-        let head = session.req_header();
-        let nothing = Record::default();
-        let record = visit.outcome.as_ref().map_or(&nothing, |outcome| &outcome.record);
-        let passage = visit.passage.as_ref();
-        let status = session.response_written().map_or(0, |response| response.status.as_u16());
-        let duration = visit.began.elapsed();
-        let upstream_status = passage.and_then(|passage| Some(passage.answer?.status.as_u16()));
-        let upstream_duration = passage.map(|passage| match passage.answer {
-            Some(answer) => answer.after,
-            None => passage.began.elapsed(),
-        });
-        let error = error.filter(|error| failure::is_for_the_operator(error));
-        if error.is_none() && !visit.site.telemetry.writes(record) {
-            let upstream = upstream_duration.map(|duration| (duration, upstream_status));
-            let ended = Ended { method: &head.method, status, duration, upstream, record };
-            return visit.site.telemetry.metrics().ended(&ended);
-        }
-        let target = String::from_utf8_lossy(head.raw_path());
-        let (path, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (target.as_ref(), None),
-        };
-        let text =
-            |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let error = error.map(ToString::to_string);
-        visit.site.telemetry.finished(&Finished {
-            request_id: visit.id.as_str(),
-            time: visit.came,
-            client: visit.client,
-            peer: match connection.peer {
-                Peer::Address(address) => Some(address),
-                Peer::Unix | Peer::Unnamed => None,
-            },
-            method: &head.method,
-            scheme: match connection.entrance.transport {
-                Transport::Plain => "http",
-                Transport::Tls => "https",
-            },
-            authority: visit
-                .canonical
-                .as_ref()
-                .map_or_else(|| objection::authority(head), |it| &it.authority),
-            path: visit.canonical.as_ref().map_or(path, |it| it.path.as_str()),
-            query,
-            protocol: match head.version {
-                Version::HTTP_2 => "HTTP/2",
-                Version::HTTP_10 => "HTTP/1.0",
-                _ => "HTTP/1.1",
-            },
-            status,
-            bytes_in: session.body_bytes_read() as u64,
-            bytes_out: session.body_bytes_sent() as u64,
-            duration,
-            upstream: passage.map(|passage| passage.upstream.name()),
-            upstream_status,
-            upstream_duration,
-            user_agent: text(header::USER_AGENT),
-            referer: text(header::REFERER),
-            error: error.as_deref(),
-            record,
-        });
-    }
 }
 
 impl<W> Visit<W> {
     /// The cookies of the origin that it is for.
     fn cookies(&self) -> Option<&Cookies> {
         self.site.gateway.cookies(&self.canonical.as_ref()?.authority)
+    }
+
+    /// The language of a page of ours.
+    fn language(&self, session: &Session) -> &str {
+        self.site.gateway.settings().languages.of(&session.req_header().headers)
     }
 
     fn admission(&self) -> Option<&Admission> {
@@ -306,6 +251,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
             passage: None,
             held: None,
             was_asked: false,
+            passing: rescue::Passing::default(),
             under_way: self.drain.begin(),
             active: None,
         })
@@ -401,16 +347,20 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         let gateway = &visit.site.gateway;
         let rules =
             forward::Rules { admission, stripped: gateway.stripped(), manner: visit.manner };
-        rules.apply(session.req_header(), upstream)
+        rules.apply(session.req_header(), upstream)?;
+        admission.replay().map_or(Ok(()), |replay| rescue::introduce(replay, upstream))
     }
 
     async fn request_body_filter(
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        ends: bool,
         visit: &mut Box<Visit<W>>,
     ) -> Result<()> {
+        if visit.admission().is_some_and(|admission| admission.replay().is_some()) {
+            return self.pass_form(body, ends, visit);
+        }
         let Some(piece) = body.as_ref().filter(|_| !session.was_upgraded()) else { return Ok(()) };
         visit.body_bytes = visit.body_bytes.saturating_add(piece.len() as u64);
         let most = visit.admission().and_then(|admission| admission.route().body_bytes_max);
@@ -477,6 +427,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
             cookies: visit.cookies(),
             ours: &outcome.cookies,
             request_id: visit.id.as_header(),
+            asked: &session.req_header().headers,
         };
         answer.apply(response)?;
         if lasting::is_expected_to_last(response) {
@@ -603,9 +554,13 @@ impl<W: World + Send + Sync + 'static> App<W> {
         visit.outcome = Some(outcome);
         let head = session.req_header();
         let Some(admission) = visit.admission() else {
+            Box::pin(self.rescue(session, visit)).await;
             return Box::pin(self.answer(session, visit, AfterAnswer::Stay)).await;
         };
         let announced = || {
+            if let Some(replay) = admission.replay() {
+                return Some(replay.bytes());
+            }
             let length = head.headers.get(header::CONTENT_LENGTH)?;
             length.to_str().ok()?.parse::<u64>().ok()
         };
@@ -638,6 +593,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
             method: &head.method,
             now: visit.now,
             route: None,
+            language: visit.language(session),
         };
         let response = visit.site.responder.moved(&place, &about);
         answer::write(session, response, AfterAnswer::Stay).await?;

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use lychgate_config::config::{Config, ListenAddress, SessionKeys};
 use lychgate_config::{Fingerprint, Inputs, Loaded, Source};
 use lychgate_gateway::Gateway;
+use lychgate_gateway::rescue::KEPT_FOR;
 use lychgate_gateway::seal::{Key, KeyRing, NoKeys};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -23,6 +24,7 @@ use crate::ledger::Ledger;
 use crate::listener::{BindError, Door, Ended};
 use crate::login_starts::LoginStarts;
 use crate::opened::opened_sessions;
+use crate::pages::{PageError, Pages};
 use crate::panics;
 use crate::providers::{ProviderError, Providers};
 use crate::proxy::{App, Site};
@@ -30,6 +32,7 @@ use crate::reload::{self, Fixed, History, Read, Reloader};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{self, Telemetry};
 use crate::tether::Tethers;
+use crate::tokens::Tokens;
 use crate::turned_away::Witness;
 use crate::upstream::{UpstreamError, Upstreams};
 use crate::workers::Workers;
@@ -52,6 +55,8 @@ pub(crate) enum StartError {
     Key(#[from] KeyError),
     #[error(transparent)]
     NoKeys(#[from] NoKeys),
+    #[error("{}", .0.iter().map(|error| crate::chain(error)).collect::<Vec<_>>().join("; "))]
+    Pages(Vec<PageError>),
     #[error("a provider cannot be asked")]
     Provider(#[from] ProviderError),
     #[error("a log cannot be opened")]
@@ -64,7 +69,8 @@ impl StartError {
     /// A certificate or a key that cannot be used is as wrong as a line of the configuration; what else is
     /// missing may be there the next time.
     pub(crate) fn exit_code(&self) -> u8 {
-        if matches!(self, Self::Bind(BindError::Tls { .. })) { CONFIG } else { NO }
+        let wrong = matches!(self, Self::Bind(BindError::Tls { .. }) | Self::Pages(_));
+        if wrong { CONFIG } else { NO }
     }
 }
 
@@ -240,6 +246,12 @@ pub(crate) fn assemble(
         Arc::clone(&metrics),
     )
     .map_err(StartError::Telemetry)?;
+    let pages = Pages::load(
+        &config.gateway.path_prefix,
+        config.pages.templates.as_deref(),
+        &config.gateway.languages,
+    )
+    .map_err(StartError::Pages)?;
     let upstreams = Upstreams::new(&config.upstreams, before.map(|before| &before.upstreams))?;
     let known = before.map(|before| &*before.world.providers);
     let providers = Providers::start(&config.providers, known, &metrics, &lasting.readiness)?;
@@ -258,17 +270,19 @@ pub(crate) fn assemble(
         // What was opened is bound to keys, providers and routes, any of which may be other ones now.
         opened: opened_sessions(),
         refreshes: lasting.refreshes.clone(),
+        tokens: Tokens::default(),
         workers: Arc::clone(&lasting.workers),
     };
     let gateway = Gateway::new(config.gateway.settings(keys));
-    Ok(Site::new(gateway, upstreams, world, Arc::new(telemetry)))
+    Ok(Site::new(gateway, upstreams, world, Arc::new(telemetry), pages))
 }
 
-/// How long any login may take.
+/// How long it is remembered that a login, or a form that was kept, is used up.
 fn login_timeout(config: &Config) -> Duration {
     let rules = config.providers.iter().map(|provider| &provider.sign_in.sign_in);
     let login_timeouts = rules.filter_map(|rules| rules.login_timeout);
-    login_timeouts.fold(config.gateway.login_timeout, Duration::max)
+    // Forms that are kept are used up like logins.
+    login_timeouts.fold(config.gateway.login_timeout, Duration::max).max(KEPT_FOR)
 }
 
 /// The operator's keys, or the one that is kept for them. A state directory that cannot be used costs
@@ -348,9 +362,9 @@ impl Running {
         let tethers = Arc::clone(&self.lasting.tethers);
         let looking = tokio::spawn({
             let site = Arc::clone(&self.site);
-            Arc::clone(&tethers).look_after(move |admitted, session, now| {
+            Arc::clone(&tethers).look_after(move |admitted, credential, now| {
                 let site = site.load();
-                site.gateway.still_admits(&site.world, admitted, session, now)
+                site.gateway.still_admits(&site.world, admitted, credential, now)
             })
         });
         let drain = self.app.drain().clone();

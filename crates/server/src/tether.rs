@@ -17,7 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use lychgate_gateway::reason::Reason;
 use lychgate_gateway::session::{Session, SessionId};
-use lychgate_gateway::visit::standing::Admitted;
+use lychgate_gateway::visit::standing::{Admitted, Credential};
 use lychgate_oidc::Timestamp;
 use tokio::sync::Notify;
 
@@ -66,7 +66,7 @@ impl Ending {
 pub(crate) struct Tether {
     /// What it was admitted as. `None`: it ends only when the process does.
     admitted: Option<Admitted>,
-    /// Its session, as it was seen last.
+    /// Its session, if it has one, as it was seen last.
     session: Option<ArcSwap<Session>>,
     /// When it has to be asked about again, in seconds.
     due: AtomicI64,
@@ -153,7 +153,7 @@ impl Tethers {
     /// Ties up a WebSocket or something else that may take long. With `admitted` it ends when that would not be
     /// admitted any more.
     pub(crate) fn hold(self: &Arc<Self>, admitted: Option<Admitted>, websocket: bool) -> Held {
-        let session = admitted.as_ref().map(|admitted| Arc::clone(&admitted.session));
+        let session = admitted.as_ref().and_then(session_of).map(Arc::clone);
         let id = session.as_ref().map(|session| session.id());
         let tether = Arc::new(Tether {
             session: session.map(ArcSwap::new),
@@ -184,8 +184,8 @@ impl Tethers {
     fn let_go(&self, number: u64, tether: &Tether) {
         let mut table = lock(&self.held);
         table.all.remove(&number);
-        if let Some(admitted) = &tether.admitted {
-            let id = admitted.session.id();
+        if let Some(session) = tether.admitted.as_ref().and_then(session_of) {
+            let id = session.id();
             if let Some(numbers) = table.by_session.get_mut(&id) {
                 numbers.retain(|held| *held != number);
                 if numbers.is_empty() {
@@ -231,7 +231,7 @@ impl Tethers {
 
     /// Ends everything that was admitted with a session, for what could not be opened any more.
     pub(crate) fn end_sessions(&self, reason: Reason) {
-        for tether in self.all().filter(|tether| tether.admitted.is_some()) {
+        for tether in self.all().filter(|tether| tether.session.is_some()) {
             tether.end(Ending::Unadmitted(reason));
         }
     }
@@ -247,7 +247,7 @@ impl Tethers {
     /// Looks at all tethers from time to time, for ever. `ask` says until when something is certain to be admitted.
     pub(crate) async fn look_after(
         self: Arc<Self>,
-        ask: impl Fn(&Admitted, &Session, Timestamp) -> Result<Timestamp, Reason>,
+        ask: impl Fn(&Admitted, &Credential, Timestamp) -> Result<Timestamp, Reason>,
     ) {
         loop {
             let _ = tokio::time::timeout(GLANCE, self.look.notified()).await;
@@ -260,17 +260,19 @@ impl Tethers {
     fn look_at_all(
         &self,
         now: Timestamp,
-        ask: impl Fn(&Admitted, &Session, Timestamp) -> Result<Timestamp, Reason>,
+        ask: impl Fn(&Admitted, &Credential, Timestamp) -> Result<Timestamp, Reason>,
     ) {
         let due = |tether: &Arc<Tether>| {
             tether.due.load(Ordering::Acquire) <= now.seconds() && tether.ending().is_none()
         };
         for tether in self.all().filter(due) {
-            let (Some(admitted), Some(session)) = (&tether.admitted, &tether.session) else {
-                continue;
+            let Some(admitted) = &tether.admitted else { continue };
+            let credential = match &tether.session {
+                Some(session) => Credential::Session(session.load_full()),
+                None => admitted.credential.clone(),
             };
             let asked = tether.due.load(Ordering::Acquire);
-            match ask(admitted, &session.load(), now) {
+            match ask(admitted, &credential, now) {
                 Ok(until) => {
                     // Unless somebody wants it to be looked at again already.
                     let _ = tether.due.compare_exchange(
@@ -294,6 +296,13 @@ impl Tethers {
         let table = lock(&self.held);
         let numbers = table.by_session.get(&session).into_iter().flatten();
         numbers.filter_map(|number| table.all.get(number)).map(Arc::clone).collect()
+    }
+}
+
+fn session_of(admitted: &Admitted) -> Option<&Arc<Session>> {
+    match &admitted.credential {
+        Credential::Session(session) => Some(session),
+        Credential::Token(_) => None,
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ahash::RandomState;
+use lychgate_gateway::bearer::{KnownToken, TokenId};
 use lychgate_gateway::login_state::LoginId;
 use lychgate_gateway::session::SessionId;
 use lychgate_gateway::visit::OpenSession;
-use lychgate_gateway::world::{GrantId, Known, Refreshed, Spent, Unreachable, World};
+use lychgate_gateway::world::{GrantId, Introspected, Known, Refreshed, Spent, Unreachable, World};
 use lychgate_oidc::{DpopNonces, Endpoint, KeySet, Secret, Timestamp};
 
 use crate::ledger::Ledger;
@@ -18,6 +19,7 @@ use crate::providers::Providers;
 use crate::telemetry;
 use crate::telemetry::metrics::{FetchOutcome, Metrics, ProviderEndpoint};
 use crate::tether::Tethers;
+use crate::tokens::Tokens;
 use crate::workers::Workers;
 
 /// What visits need that is not in a request. Cheap to clone.
@@ -30,6 +32,7 @@ pub(crate) struct Live {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) opened: OpenedSessions,
     pub(crate) refreshes: Refreshes,
+    pub(crate) tokens: Tokens,
     pub(crate) workers: Arc<Workers>,
 }
 
@@ -151,6 +154,7 @@ impl World for Live {
         request: http::Request<Vec<u8>>,
     ) -> Result<http::Response<Vec<u8>>, Unreachable> {
         let endpoint = match request.extensions().get() {
+            Some(Endpoint::Introspection) => ProviderEndpoint::Introspection,
             Some(Endpoint::Lookup) => ProviderEndpoint::Lookup,
             Some(Endpoint::PushedAuthorizationRequest) => {
                 ProviderEndpoint::PushedAuthorizationRequest
@@ -204,6 +208,22 @@ impl World for Live {
 
     fn remember(&self, sealed: &[u8], open: &Arc<OpenSession>) {
         self.opened.insert(sealed.into(), Arc::clone(open));
+    }
+
+    fn known_token(&self, id: &TokenId) -> Option<Arc<KnownToken>> {
+        self.tokens.known(id)
+    }
+
+    fn remember_token(&self, id: TokenId, token: &Arc<KnownToken>) {
+        self.tokens.remember(id, token);
+    }
+
+    async fn introspect_once(
+        &self,
+        id: TokenId,
+        introspection: impl Future<Output = Introspected> + Send + 'static,
+    ) -> Introspected {
+        self.tokens.introspect_once(id, introspection).await
     }
 
     fn revoke(&self, session: SessionId) {

@@ -17,6 +17,7 @@ pub mod readings;
 mod target;
 
 pub use lines::lines;
+pub use target::access_token::access_token;
 pub use target::callback::callback;
 pub use target::canonical_path::canonical_path;
 pub use target::configuration::configuration;
@@ -35,6 +36,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its fuzzer and of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("access_token", access_token),
     ("callback", callback),
     ("canonical_path", canonical_path),
     ("configuration", configuration),

@@ -1,5 +1,6 @@
 //! One module for each parser.
 
+pub(crate) mod access_token;
 pub(crate) mod callback;
 pub(crate) mod canonical_path;
 pub(crate) mod configuration;

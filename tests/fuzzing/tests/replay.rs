@@ -104,6 +104,7 @@ macro_rules! targets {
 
 // How often each is changed is what it takes about a second for, without optimisation.
 targets! {
+    access_token, 1_500;
     callback, 6_000;
     canonical_path, 30_000;
     configuration, 250;

@@ -248,6 +248,11 @@ impl Page {
         self.ask("back", json!({})).await
     }
 
+    /// What axe-core objects to on this page: a line for each rule of WCAG 2.2 A and AA, and of good practice.
+    pub async fn axe(&self) -> Outcome<Vec<String>> {
+        self.ask("axe", json!({})).await
+    }
+
     /// Loads the page again.
     pub async fn reload(&self) -> Outcome<Landing> {
         self.ask("reload", json!({})).await

@@ -19,6 +19,8 @@ pub enum Kind {
     Data = 0,
     /// The beginning of a request or a response.
     Headers = 1,
+    /// What nobody heeds any more.
+    Priority = 2,
     /// The end of a stream before its time.
     Reset = 3,
     /// How one wants to be spoken to.
@@ -32,6 +34,11 @@ pub enum Kind {
     /// More of a header block.
     Continuation = 9,
 }
+
+/// A setting: how much of earlier headers a sender may refer to.
+const HEADER_TABLE_SIZE: u16 = 1;
+/// A setting: how many bytes of a body may come before more are asked for.
+pub const INITIAL_WINDOW_SIZE: u16 = 4;
 
 /// A stream ends with this frame.
 pub const END_STREAM: u8 = 1;
@@ -84,19 +91,31 @@ impl Frames {
     /// # Panics
     /// When nobody listens.
     pub async fn to(address: SocketAddr) -> Self {
+        Self::asking(address, &[]).await
+    }
+
+    /// The same, with these further settings.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    pub async fn asking(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
         let stream = TcpStream::connect(address).await;
         let stream = stream.unwrap_or_else(|error| panic!("{address}: {error}"));
         stream.set_nodelay(true).expect("a fresh socket");
         let mut frames = Self { stream, heard: Vec::new(), next: 1 };
         frames.says(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-        // SETTINGS_HEADER_TABLE_SIZE 0: what is decoded here has no memory.
-        frames.sends(Kind::Settings, 0, 0, &[0, 1, 0, 0, 0, 0]).await;
+        // What is decoded here has no memory.
+        let settings = [&[(HEADER_TABLE_SIZE, 0)], settings].concat();
+        let settings = settings
+            .iter()
+            .flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat());
+        frames.sends(Kind::Settings, 0, 0, &settings.collect::<Vec<_>>()).await;
         frames
     }
 
-    /// Sends bytes. A gate that has closed already is no failure.
+    /// Sends bytes, and says whether anybody took them. A gate that has closed already is no failure.
     pub async fn says(&mut self, bytes: &[u8]) -> bool {
-        self.stream.write_all(bytes).await.is_ok()
+        matches!(timeout(PATIENCE, self.stream.write_all(bytes)).await, Ok(Ok(())))
     }
 
     /// Sends a frame, and says whether anybody took it.
@@ -141,6 +160,22 @@ impl Frames {
                 Ok(Ok(read)) => self.heard.extend_from_slice(&buffer[..read]),
             }
         }
+    }
+
+    /// The next frame of this kind, whatever comes before it; `None` when the connection ends without one.
+    ///
+    /// # Panics
+    /// When there is neither.
+    pub async fn hears_a(&mut self, kind: Kind) -> Option<Frame> {
+        let heard = async {
+            loop {
+                match self.hears().await {
+                    Some(frame) if frame.kind != kind as u8 => {}
+                    frame_or_end => return frame_or_end,
+                }
+            }
+        };
+        timeout(PATIENCE, heard).await.expect("such a frame, or the end")
     }
 
     /// How a stream comes out. Settings and pings are answered meanwhile.
@@ -199,13 +234,29 @@ pub fn frame(kind: Kind, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// A header block of literals that are never indexed (RFC 7541, section 6.2.3).
 #[must_use]
 pub fn block(headers: &[(&str, &str)]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (name, value) in headers {
-        bytes.push(0x10);
-        for text in [name, value] {
-            integer(&mut bytes, text.len());
-            bytes.extend_from_slice(text.as_bytes());
-        }
+    headers.iter().flat_map(|(name, value)| literal(0x10, name, value)).collect()
+}
+
+/// The header block that every request begins with.
+#[must_use]
+pub fn request(authority: &str, path: &str) -> Vec<u8> {
+    block(&[(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", authority)])
+}
+
+/// A header that the other side remembers, to be named again by [`AGAIN`] (RFC 7541, section 6.2.1).
+#[must_use]
+pub fn remembered(name: &str, value: &str) -> Vec<u8> {
+    literal(0x40, name, value)
+}
+
+/// The header that was remembered last, in one byte.
+pub const AGAIN: u8 = 0x80 | 62;
+
+fn literal(kind: u8, name: &str, value: &str) -> Vec<u8> {
+    let mut bytes = vec![kind];
+    for text in [name, value] {
+        integer(&mut bytes, text.len());
+        bytes.extend_from_slice(text.as_bytes());
     }
     bytes
 }
@@ -299,6 +350,7 @@ mod tests {
         integer(&mut bytes, 127 + 300);
         assert_eq!(bytes, [126, 127, 0, 127, 0xac, 2]);
         assert_eq!(block(&[("a", "b")]), [0x10, 1, b'a', 1, b'b']);
+        assert_eq!(remembered("a", "b"), [0x40, 1, b'a', 1, b'b']);
         assert_eq!(frame(Kind::Ping, 1, 3, b"x"), [0, 0, 1, 6, 1, 0, 0, 0, 3, b'x']);
     }
 }

@@ -67,6 +67,12 @@ impl Head {
     fn request_id(&self) -> Option<&str> {
         self.values("xrequestid").next()
     }
+
+    /// Whether it is a browser's question whether a page of another origin may ask (Fetch §3.2.2).
+    fn is_preflight(&self) -> bool {
+        let has = |name| self.values(name).next().is_some();
+        self.method == "OPTIONS" && has("origin") && has("accesscontrolrequestmethod")
+    }
 }
 
 /// What an application has received so far.
@@ -245,6 +251,7 @@ impl Judge {
             // Whoever was cut off with the gate has no line.
             let Some(line) = lines.get(id) else { continue };
             self.was_let_in(&head, line);
+            let route = line["route"].as_str().unwrap_or_default();
             let person: Vec<String> = NAMES
                 .iter()
                 .flat_map(|name| {
@@ -254,6 +261,8 @@ impl Judge {
                 })
                 .collect();
             match line["session"].as_str() {
+                // A token may say whose it is on a public path, too.
+                None if self.takes_tokens(route) => {}
                 None => assert!(
                     person.iter().all(|line| line.ends_with(": ")),
                     "O2: somebody without a session has a name: {head:?}"
@@ -288,11 +297,33 @@ impl Judge {
             return;
         }
         let route = line["route"].as_str().unwrap_or_default();
+        if decision == "allow" && self.takes_tokens(route) {
+            return;
+        }
+        if self.passes_preflights(route) && head.is_preflight() {
+            return;
+        }
         let asked = line["path"].as_str().unwrap_or_default();
         assert!(
             self.public_paths(route).iter().any(|pattern| fits(pattern, asked)),
             "O1: nobody is signed in, and {asked} of route {route} is not public: {head:?}\n{line}"
         );
+    }
+
+    fn route(&self, route: &str) -> Option<&Table> {
+        self.configuration.get("routes")?.get(route)?.as_table()
+    }
+
+    /// Whether somebody may come without a session, with a token. Whose it was the application's own story asks: it is
+    /// taken out on the way.
+    fn takes_tokens(&self, route: &str) -> bool {
+        self.route(route).is_some_and(|route| route.contains_key("bearer"))
+    }
+
+    /// Whether the application answers preflights itself.
+    fn passes_preflights(&self, route: &str) -> bool {
+        let cors = self.route(route).and_then(|route| route.get("cors"));
+        cors.and_then(Toml::as_str) == Some("pass")
     }
 
     /// What the configuration opens to everybody, as whoever reads it understands it.
@@ -301,8 +332,7 @@ impl Judge {
         if later.iter().any(|opened| opened == route) {
             return vec!["/**".to_owned()];
         }
-        let route = self.configuration.get("routes").and_then(|routes| routes.get(route));
-        let Some(route) = route.and_then(Toml::as_table) else { return Vec::new() };
+        let Some(route) = self.route(route) else { return Vec::new() };
         let opens = |table: &Table| {
             let says = |value: &Toml| value.as_str() == Some("public");
             table.get("public").and_then(Toml::as_bool) == Some(true)
@@ -495,6 +525,32 @@ mod tests {
         assert!(complaint(&one, "x 0123456789abcdef y", &[]).starts_with("O5"));
         assert!(complaint(&one, "thread panicked at x", &[]).starts_with("O6"));
         assert_eq!(one.unheard(&[]), ["1"]);
+    }
+
+    /// Where tokens are taken, or preflights passed, nobody has a session; everywhere else somebody must.
+    #[test]
+    fn who_needs_no_session_is_told_by_the_route() {
+        let received = "OPTIONS /api HTTP/1.1\r\nx-request-id: 1\r\norigin: https://spa.test\r\n\
+                        access-control-request-method: PUT\r\n\r\n\
+                        GET /api HTTP/1.1\r\nx-request-id: 2\r\nx-forwarded-user: eve\r\n\r\n";
+        let at: SocketAddr = "127.0.0.1:8".parse().expect("an address");
+        witness(at, move || heads(0, received.as_bytes()));
+        for (route, preflight, request, complains) in [
+            ("bearer = {}\ncors = \"pass\"", "public", "allow", ""),
+            ("bearer = {}", "public", "allow", "O1"),
+            ("cors = \"pass\"", "public", "allow", "O1"),
+            ("bearer = {}\ncors = \"pass\"", "public", "public", "O1"),
+            ("bearer = {}\ncors = \"pass\"", "login", "allow", "O1"),
+        ] {
+            let configuration = format!("[routes.app]\nupstream = \"http://{at}\"\n{route}");
+            let configuration = configuration.parse().expect("a configuration");
+            let admin = ADMIN.parse().expect("an address");
+            let judge = Judge::of(configuration, "http://app.localhost", None, admin);
+            let lines = [line("1", "/api", preflight, None), line("2", "/api", request, None)];
+            let complaint = complaint(&judge, "", &lines);
+            assert!(complaint.starts_with(complains), "{route}: {complaint}");
+            assert_eq!(complaint.is_empty(), complains.is_empty(), "{route}: {complaint}");
+        }
     }
 
     #[test]

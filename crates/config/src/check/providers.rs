@@ -10,10 +10,14 @@ mod transport;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lychgate_gateway::bearer::{Bearer, Introspection};
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_gateway::settings::{ClaimNames, SignInProvider, SignInRules};
 use lychgate_oidc::kind::{Kind, Preset};
-use lychgate_oidc::{Algorithm, ClientAuth, Metadata, Provider, Pushing, Template, Userinfo};
+use lychgate_oidc::{
+    AccessTokenType, Algorithm, ClientAuth, Metadata, Provider, Pushing, SubjectRule, Template,
+    Userinfo,
+};
 use serde_json::{Map, Value as Json};
 use url::Url;
 
@@ -85,6 +89,76 @@ impl Providers {
         for draft in &mut self.drafts {
             if providers.contains(&draft.registration.name) {
                 draft.needs.add(needs);
+            }
+        }
+    }
+
+    /// Says why tokens of a route's issuers could not be judged.
+    pub(super) fn check_issuers(&self, route: &Reader<'_>, bearer: &Bearer) {
+        let Some(entry) = route.entry("bearer") else { return };
+        let (place, name) = (&entry.key_place, route.name("bearer"));
+        for draft in &self.drafts {
+            let registration = &draft.registration;
+            let provider = &registration.name;
+            if !bearer.issuers.contains(provider) {
+                continue;
+            }
+            let known = match &draft.endpoints {
+                ProviderEndpoints::Static(metadata) => Some(metadata),
+                ProviderEndpoints::Discovery => None,
+            };
+            let asks = bearer.introspection != Introspection::Never;
+            let lacks = |lacks: fn(&Metadata) -> bool| known.is_some_and(lacks);
+            let problem = |code, message| Problem::new(code, place, message);
+            let declared = bearer.token.typ == AccessTokenType::Declared;
+            let is_ours = |audience: &String| *audience == registration.client_id;
+            if bearer.introspection != Introspection::Always
+                && lacks(|metadata| metadata.jwks_uri.is_none())
+            {
+                let message = format!(
+                    "the keys of `{provider}` are not known, so no token of it can be verified"
+                );
+                route.context.add(problem(Code::E0110, message).label(format!(
+                    "write `jwks_uri` into [providers.{provider}], or `introspection = \"always\"` here"
+                )));
+            }
+            if asks && lacks(|metadata| metadata.introspection_endpoint.is_none()) {
+                let message = format!("`{provider}` cannot be asked about tokens");
+                route.context.add(
+                    problem(Code::E0110, message).label(format!(
+                        "write `introspection_endpoint` into [providers.{provider}]"
+                    )),
+                );
+            }
+            if asks && registration.client_auth == ClientAuth::None {
+                let message = format!(
+                    "`{provider}` answers nobody who does not prove who they are (RFC 7662 §2.1)"
+                );
+                route.context.add(problem(Code::E0110, message).label(format!(
+                    "write `client_secret` or another proof into [providers.{provider}]"
+                )));
+            }
+            if matches!(registration.answers.subject, SubjectRule::Pseudonymous) {
+                let message = format!(
+                    "people of `{provider}` are somebody else in every session, and tokens have none"
+                );
+                let help = format!("delete `subject` from [providers.{provider}], or this issuer");
+                route.context.add(
+                    problem(Code::E0123, message).label("these contradict each other").help(help),
+                );
+            }
+            // That is what ID tokens have in `aud`.
+            if !declared
+                && bearer.introspection != Introspection::Always
+                && bearer.token.audiences.iter().flatten().any(is_ours)
+            {
+                let message =
+                    format!("the audience of `{name}` is that of ID tokens of `{provider}`");
+                route.context.add(
+                    problem(Code::E0123, message)
+                        .label(format!("it is the `client_id` of [providers.{provider}]"))
+                        .help("write what access tokens for the application have in `aud`; or `typ = \"at+jwt\"`, if they say so"),
+                );
             }
         }
     }

@@ -12,7 +12,7 @@ use super::needs::Needs;
 use super::policies::{Names, People, unknown_name};
 use super::providers::Providers;
 use super::upstreams::{self, WithPath};
-use super::{headers, rules};
+use super::{clients, headers, rules};
 use crate::code::Code;
 use crate::config::Limits;
 use crate::context::Text;
@@ -105,11 +105,20 @@ impl Reading<'_> {
         let rules = rules::read(reader, name, self.names, self.policies, answer.as_ref());
         let headers = headers::read(reader);
         let body_bytes_max = self.body_bytes_max(reader);
-        let websocket_origins = websocket_origins(reader);
+        let websocket_origins = origins(reader, "websocket_origins");
         let expiry = [("close", OnExpiry::Close), ("finish", OnExpiry::Finish)];
         let on_expiry = reader.word("on_expiry", OnExpiry::Close, &expiry);
         let answers = || answer.iter().chain(rules.iter().map(|(_, answer)| answer));
         let providers = self.providers_of(reader, name, answers());
+
+        let clients = clients::read(reader, &providers, &self.names.providers);
+        // Whoever comes with a token is somebody like whoever signs in.
+        let mut accepted = providers.clone();
+        for issuer in clients.bearer.iter().flat_map(|bearer| &bearer.issuers) {
+            if !accepted.contains(issuer) {
+                accepted.push(issuer.clone());
+            }
+        }
 
         let mut needs = Needs::default();
         needs.add(&headers.needs);
@@ -118,14 +127,17 @@ impl Reading<'_> {
                 needs.of_policy(&policy);
             }
         }
-        self.providers.need(&providers, &needs);
+        self.providers.need(&accepted, &needs);
+        if let Some(bearer) = &clients.bearer {
+            self.providers.check_issuers(reader, bearer);
+        }
         for answer in answers() {
             if let Answer::SignedIn { people, place } = answer {
-                self.providers.refuse_open_doors(reader.context, name, &providers, people, place);
+                self.providers.refuse_open_doors(reader.context, name, &accepted, people, place);
                 self.providers.warn_of_shared_groups(
                     reader.context,
                     name,
-                    &providers,
+                    &accepted,
                     people,
                     place,
                 );
@@ -147,6 +159,7 @@ impl Reading<'_> {
             identity: headers.identity,
             response_headers: headers.response,
             body_bytes_max,
+            clients,
             websocket_origins,
             on_expiry,
         };
@@ -241,7 +254,8 @@ impl Reading<'_> {
     fn listed(&self, reader: &Reader<'_>, entry: &Entry, texts: Vec<Text>) -> Vec<String> {
         let known = &self.names.providers;
         let mut listed: Vec<String> = Vec::new();
-        if texts.is_empty() {
+        // Nobody signs in where tokens alone count.
+        if texts.is_empty() && !reader.has("bearer") {
             let message = format!("`{}` is empty", reader.name("providers"));
             let problem = Problem::new(Code::E0122, &entry.node.place, message);
             reader.context.add(problem.label("delete it to accept every provider"));
@@ -263,10 +277,10 @@ impl Reading<'_> {
     }
 }
 
-/// The origins whose pages may open WebSockets with somebody's session, beside the route's own.
-fn websocket_origins(reader: &Reader<'_>) -> Vec<PublicOrigin> {
-    let name = reader.name("websocket_origins");
-    let texts = reader.texts("websocket_origins").unwrap_or_default();
+/// Origins of pages, one by one.
+pub(super) fn origins(reader: &Reader<'_>, key: &str) -> Vec<PublicOrigin> {
+    let name = reader.name(key);
+    let texts = reader.texts(key).unwrap_or_default();
     let mut origins = Vec::new();
     for text in texts {
         if text.value == "null" || text.value.contains('*') {

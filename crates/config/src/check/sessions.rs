@@ -24,6 +24,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub(super) struct Sessions {
     pub(super) limits: SessionLimits,
     pub(super) keys: SessionKeys,
+    pub(super) kept_form_bytes: Option<usize>,
     cookie_name: String,
     same_site: SameSitePolicy,
     same_site_place: Option<Place>,
@@ -51,6 +52,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Sessions {
     Sessions {
         limits: limits(reader),
         keys: keys(reader),
+        kept_form_bytes: kept_form_bytes(reader),
         cookie_name: cookie_name(&cookie),
         same_site,
         same_site_place: cookie.entry("same_site").map(|entry| entry.node.place.clone()),
@@ -113,6 +115,22 @@ fn refresh(reader: &Reader<'_>) -> Option<RefreshLimits> {
         }
     }
     wanted.then_some(RefreshLimits { margin, grace })
+}
+
+/// What a page may carry; `none` keeps no forms.
+fn kept_form_bytes(reader: &Reader<'_>) -> Option<usize> {
+    const MOST: u64 = 4 * 1024 * 1024;
+    let Some(size) = reader.size("keep_forms") else { return Some(256 * 1024) };
+    let bytes = size.bytes?;
+    if !(1024..=MOST).contains(&bytes) {
+        let message = format!("`{}` is outside its limits", reader.name("keep_forms"));
+        reader.context.add(
+            Problem::new(Code::E0124, &size.place, message)
+                .label("from \"1KiB\" to \"4MiB\", or \"none\"")
+                .help("forms are kept on the page that says that the session has ended"),
+        );
+    }
+    usize::try_from(bytes.min(MOST)).ok()
 }
 
 fn keys(reader: &Reader<'_>) -> SessionKeys {

@@ -11,6 +11,7 @@ pub(crate) const ENDPOINTS: &[&str] = &[
     "userinfo_endpoint",
     "jwks_uri",
     "end_session_endpoint",
+    "introspection_endpoint",
     "pushed_authorization_request_endpoint",
 ];
 
@@ -44,6 +45,7 @@ pub(crate) static PROVIDER: Kind = Kind {
         "userinfo_endpoint",
         "jwks_uri",
         "end_session_endpoint",
+        "introspection_endpoint",
         "claims",
         "danger_assume_email_verified",
         "userinfo",
@@ -144,6 +146,8 @@ pub(crate) static PROVIDER: Kind = Kind {
         ("jwks_url", "jwks_uri"),
         ("oidc_jwks_url", "jwks_uri"),
         ("backend_logout_url", "end_session_endpoint"),
+        ("introspection_url", "introspection_endpoint"),
+        ("introspect_url", "introspection_endpoint"),
         ("user_id_claim", "claims"),
         ("oidc_groups_claim", "claims"),
         ("oidc_email_claim", "claims"),

@@ -1,6 +1,6 @@
 //! What a test may change about a running provider.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -80,6 +80,10 @@ pub struct Control {
     pub token_answer: Option<RawAnswer>,
     /// What `/userinfo` answers instead.
     pub userinfo_answer: Option<RawAnswer>,
+    /// What `/introspect` answers about these tokens; of all others it knows those that it gave out.
+    pub introspection: BTreeMap<String, Value>,
+    /// What `/introspect` answers instead, whoever asks.
+    pub introspection_answer: Option<RawAnswer>,
 }
 
 impl Control {

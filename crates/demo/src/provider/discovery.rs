@@ -22,6 +22,7 @@ pub(super) async fn metadata(State(shared): State<Arc<Shared>>) -> Response {
         "authorization_endpoint": format!("{issuer}/authorize"),
         "token_endpoint": format!("{issuer}/token"),
         "userinfo_endpoint": format!("{issuer}/userinfo"),
+        "introspection_endpoint": format!("{issuer}/introspect"),
         "end_session_endpoint": format!("{issuer}/end_session"),
         "jwks_uri": format!("{issuer}/jwks"),
         "authorization_response_iss_parameter_supported": true,

@@ -102,7 +102,7 @@ fn tokens(
 }
 
 /// The client that proves itself in the header or in the form, and not in both.
-fn authenticated_client<'a>(
+pub(super) fn authenticated_client<'a>(
     control: &'a Control,
     headers: &HeaderMap,
     parameters: &Parameters,

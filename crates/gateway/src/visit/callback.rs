@@ -10,6 +10,7 @@ use lychgate_oidc::{
 use super::conversation::{moment, until_believed};
 use super::failure::Failure;
 use super::sign_in::Wish;
+use super::stale::{forgetting, means_another_tab};
 use super::{Gateway, Provider, Site};
 use crate::client;
 use crate::identity::Identity;
@@ -75,15 +76,17 @@ impl Gateway {
         else {
             return match world.spent(id) {
                 Some(return_to) => self.replayed(world, request, site, id, &return_to, now),
-                None => self.failed(request, site, Some(id), None, callback.without_login().into()),
+                None => self.strange(request, site, id, callback.without_login().into()),
             };
         };
         let return_to = self.return_to(&state.return_to, site);
         let about = Some((provider, &return_to));
 
         if now.since(state.pending.begun_at()) >= self.login_timeout(provider) {
-            let failure = Failure::new(Reason::LoginExpired, "the login began too long ago");
-            return self.failed(request, site, Some(id), about, failure);
+            let answered = !callback.is_refusal();
+            return self
+                .too_late(world, request, site, (state, provider), &return_to, answered, now)
+                .await;
         }
         if state.pending.redirect_uri() != format!("{}{}", site.origin, request.path) {
             let failure = Failure::new(Reason::LoginNotOurs, "the login has another redirect URI");
@@ -107,13 +110,21 @@ impl Gateway {
         if world.spend(id, return_to.as_str()) == Spent::Before {
             return self.replayed(world, request, site, id, return_to.as_str(), now);
         }
+        let begun_at = state.pending.begun_at();
         let matched = match callback.matching(state.pending, registration, &known.metadata) {
             Ok(matched) => matched,
             Err(error) => {
                 let refused = matches!(error, CallbackError::Provider(_));
+                let another_tab = means_another_tab(&error);
                 let failure = Failure::provider(error, &provider.settings.sign_in.errors);
                 if state.silent && refused {
                     return self.asks_after_all(site, provider, &return_to, id, failure);
+                }
+                if another_tab
+                    && let Some(outcome) =
+                        self.goes_on(world, request, site, provider, begun_at, &return_to, now)
+                {
+                    return forgetting(outcome, site, id, failure);
                 }
                 return self.failed(request, site, Some(id), about, failure);
             }
@@ -260,8 +271,10 @@ impl Gateway {
         if let Ok(before) = self.session(world, request, site, now) {
             world.revoke(before.session.id());
         }
+        let counted = self.returned(request, site, &return_to, now);
         let mut outcome = Outcome::answer(Answer::Redirect(Redirect::back(return_to)));
         outcome.cookies = cookies;
+        outcome.cookies.extend(counted);
         outcome.cookies.extend(site.cookies.clear_login(&login.text()));
         if self.providers.len() > 1 {
             outcome.cookies.extend(site.cookies.set_choice(provider.mark()));
@@ -302,7 +315,7 @@ impl Gateway {
         outcome
     }
 
-    fn failed(
+    pub(super) fn failed(
         &self,
         request: &Request<'_>,
         site: &Site,

@@ -11,12 +11,15 @@ mod nowhere;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use lychgate_oidc::Timestamp;
 
 use self::nowhere::{Nowhere, at_once};
 use super::{Gateway, Site};
+use crate::bearer::{Bearer, KnownToken};
+use crate::clients::LoginRule;
 use crate::cookie::ForUpstream;
 use crate::forwarded::{Peer, TrustedProxies};
 use crate::identity::Identity;
@@ -281,12 +284,23 @@ impl Gateway {
             ),
             Err(malformed) => return Ok(Explanation::refused(malformed)),
         };
-        let world = Nowhere::of(self);
+        let mut world = Nowhere::of(self);
         let mut person = None;
         if let Some(persona) = &hypothesis.person {
             let provider = self.provider_of(persona, &route)?;
             let identity = Identity::imagined(persona, provider);
-            if let Some(site) = site {
+            if let Some(bearer) = bearer_of(&route, &identity) {
+                // Whoever comes to programs' doors comes with a token that is good for all that is asked there.
+                headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer explained"));
+                let scopes = bearer.scopes.clone();
+                world = world.with_token(KnownToken::new(
+                    identity.clone(),
+                    scopes,
+                    None,
+                    Duration::ZERO,
+                    now,
+                ));
+            } else if let Some(site) = site {
                 self.sign_in_as(&world, site, &identity, &mut headers, now)?;
             }
             person = Some(identity);
@@ -310,7 +324,10 @@ impl Gateway {
         found: &Found,
     ) -> Result<&SignInProvider, Unimaginable> {
         let accepted = match found {
-            Found::Route(route) => route.providers.first(),
+            Found::Route(route) => {
+                let bearer = route.clients.bearer.as_ref();
+                route.providers.first().or_else(|| bearer?.issuers.first())
+            }
             Found::Ambiguous | Found::Nothing | Found::Ours(_) => None,
         };
         match persona.provider.as_ref().or(accepted) {
@@ -360,12 +377,15 @@ impl Gateway {
         let client = request.client.address();
         let looked_at = record.route.as_ref().map_or_else(Vec::new, |route| {
             // Of somebody whose provider does not count here nothing is asked.
-            let counts =
-                |person: &&Identity| route.providers.iter().any(|name| name == person.provider());
+            let issuers = route.clients.bearer.iter().flat_map(|bearer| &bearer.issuers);
+            let all: Vec<&String> = route.providers.iter().chain(issuers).collect();
+            let counts = |person: &&Identity| all.iter().any(|name| *name == person.provider());
             looked_at(route, request, person.as_ref().filter(counts), client)
         });
         let sign_in = match (&record.decision, &record.route) {
-            (DecisionWord::Login, Some(route)) => route.providers.clone(),
+            (DecisionWord::Login, Some(route)) if route.clients.login == LoginRule::Auto => {
+                route.providers.clone()
+            }
             _ => Vec::new(),
         };
         let (status, location, words, upstream) = match &verdict {
@@ -446,6 +466,15 @@ impl Gateway {
 }
 
 /// The status of an answer of ours, and where it leads.
+/// The tokens of a route whose issuer, and no provider of it, somebody is known by.
+fn bearer_of<'r>(found: &'r Found, identity: &Identity) -> Option<&'r Bearer> {
+    let Found::Route(route) = found else { return None };
+    let is_theirs = |name: &String| name == identity.provider();
+    let bearer = route.clients.bearer.as_deref()?;
+    let by_token = bearer.issuers.iter().any(is_theirs) && !route.providers.iter().any(is_theirs);
+    by_token.then_some(bearer)
+}
+
 fn status(answer: &Answer) -> (StatusCode, Option<String>) {
     match answer {
         Answer::Redirect(redirect) => {
@@ -457,7 +486,12 @@ fn status(answer: &Answer) -> (StatusCode, Option<String>) {
         }
         Answer::Refusal(refusal) => (refusal.reason.status(), None),
         Answer::Me(None) => (Reason::SessionRequired.status(), None),
-        Answer::Asset(_) | Answer::Me(Some(_)) | Answer::Page(_) => (StatusCode::OK, None),
+        Answer::Asset(_)
+        | Answer::Me(Some(_))
+        | Answer::Page(_)
+        | Answer::Reason(_)
+        | Answer::Resource(_) => (StatusCode::OK, None),
+        Answer::Preflight(_) => (StatusCode::NO_CONTENT, None),
     }
 }
 

@@ -23,10 +23,12 @@ impl Gateway {
     ) -> Outcome {
         let allowed = match endpoint {
             Endpoint::Callback => self.callback_methods(request, site),
+            Endpoint::Form => "POST",
             Endpoint::Login => "GET, HEAD, POST",
             Endpoint::Logout => "GET, POST",
             Endpoint::Account
             | Endpoint::Me
+            | Endpoint::Reason(_)
             | Endpoint::Script
             | Endpoint::SignedOut
             | Endpoint::Style
@@ -40,6 +42,7 @@ impl Gateway {
             Endpoint::Account => self.account(world, request, site, now).await,
             // Apart, because every visit would carry the room that a callback needs.
             Endpoint::Callback => Box::pin(self.come_back(world, request, site, now)).await,
+            Endpoint::Form => Box::pin(self.send_form(world, request, site, now)).await,
             Endpoint::Login => Box::pin(self.sign_in(world, request, site, now)).await,
             Endpoint::Logout => Box::pin(self.sign_out(world, request, site, now)).await,
             Endpoint::Me => match self
@@ -56,6 +59,7 @@ impl Gateway {
                     outcome
                 }
             },
+            Endpoint::Reason(reason) => Outcome::answer(Answer::Reason(reason)),
             Endpoint::Script => Outcome::answer(Answer::Asset(Asset::Script)),
             Endpoint::SignedOut => self.signed_out(request, site, now),
             Endpoint::Style => Outcome::answer(Answer::Asset(Asset::Style)),
@@ -87,9 +91,12 @@ impl Gateway {
                 (self.callback_methods(request, site) != "GET").then_some(SIGNED_CALLBACK_BYTES_MAX)
             }
             Endpoint::Login => Some(CALLBACK_BYTES_MAX),
-            Endpoint::Account
+            // A form that was kept is read on its way to the application.
+            Endpoint::Form
+            | Endpoint::Account
             | Endpoint::Logout
             | Endpoint::Me
+            | Endpoint::Reason(_)
             | Endpoint::Script
             | Endpoint::SignedOut
             | Endpoint::Style

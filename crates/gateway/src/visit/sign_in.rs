@@ -43,9 +43,16 @@ pub(super) struct Wish {
     login_hint: Option<String>,
     /// What some provider takes from the login link.
     parameters: Vec<(String, String)>,
+    /// It is begun by itself in the place of one that took too long.
+    restarted: bool,
 }
 
 impl Wish {
+    /// The ordinary, in the place of a login that took too long.
+    pub(super) fn restarted() -> Self {
+        Self { restarted: true, ..Self::default() }
+    }
+
     /// As parameters of our own login page.
     fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         let prompt = self.prompt.as_deref().map(|prompt| ("prompt", prompt));
@@ -54,6 +61,9 @@ impl Wish {
         prompt.into_iter().chain(hint).chain(more)
     }
 }
+
+/// How long a browser keeps a login that took too long.
+const KNOWN_WHEN_LATE: Duration = Duration::from_secs(3600);
 
 /// When to come back to a provider whose metadata is not there yet.
 const METADATA_PATIENCE: Duration = Duration::from_secs(10);
@@ -149,8 +159,19 @@ impl Gateway {
                 provider.settings.registration.name == opened.session.identity().provider()
             })
         {
+            // Who comes here again and again for another origin is not signed in there.
+            let elsewhere = return_to.origin().is_some_and(|origin| origin != site.origin);
+            if elsewhere
+                && let Some(stopped) =
+                    self.circle(request, site, &return_to, NoSession::NoCookie, now)
+            {
+                return stopped;
+            }
             // Somebody who is signed in already, by the back button or in another tab, just goes on.
-            return opened.answer(Answer::Redirect(Redirect::back(return_to)));
+            let counted = elsewhere.then(|| self.returned(request, site, &return_to, now));
+            let mut outcome = opened.answer(Answer::Redirect(Redirect::back(return_to)));
+            outcome.cookies.extend(counted.flatten());
+            return outcome;
         }
         match (chosen, &*providers) {
             (Some(provider), _) => {
@@ -187,7 +208,7 @@ impl Gateway {
         clippy::too_many_arguments,
         reason = "a login is made of these, and nothing else shares them"
     )]
-    async fn begin<W: World>(
+    pub(super) async fn begin<W: World>(
         &self,
         world: &W,
         request: &Request<'_>,
@@ -236,12 +257,16 @@ impl Gateway {
             Some(_) => None,
         };
         let silent = hint.is_some();
+        let restarted = wish.restarted;
+        let speaks = registration.scopes.iter().any(|scope| scope == "openid")
+            && !wish.parameters.iter().any(|(name, _)| name == "ui_locales");
+        let language = self.settings.languages.wanted(request.headers).filter(|_| speaks);
         let wish = LoginRequest {
             prompt: if silent { Some("none".to_owned()) } else { wish.prompt.clone() },
             login_hint: wish.login_hint.clone(),
             id_token_hint: hint,
+            ui_locales: language.map(str::to_owned),
             parameters: wish.parameters.clone(),
-            ..LoginRequest::default()
         };
         let redirect_uri = self.redirect_uri(site, provider);
         let begun = begin(world, &registration, &known, redirect_uri, wish, &request.id, now).await;
@@ -262,7 +287,7 @@ impl Gateway {
             self.seal(world, binding, state)
         };
         let return_to = return_to.as_str().to_owned();
-        let mut state = LoginState { pending, return_to, silent };
+        let mut state = LoginState { pending, return_to, silent, restarted };
         let mut value = sealed(&state);
         if !site.cookies.fits_login(&id.text(), &value) {
             // Where to return to is all that can be done without: much is to be authorized.
@@ -281,7 +306,8 @@ impl Gateway {
         outcome.cookies.extend(site.cookies.set_login(
             &id.text(),
             value,
-            self.login_timeout(provider),
+            // One that took too long is known to be this browser's own for a while (CB-08).
+            self.login_timeout(provider) + KNOWN_WHEN_LATE,
             registration.answers.mode.is_posted(),
         ));
         if silent {
@@ -439,7 +465,7 @@ impl Gateway {
                 }
             }
         }
-        Wish { prompt, login_hint, parameters }
+        Wish { prompt, login_hint, parameters, restarted: false }
     }
 
     pub(super) fn choice(&self, provider: &Provider, return_to: &ReturnTo, wish: &Wish) -> Choice {

@@ -60,6 +60,7 @@ impl Gateway {
         }
         .unwrap_or_else(|| self.farewell(ProviderSignOut::Unknown, return_to.as_ref()));
         outcome.cookies.extend(site.cookies.clear_session(request.headers));
+        outcome.cookies.extend(site.cookies.clear_returns(request.headers));
         if let Some(opened) = opened {
             outcome.record.session = Some(opened.session);
             outcome.record.event = Some(Event::Logout);

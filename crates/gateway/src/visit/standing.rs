@@ -1,7 +1,7 @@
 //! Whether what was admitted would be admitted still.
 //!
 //! A WebSocket or a long download is asked about once, when it begins, and may outlive everything that the answer
-//! rested on: the session, the provider, the rule. Whoever serves it asks here from time to time (P-23, R16). No
+//! rested on: the session or the token, the provider, the rule. Whoever serves it asks here from time to time (P-23, R16). No
 //! cookie comes with that question, so what only a cookie could tell is not known: a provider that wants to be asked
 //! again is asked when the next request comes.
 
@@ -12,10 +12,12 @@ use http::Method;
 use lychgate_oidc::Timestamp;
 
 use super::Gateway;
+use crate::bearer::KnownToken;
+use crate::identity::Identity;
 use crate::path::CanonicalPath;
 use crate::policy::{self, Decision, DenialReason};
 use crate::reason::Reason;
-use crate::route::Found;
+use crate::route::{Found, Route};
 use crate::session::{NoSession, Session};
 use crate::world::World;
 
@@ -30,14 +32,24 @@ pub struct Admitted {
     pub path: CanonicalPath,
     /// Where it came from.
     pub client: Option<IpAddr>,
-    /// The session that it was admitted with.
-    pub session: Arc<Session>,
+    /// What it was admitted with.
+    pub credential: Credential,
+}
+
+/// What somebody is known by.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// A session.
+    Session(Arc<Session>),
+    /// An access token.
+    Token(Arc<KnownToken>),
 }
 
 impl Gateway {
     /// Whether `admitted` would be admitted at `now`, and until when that is certain if nothing else happens.
     ///
-    /// `session` is what is known of its session by now: the browser may have been here with it since.
+    /// `credential` is what is known of its own by now: the browser may have been here since, with a newer session. A
+    /// token is good until it ends; the provider is not asked about it again.
     ///
     /// # Errors
     /// The reason, when it would not be.
@@ -45,39 +57,67 @@ impl Gateway {
         &self,
         world: &W,
         admitted: &Admitted,
-        session: &Session,
+        credential: &Credential,
         now: Timestamp,
     ) -> Result<Timestamp, Reason> {
         let Found::Route(route) = self.settings.routes.find(&admitted.authority, &admitted.path)
         else {
             return Err(Reason::NotFound);
         };
-        let limits = &self.settings.sessions;
-        let provider = session.identity().provider();
-        let alive = if world.is_revoked(session.id()) {
-            Err(NoSession::SignedOut)
-        } else if self.provider(provider).is_none() {
-            Err(NoSession::Unreadable)
-        } else if !route.providers.iter().any(|name| name == provider) {
-            Err(NoSession::OtherProvider)
-        } else {
-            session.check(limits, now)
+        let (who, until) = match credential {
+            Credential::Session(session) => {
+                let who = self.still_counts(world, &route, session, now);
+                (who, session.good_until(&self.settings.sessions))
+            }
+            Credential::Token(token) => {
+                still_taken(&route, token, now)?;
+                (Ok(token.identity()), token.good_until(now))
+            }
         };
-        let session_or_none = alive.map(|()| session);
-        let decision = policy::decide(
-            &route,
-            &admitted.method,
-            &admitted.path,
-            session_or_none,
-            admitted.client,
-        );
-        match decision {
-            Decision::Allow(_) => Ok(session.good_until(limits)),
+        let Admitted { method, path, client, .. } = admitted;
+        match policy::decide(&route, method, path, who, *client) {
+            Decision::Allow(_) => Ok(until),
             Decision::Challenge(challenge) => Err(challenge.because.reason()),
             Decision::Refuse(denial) => Err(match denial.because {
                 DenialReason::Denied => Reason::AccessDenied,
                 DenialReason::NotAllowed => Reason::AccessNotGranted,
             }),
         }
+    }
+
+    /// Whose `session` is, if it counts at `route`.
+    fn still_counts<'s, W: World>(
+        &self,
+        world: &W,
+        route: &Route,
+        session: &'s Session,
+        now: Timestamp,
+    ) -> Result<&'s Identity, NoSession> {
+        let provider = session.identity().provider();
+        if world.is_revoked(session.id()) {
+            return Err(NoSession::SignedOut);
+        }
+        if self.provider(provider).is_none() {
+            return Err(NoSession::Unreadable);
+        }
+        if !route.providers.iter().any(|name| name == provider) {
+            return Err(NoSession::OtherProvider);
+        }
+        session.check(&self.settings.sessions, now)?;
+        Ok(session.identity())
+    }
+}
+
+/// Whether `route` takes `token`, which was good.
+fn still_taken(route: &Route, token: &KnownToken, now: Timestamp) -> Result<(), Reason> {
+    let provider = token.identity().provider();
+    let bearer = route.clients.bearer.as_ref();
+    let bearer = bearer.filter(|bearer| bearer.issuers.iter().any(|issuer| issuer == provider));
+    let Some(bearer) = bearer.filter(|_| token.is_good(now)) else {
+        return Err(Reason::AccessTokenInvalid);
+    };
+    match token.lacks(&bearer.scopes).next() {
+        Some(_) => Err(Reason::AccessTokenScopeMissing),
+        None => Ok(()),
     }
 }

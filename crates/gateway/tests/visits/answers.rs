@@ -459,11 +459,12 @@ fn a_provider_may_give_people_more_time() {
     let back = world.granted(&login.authorization_url, &browser.person);
     let mut kept = browser.clone();
     world.pass("20m");
-    // The browser has forgotten it by then; one that has not is told so.
+    // That one is not completed any more; another one is.
     for cookie in &mut kept.jar.0 {
         cookie.keep_forever();
     }
-    assert_eq!(kept.comes_back(&back).reason(), Some(Reason::LoginExpired));
+    let outcome = kept.asks(kept.page(&back));
+    assert_eq!(outcome.record.reason, Some(Reason::LoginExpired));
 }
 
 /// F14, OC-07; `oidcc-client-test-3rd-party-init-login`: to the issuer that is named, and to a place of ours.

@@ -153,7 +153,7 @@ fn a_login_that_takes_too_long_is_refused() {
         let ask = browser.page(&back).with("cookie", &cookie);
         let outcome = browser.asks(ask);
 
-        assert_eq!(reason(&outcome), expected, "{time}");
+        assert_eq!(outcome.record.reason, expected, "{time}");
         let asked = usize::from(expected.is_none());
         assert_eq!(world.token_requests(), asked, "{time}");
     }

@@ -82,7 +82,7 @@ fn a_failed_login_links_back_to_where_the_person_wanted_to_go() {
     world.pass("11m");
     let jar = browser.jar.clone();
     let cookie = format!("{}={}", jar.0[0].name, jar.0[0].value);
-    let back = world.granted(&login.authorization_url, &browser.person);
+    let back = format!("{}?error=access_denied&state={}", login.redirect_uri, login.state);
     let ask = browser.page(&back).with("cookie", &cookie);
     let outcome = browser.asks(ask);
 

@@ -3,9 +3,12 @@
 mod answers;
 mod callbacks;
 mod central_sign_in;
+mod circles;
 mod cookies;
+mod forms;
 mod identities;
 mod interactions;
+mod late;
 mod proofs;
 mod pushed_requests;
 mod refreshing;

@@ -199,7 +199,10 @@ fn the_account_page_and_the_data_say_who_is_signed_in() {
                 Answer::Me(session) => session.map(|session| session.identity().user().to_owned()),
                 other @ (Answer::Asset(_)
                 | Answer::Page(_)
+                | Answer::Preflight(_)
+                | Answer::Reason(_)
                 | Answer::Redirect(_)
+                | Answer::Resource(_)
                 | Answer::Refusal(_)) => panic!("{other:?}"),
             },
             Verdict::Admit(_) => panic!("an upstream was asked for our own page"),

@@ -1,11 +1,9 @@
 //! What was admitted and is still under way: until when it would be admitted again.
 
-use std::sync::Arc;
-
 use http::Method;
 use lychgate_gateway::path::CanonicalPath;
 use lychgate_gateway::reason::Reason;
-use lychgate_gateway::visit::standing::Admitted;
+use lychgate_gateway::visit::standing::{Admitted, Credential};
 
 use crate::world::browser::Browser;
 use crate::world::plan::Plan;
@@ -23,7 +21,7 @@ fn begun(world: &World, path: &str) -> (Browser, Admitted) {
         authority: "app.test".to_owned(),
         path: CanonicalPath::parse(path).expect("a path"),
         client: None,
-        session: Arc::clone(outcome.record.session.as_ref().expect("a session")),
+        credential: Credential::Session(outcome.record.session.expect("a session")),
     };
     (browser, admitted)
 }

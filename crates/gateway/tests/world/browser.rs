@@ -15,7 +15,7 @@ const REDIRECTS_MAX: usize = 12;
 
 #[derive(Clone)]
 pub(crate) struct Browser {
-    world: World,
+    pub(crate) world: World,
     pub(crate) person: Person,
     pub(crate) jar: Jar,
     /// The address bar.
@@ -246,6 +246,7 @@ pub(crate) fn page(outcome: &Outcome) -> Option<&Page> {
         Verdict::Answer(answer) => match &**answer {
             Answer::Page(page) => Some(page),
             Answer::Asset(_) | Answer::Me(_) | Answer::Redirect(_) | Answer::Refusal(_) => None,
+            Answer::Preflight(_) | Answer::Reason(_) | Answer::Resource(_) => None,
         },
         Verdict::Admit(_) => None,
     }
@@ -257,6 +258,7 @@ pub(crate) fn refusal(outcome: &Outcome) -> Option<&Refusal> {
         Verdict::Answer(answer) => match &**answer {
             Answer::Refusal(refusal) => Some(refusal),
             Answer::Asset(_) | Answer::Me(_) | Answer::Page(_) | Answer::Redirect(_) => None,
+            Answer::Preflight(_) | Answer::Reason(_) | Answer::Resource(_) => None,
         },
         Verdict::Admit(_) => None,
     }

@@ -58,7 +58,7 @@ struct Inner {
 
 /// What the gateway sees of it.
 #[derive(Clone)]
-struct Outside(Arc<Mutex<State>>);
+pub(crate) struct Outside(Arc<Mutex<State>>);
 
 struct State {
     now: i64,
@@ -193,7 +193,7 @@ impl World {
     pub(crate) fn still_admits(&self, admitted: &Admitted) -> Result<i64, Reason> {
         let gateway = Rc::clone(&self.0.gateway.borrow());
         let now = Timestamp::new(self.now());
-        let until = gateway.still_admits(&self.0.outside, admitted, &admitted.session, now)?;
+        let until = gateway.still_admits(&self.0.outside, admitted, &admitted.credential, now)?;
         Ok(until.seconds())
     }
 
@@ -232,6 +232,16 @@ impl World {
         let (back, secrets) = provider.authorize(&url, person, code);
         state.keep_secret(secrets);
         back
+    }
+
+    /// The gateway, for a door that has more to do than to ask.
+    pub(crate) fn gateway(&self) -> Rc<Gateway> {
+        Rc::clone(&self.0.gateway.borrow())
+    }
+
+    /// The world as the gateway sees it.
+    pub(crate) fn outside(&self) -> Outside {
+        self.0.outside.clone()
     }
 
     /// Whether this URL is a provider's, and not ours.
@@ -324,6 +334,7 @@ impl World {
             Verdict::Answer(answer) => match &**answer {
                 Answer::Refusal(refusal) => Some(refusal.reason),
                 Answer::Asset(_) | Answer::Me(_) | Answer::Page(_) | Answer::Redirect(_) => None,
+                Answer::Preflight(_) | Answer::Reason(_) | Answer::Resource(_) => None,
             },
             Verdict::Admit(_) => None,
         };
@@ -350,6 +361,7 @@ pub(crate) fn location(outcome: &Outcome) -> Option<&str> {
         Verdict::Answer(answer) => match &**answer {
             Answer::Redirect(redirect) => Some(redirect.location()),
             Answer::Asset(_) | Answer::Me(_) | Answer::Page(_) | Answer::Refusal(_) => None,
+            Answer::Preflight(_) | Answer::Reason(_) | Answer::Resource(_) => None,
         },
         Verdict::Admit(_) => None,
     }

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use http::HeaderName;
 use lychgate_gateway::Settings;
+use lychgate_gateway::clients::ClientRules;
 use lychgate_gateway::cookie::CookieNames;
 use lychgate_gateway::headers::IdentityHeaders;
+use lychgate_gateway::language::Languages;
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_gateway::path::PathPattern;
 use lychgate_gateway::policy::{Condition, Entry, Policy};
@@ -37,6 +39,7 @@ pub(crate) struct Plan {
     /// Whether upstreams are told the access token, in `Authorization`.
     pub(crate) tells_access_token: bool,
     pub(crate) max_pending_logins: usize,
+    pub(crate) kept_form_bytes: Option<usize>,
     /// Where every provider sends browsers back, if not to our own paths.
     pub(crate) redirect_uri: Option<&'static str>,
     pub(crate) post_logout_redirect_uris: Vec<&'static str>,
@@ -57,6 +60,7 @@ pub(crate) struct PlannedRoute {
     /// Paths, and the group that may open them; `None` for everybody, signed in or not.
     pub(crate) rules: Vec<(&'static str, Option<&'static str>)>,
     /// Whose pages may open WebSockets with somebody's session, beside its own.
+    pub(crate) clients: ClientRules,
     pub(crate) websocket_origins: Vec<&'static str>,
 }
 
@@ -69,6 +73,7 @@ impl PlannedRoute {
             upstream_path: "",
             providers: providers.to_vec(),
             rules: Vec::new(),
+            clients: ClientRules::default(),
             websocket_origins: Vec::new(),
         }
     }
@@ -108,6 +113,7 @@ impl PlannedRoute {
             identity: IdentityHeaders { set: set.collect(), remove: Vec::new() },
             response_headers: Vec::new(),
             body_bytes_max: None,
+            clients: self.clients.clone(),
             websocket_origins: self.websocket_origins(),
             on_expiry: OnExpiry::Close,
         }
@@ -140,6 +146,7 @@ impl Plan {
             post_logout_redirect_uris: vec!["https://www.example.test/bye"],
             claims: ClaimNames::default(),
             change: |_, _| {},
+            kept_form_bytes: None,
         }
     }
 
@@ -206,6 +213,8 @@ impl Plan {
                 .map(|url| Url::parse(url).expect("a URL"))
                 .collect(),
             public_url,
+            languages: Languages::new(vec!["en".to_owned(), "de".to_owned(), "ar".to_owned()]),
+            kept_form_bytes: self.kept_form_bytes,
         }
     }
 

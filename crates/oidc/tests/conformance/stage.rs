@@ -158,7 +158,8 @@ impl Stage {
                     let answer = match exchange.endpoint() {
                         Endpoint::Token => token_answer(&token),
                         Endpoint::Userinfo => json(&self.userinfo),
-                        Endpoint::Lookup
+                        Endpoint::Introspection
+                        | Endpoint::Lookup
                         | Endpoint::PushedAuthorizationRequest
                         | Endpoint::Revocation
                         | Endpoint::ServiceAccount => {

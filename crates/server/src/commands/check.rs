@@ -12,6 +12,7 @@ use lychgate_config::{Origins, ProcessEnvironment, Source, rehearse, resolve};
 
 use super::{Files, test};
 use crate::console::{NO, OK, UNREACHABLE, complain, say};
+use crate::pages::Pages;
 use crate::telemetry::metrics::Metrics;
 use crate::{providers, tls};
 
@@ -63,6 +64,9 @@ pub(super) fn run(options: &Options) -> u8 {
         }
     }
     if config.as_ref().is_some_and(|config| !certificates_are_good(config)) {
+        return NO;
+    }
+    if !pages_are_good(&sources) {
         return NO;
     }
     if !tests_pass(&sources) {
@@ -120,6 +124,22 @@ fn tests_pass(sources: &[Source]) -> bool {
             false
         }
         Some(_) | None => true,
+    }
+}
+
+/// Whether the operator's own pages can be shown to people (P-09). Says what is wrong with them.
+fn pages_are_good(sources: &[Source]) -> bool {
+    // What is wrong with the configuration was said already.
+    let Ok(pages) = lychgate_config::pages(sources, &ProcessEnvironment) else { return false };
+    match Pages::load(&pages.path_prefix, pages.templates.as_deref(), &pages.languages) {
+        Ok(_) => true,
+        Err(errors) => {
+            for error in errors {
+                complain(&format!("error: pages.templates: {}\n", crate::chain(&error)));
+            }
+            complain("hint: `lychgate pages preview` shows all pages\n");
+            false
+        }
     }
 }
 

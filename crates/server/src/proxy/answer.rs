@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, header};
-use lychgate_gateway::outcome::Verdict;
+use lychgate_gateway::outcome::{Answer, Verdict};
 use lychgate_gateway::world::World;
+use pingora_core::protocols::http::HttpTask;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -50,8 +51,16 @@ impl<W: World + Send + Sync + 'static> App<W> {
             method: &session.req_header().method,
             now: visit.now,
             route: outcome.record.route.as_deref(),
+            language: visit.language(session),
         };
         let mut response = visit.site.responder.answer(answer, &about);
+        if let Some(route) = &outcome.record.route {
+            let asked = &session.req_header().headers;
+            // A preflight's answer has all of it already.
+            if !matches!(**answer, Answer::Preflight(_) | Answer::Resource(_)) {
+                route.clients.cors.apply(asked, response.headers_mut());
+            }
+        }
         for cookie in &outcome.cookies {
             response.headers_mut().append(header::SET_COOKIE, cookie.clone());
         }
@@ -81,6 +90,12 @@ pub(super) async fn write(
         } else if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
+    }
+    if session.is_http2() && body.is_empty() {
+        // The header frame ends the stream: to a gRPC client these are trailers alone, and a frame of data after them
+        // would make them something else (P-22).
+        let whole = vec![HttpTask::Header(Box::new(head), true)];
+        return session.write_response_tasks(whole).await.map(drop);
     }
     session.write_response_header(Box::new(head), false).await?;
     // Empty or not, this ends the stream of HTTP/2.

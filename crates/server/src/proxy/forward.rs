@@ -88,6 +88,8 @@ pub(super) struct ResponseRules<'a> {
     /// `Set-Cookie` lines of ours.
     pub(super) ours: &'a [HeaderValue],
     pub(super) request_id: &'a HeaderValue,
+    /// The headers of the request, for what the answer says about the page that asked.
+    pub(super) asked: &'a HeaderMap,
 }
 
 impl ResponseRules<'_> {
@@ -150,6 +152,7 @@ impl ResponseRules<'_> {
         if clears {
             keep_our_cookies_there(headers);
         }
+        self.route.clients.cors.apply(self.asked, headers);
         for (name, value) in &self.route.response_headers {
             match value {
                 Some(value) => drop(headers.insert(name, value.clone())),
@@ -376,6 +379,7 @@ mod tests {
             identity: IdentityHeaders::default(),
             response_headers: response_headers.iter().map(set).collect(),
             body_bytes_max: None,
+            clients: lychgate_gateway::clients::ClientRules::default(),
             websocket_origins: Vec::new(),
             on_expiry: OnExpiry::Close,
         });
@@ -390,6 +394,7 @@ mod tests {
             cookies: None,
             ours,
             request_id: &HeaderValue::from_static("request-1"),
+            asked: &HeaderMap::new(),
         };
         rules.apply(&mut response).unwrap();
         response

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lychgate_gateway::identity::Identity;
-use lychgate_gateway::outcome::Words;
+use lychgate_gateway::outcome::{Choice, Page, ProviderSignOut, Words};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::pages::STYLE;
 
 const NOW: Timestamp = Timestamp::new(1_795_224_919);
 
@@ -46,6 +47,7 @@ fn route() -> Route {
         identity: IdentityHeaders::default(),
         response_headers: Vec::new(),
         body_bytes_max: None,
+        clients: lychgate_gateway::clients::ClientRules::default(),
         websocket_origins: Vec::new(),
         on_expiry: OnExpiry::Close,
     }
@@ -93,8 +95,8 @@ fn pages(text: &str) -> Vec<Page> {
 }
 
 fn respond(answer: &Answer, method: &Method, route: Option<&Route>) -> Response<Bytes> {
-    let about = About { request_id: "0123456789abcdef", method, now: NOW, route };
-    Responder::new("/.gate").answer(answer, &about)
+    let about = About { request_id: "0123456789abcdef", method, now: NOW, route, language: "en" };
+    Responder::new(Pages::built_in("/.gate")).answer(answer, &about)
 }
 
 fn get(answer: &Answer) -> Response<Bytes> {
@@ -181,7 +183,9 @@ fn assert_secured(response: &Response<Bytes>, what: &str) {
 
 fn assert_kept_by_no_cache(response: &Response<Bytes>, what: &str) {
     assert_eq!(header(response, "cache-control"), Some("no-store"), "{what}");
-    assert_eq!(header(response, "vary"), Some("accept, cookie, sec-fetch-mode"), "{what}");
+    let vary =
+        "accept, accept-language, authorization, content-type, cookie, hx-request, sec-fetch-mode";
+    assert_eq!(header(response, "vary"), Some(vary), "{what}");
 }
 
 #[test]
@@ -205,7 +209,16 @@ fn every_page_is_proper_whatever_is_put_into_it() {
 #[test]
 fn every_refusal_is_a_page_for_people_and_a_problem_for_programs() {
     for &reason in Reason::ALL {
-        for client in [Client::Browser, Client::Navigation, Client::Program] {
+        for client in [
+            Client::Bearer,
+            Client::Browser,
+            Client::EventSource,
+            Client::Htmx,
+            Client::Navigation,
+            Client::Preflight,
+            Client::Program,
+            Client::WebSocket,
+        ] {
             for make in [Refusal::new, talkative] {
                 for method in [Method::GET, Method::POST] {
                     let what = format!("{} for {client:?}, {method}", reason.code());
@@ -462,13 +475,19 @@ fn me_is_refused_to_whoever_is_not_signed_in() {
 
 #[test]
 fn a_way_back_is_promised_only_where_somebody_was_on_the_way() {
-    let about =
-        About { request_id: "0123456789abcdef", method: &Method::GET, now: NOW, route: None };
+    let about = About {
+        request_id: "0123456789abcdef",
+        method: &Method::GET,
+        now: NOW,
+        route: None,
+        language: "en",
+    };
     for (reason, promised) in [(Reason::SessionRequired, false), (Reason::LoginExpired, true)] {
         let sign_in = Some("/.gate/login".to_owned());
         let refusal = Refusal { sign_in, ..Refusal::new(reason, Client::Navigation) };
 
-        let response = Responder::new("/.gate").answer(&Answer::Refusal(refusal), &about);
+        let response =
+            Responder::new(Pages::built_in("/.gate")).answer(&Answer::Refusal(refusal), &about);
 
         let page = String::from_utf8_lossy(response.body());
         assert_eq!(page.contains("where you wanted to go"), promised, "{reason:?}: {page}");
@@ -479,10 +498,18 @@ fn a_way_back_is_promised_only_where_somebody_was_on_the_way() {
 #[test]
 fn a_redirect_has_the_headers_of_a_page_and_no_body() {
     for status in [StatusCode::FOUND, StatusCode::SEE_OTHER, StatusCode::PERMANENT_REDIRECT] {
-        let about =
-            About { request_id: "0123456789abcdef", method: &Method::GET, now: NOW, route: None };
-        let response =
-            Responder::new("/.gate").redirect("https://id.test/authorize?state=x", status, &about);
+        let about = About {
+            request_id: "0123456789abcdef",
+            method: &Method::GET,
+            now: NOW,
+            route: None,
+            language: "en",
+        };
+        let response = Responder::new(Pages::built_in("/.gate")).redirect(
+            "https://id.test/authorize?state=x",
+            status,
+            &about,
+        );
 
         assert_eq!(response.status(), status);
         assert_eq!(header(&response, "location"), Some("https://id.test/authorize?state=x"));
@@ -494,9 +521,18 @@ fn a_redirect_has_the_headers_of_a_page_and_no_body() {
 
 #[test]
 fn a_target_that_would_break_its_header_is_not_followed() {
-    let about =
-        About { request_id: "0123456789abcdef", method: &Method::GET, now: NOW, route: None };
-    let response = Responder::new("/.gate").redirect("/a\r\nX-Evil: 1", StatusCode::FOUND, &about);
+    let about = About {
+        request_id: "0123456789abcdef",
+        method: &Method::GET,
+        now: NOW,
+        route: None,
+        language: "en",
+    };
+    let response = Responder::new(Pages::built_in("/.gate")).redirect(
+        "/a\r\nX-Evil: 1",
+        StatusCode::FOUND,
+        &about,
+    );
 
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     assert_secured(&response, "redirect");
@@ -530,18 +566,4 @@ fn head_is_told_the_length_and_no_more() {
 
     assert_eq!(header(&head, "content-length"), Some(got.body().len().to_string().as_str()));
     assert!(head.body().is_empty());
-}
-
-#[test]
-fn durations_are_told_in_their_two_largest_units() {
-    for (seconds, expected) in [
-        (0, "less than a minute"),
-        (59, "less than a minute"),
-        (60, "1 minute"),
-        (43_140, "11 hours 59 minutes"),
-        (7 * 86_400 + 60, "7 days 1 minute"),
-        (90_061, "1 day 1 hour"),
-    ] {
-        assert_eq!(duration_in_words(Duration::from_secs(seconds)), expected);
-    }
 }

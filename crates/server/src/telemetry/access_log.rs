@@ -62,7 +62,7 @@ struct Line<'a> {
 pub(super) fn line(finished: &Finished<'_>, people: &People) -> String {
     let record = finished.record;
     let session = record.session.as_deref();
-    let user = match people.name(session.map(lychgate_gateway::session::Session::identity)) {
+    let user = match people.name(record.identity()) {
         Named::Hash(hash) => Some(hash),
         Named::Nobody => None,
         Named::Plainly(identity) => Some(identity.user().to_owned()),

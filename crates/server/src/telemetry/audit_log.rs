@@ -3,9 +3,9 @@
 //! Sources: ECS 8.11, its fields and the allowed values of `event.category`, `event.type` and
 //! `event.outcome`.
 
+use lychgate_gateway::identity::Identity;
 use lychgate_gateway::outcome::{DecisionWord, Event, Record};
 use lychgate_gateway::reason::Reason;
-use lychgate_gateway::session::Session;
 use serde_json::{Map, Value, json};
 
 use super::person::{Named, People};
@@ -49,7 +49,7 @@ pub(super) fn line(
             "outcome": outcome,
             "reason": record.reason.map(Reason::code),
         },
-        "user": user(people, record.session.as_deref()),
+        "user": user(people, record.identity()),
         "client": { "ip": finished.client },
         "user_agent": { "original": finished.user_agent },
         "url": { "domain": finished.authority, "path": finished.path },
@@ -82,7 +82,7 @@ fn kind(event: &Event) -> Kind {
         Event::LoginStarted => authentication(&["info"], "unknown"),
         Event::LoginSucceeded { .. } => authentication(&["start"], "success"),
         Event::Refreshed => authentication(&["info"], "success"),
-        Event::RefreshFailed => authentication(&["info"], "failure"),
+        Event::RefreshFailed | Event::TokenRefused => authentication(&["info"], "failure"),
         Event::Logout => {
             Kind { categories: &["authentication", "session"], types: &["end"], outcome: "success" }
         }
@@ -97,13 +97,14 @@ fn flow(event: &Event) -> Option<&str> {
         | Event::LoginStarted
         | Event::Logout
         | Event::RefreshFailed
-        | Event::Refreshed => None,
+        | Event::Refreshed
+        | Event::TokenRefused => None,
     }
 }
 
 /// Issuer and subject are the only stable pair. The issuer is a URL or a plain word and so contains no `|`.
-fn user(people: &People, session: Option<&Session>) -> Value {
-    match people.name(session.map(Session::identity)) {
+fn user(people: &People, identity: Option<&Identity>) -> Value {
+    match people.name(identity) {
         Named::Hash(hash) => json!({ "hash": hash }),
         Named::Nobody => Value::Null,
         Named::Plainly(identity) => json!({

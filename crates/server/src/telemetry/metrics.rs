@@ -185,6 +185,8 @@ struct EndpointCells {
 pub(crate) enum ProviderEndpoint {
     /// The metadata document.
     Discovery,
+    /// Where it is asked what a token is worth.
+    Introspection,
     /// The keys.
     Jwks,
     /// The provider's own API.
@@ -201,8 +203,9 @@ pub(crate) enum ProviderEndpoint {
     Userinfo,
 }
 
-const ENDPOINTS: [(ProviderEndpoint, &str); 8] = [
+const ENDPOINTS: [(ProviderEndpoint, &str); 9] = [
     (ProviderEndpoint::Discovery, "discovery"),
+    (ProviderEndpoint::Introspection, "introspection"),
     (ProviderEndpoint::Jwks, "jwks"),
     (ProviderEndpoint::Lookup, "lookup"),
     (ProviderEndpoint::PushedAuthorizationRequest, "pushed_authorization_request"),
@@ -422,7 +425,7 @@ impl Metrics {
                 Some(Reason::SessionEnded) => add(&provider.refresh_refused),
                 Some(_) | None => add(&provider.refresh_failed),
             },
-            Event::AccessDenied => {}
+            Event::AccessDenied | Event::TokenRefused => {}
         }
     }
 

@@ -35,6 +35,7 @@ fn route() -> Route {
         identity: IdentityHeaders::default(),
         response_headers: Vec::new(),
         body_bytes_max: None,
+        clients: lychgate_gateway::clients::ClientRules::default(),
         websocket_origins: Vec::new(),
         on_expiry: OnExpiry::Close,
     }

@@ -28,7 +28,7 @@ const REDIRECT_URI: &str = "https://app.test/.lychgate/callback";
 pub(crate) struct Stage {
     pub(crate) provider: Arc<Provider>,
     pub(crate) metadata: Arc<Metadata>,
-    keys: KeySet,
+    pub(crate) keys: KeySet,
     pair: Ed25519KeyPair,
 }
 

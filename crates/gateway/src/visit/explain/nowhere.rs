@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use lychgate_oidc::{KeySet, Metadata, Secret};
 
+use crate::bearer::{KnownToken, TokenId};
 use crate::client::Client;
 use crate::login_state::LoginId;
 use crate::outcome::{Outcome, Refusal};
@@ -29,6 +30,8 @@ const PUSHED: &str = "par";
 #[derive(Clone, Debug)]
 pub(super) struct Nowhere {
     providers: Arc<BTreeMap<String, Known>>,
+    /// What every token is.
+    token: Option<Arc<KnownToken>>,
 }
 
 impl Nowhere {
@@ -53,7 +56,12 @@ impl Nowhere {
             ))
         };
         let providers = gateway.settings.providers.iter().filter_map(known).collect();
-        Self { providers: Arc::new(providers) }
+        Self { providers: Arc::new(providers), token: None }
+    }
+
+    /// The same world, in which every token is this one.
+    pub(super) fn with_token(self, token: KnownToken) -> Self {
+        Self { token: Some(Arc::new(token)), ..self }
     }
 }
 
@@ -100,6 +108,10 @@ impl World for Nowhere {
         refresh: impl Future<Output = Refreshed> + Send + 'static,
     ) -> Refreshed {
         refresh.await
+    }
+
+    fn known_token(&self, _: &TokenId) -> Option<Arc<KnownToken>> {
+        self.token.clone()
     }
 
     fn send(&self, _: &str, _: http::Request<Vec<u8>>) {}

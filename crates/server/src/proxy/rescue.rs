@@ -1,0 +1,150 @@
+//! Forms that are kept (R43): read when nobody is signed in, put in the place of what brings them when somebody is.
+//!
+//! A form is read whole, within its limit, only where the gateway offers to keep it, and goes from memory into the page.
+//! One that is sent is collected on its way, opened at its end, and only then passed on: the application gets the whole
+//! of it or the connection is closed.
+
+use std::mem;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, header};
+use lychgate_gateway::outcome::{Answer, Outcome, Refusal, Verdict};
+use lychgate_gateway::reason::Reason;
+use lychgate_gateway::rescue::{Replay, Rescue};
+use lychgate_gateway::world::World;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+
+use super::{App, Visit, waits_to_send};
+
+/// For the whole of a form.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A form on its way to the application.
+#[derive(Debug, Default)]
+pub(super) struct Passing {
+    sealed: Vec<u8>,
+}
+
+impl<W: World + Send + Sync + 'static> App<W> {
+    /// Reads the form that a refusal may keep, and puts it onto its page.
+    pub(super) async fn rescue(&self, session: &mut Session, visit: &mut Visit<W>) {
+        let Some(rescue) = visit.outcome.as_mut().and_then(refusal).and_then(|it| it.rescue.take())
+        else {
+            return;
+        };
+        let mut line = None;
+        let rescue = match rescue {
+            Rescue::Offer(offer) => match whole(session, offer.bytes_max()).await {
+                Ok(body) => match visit.site.gateway.keep(&visit.site.world, *offer, &body) {
+                    Some((kept, cookie)) => {
+                        line = Some(cookie);
+                        Rescue::Kept(kept)
+                    }
+                    None => Rescue::TooLarge,
+                },
+                Err(failed) => failed,
+            },
+            Rescue::Again(again) => match whole(session, again.bytes_max()).await {
+                Ok(body) => again.kept(&body),
+                Err(failed) => failed,
+            },
+            done @ (Rescue::Failed | Rescue::Kept(_) | Rescue::TooLarge) => done,
+        };
+        if let Some(outcome) = &mut visit.outcome {
+            outcome.cookies.extend(line);
+            if let Some(refusal) = refusal(outcome) {
+                refusal.rescue = Some(rescue);
+            }
+        }
+    }
+
+    /// Collects a form on its way; at its end the application gets what was in it.
+    pub(super) fn pass_form(
+        &self,
+        body: &mut Option<Bytes>,
+        ends: bool,
+        visit: &mut Visit<W>,
+    ) -> Result<()> {
+        let replay = |visit: &Visit<W>| Some(visit.admission()?.replay()?.sealed_bytes_max());
+        let Some(bytes_max) = replay(visit) else { return Ok(()) };
+        let piece = body.take().unwrap_or_default();
+        if visit.passing.sealed.len() + piece.len() > bytes_max {
+            return Err(not_ours(visit));
+        }
+        visit.passing.sealed.extend_from_slice(&piece);
+        if !ends {
+            // Nothing yet, which is not the end.
+            *body = Some(Bytes::new());
+            return Ok(());
+        }
+        let sealed = mem::take(&mut visit.passing.sealed);
+        let released = visit.admission().and_then(|admission| {
+            let replay = admission.replay()?;
+            let form = visit.site.gateway.release(&visit.site.world, replay, &sealed)?;
+            Some((form, replay.forget().cloned()))
+        });
+        let Some((form, forget)) = released else { return Err(not_ours(visit)) };
+        *body = Some(Bytes::from(form));
+        if let Some(outcome) = &mut visit.outcome {
+            outcome.cookies.extend(forget);
+        }
+        Ok(())
+    }
+}
+
+/// What came is not what was kept, or was sent before.
+fn not_ours<W>(visit: &mut Visit<W>) -> Box<Error> {
+    visit.cut_short = Some(Reason::FormExpired);
+    Error::explain(ErrorType::HTTPStatus(400), "the form that was kept cannot be sent").into_down()
+}
+
+fn refusal(outcome: &mut Outcome) -> Option<&mut Refusal> {
+    let Verdict::Answer(answer) = &mut outcome.verdict else { return None };
+    match &mut **answer {
+        Answer::Refusal(refusal) => Some(refusal),
+        Answer::Asset(_)
+        | Answer::Me(_)
+        | Answer::Page(_)
+        | Answer::Preflight(_)
+        | Answer::Reason(_)
+        | Answer::Redirect(_)
+        | Answer::Resource(_) => None,
+    }
+}
+
+/// The whole body of a request, or why it is not kept.
+async fn whole(session: &mut Session, bytes_max: usize) -> Result<Vec<u8>, Rescue> {
+    // A browser does not wait to be told to send a form.
+    if waits_to_send(session.req_header()) {
+        return Err(Rescue::Failed);
+    }
+    let reading = async {
+        let mut body = Vec::new();
+        while let Ok(Some(piece)) = session.read_request_body().await {
+            if body.len() + piece.len() > bytes_max {
+                return Err(Rescue::TooLarge);
+            }
+            body.extend_from_slice(&piece);
+        }
+        if session.is_body_done() { Ok(body) } else { Err(Rescue::Failed) }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.unwrap_or(Err(Rescue::Failed))
+}
+
+/// Tells the application what it gets: the form as it was sent first.
+pub(super) fn introduce(replay: &Replay, upstream: &mut RequestHeader) -> Result<()> {
+    for (name, value) in replay.headers() {
+        let name = HeaderName::from_static(name);
+        match value.and_then(|value| HeaderValue::from_str(value).ok()) {
+            Some(value) => upstream.insert_header(name, value)?,
+            None => {
+                upstream.remove_header(&name);
+            }
+        }
+    }
+    upstream.remove_header(&header::TRANSFER_ENCODING);
+    upstream.insert_header(header::CONTENT_LENGTH, replay.bytes().to_string())
+}
