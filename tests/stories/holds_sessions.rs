@@ -390,3 +390,25 @@ async fn people_who_come_at_once_are_never_mixed_up() {
 
     assert_eq!(house.application.count("/x"), 200);
 }
+
+/// 2.7: however many applications one person uses, each is told what its own route says.
+#[tokio::test]
+async fn each_of_many_applications_is_told_its_own() {
+    let house = House::planned(|plan| {
+        let upstream = plan.configuration["routes"]["app"]["upstream"].clone();
+        let url = plan.configuration["routes"]["app"]["url"].as_str().expect("a URL").to_owned();
+        for number in 0..7 {
+            plan.set(&format!(
+                "[routes.app{number}]\nurl = \"{url}/app{number}\"\nupstream = {upstream}\n\
+                 allow = [\"authenticated\"]\nheaders.request = {{ \"X-Told\" = \"{number} {{user}}\" }}"
+            ));
+        }
+    })
+    .await;
+    let bob = house.signed_in("bob").await;
+
+    for number in [0, 1, 2, 3, 4, 5, 6, 0, 6, 3] {
+        let seen = bob.fetches(&format!("/app{number}/x")).await.json()["headers"].to_string();
+        assert!(seen.contains(&format!("[\"x-told\",\"{number} bob\"]")), "{number}: {seen}");
+    }
+}

@@ -52,19 +52,20 @@ impl TrustedProxies {
 pub struct Origin {
     /// The client's address; none behind a Unix socket, or when a trusted peer's word cannot be read.
     pub client: Option<IpAddr>,
-    /// The client first, then each believed hop.
+    /// The client first, then each believed hop; empty where there is nobody between the client and us.
     pub path: Vec<IpAddr>,
 }
 
 /// Finds the client of a request that came from `peer`.
 pub fn client(peer: Peer, trusted: &TrustedProxies, headers: &HeaderMap) -> Origin {
-    let (mut path, mut current) = match peer {
-        Peer::Address(address) => (vec![address.to_canonical()], Some(address.to_canonical())),
-        Peer::Unix | Peer::Unnamed => (Vec::new(), None),
+    let mut current = match peer {
+        Peer::Address(address) => Some(address.to_canonical()),
+        Peer::Unix | Peer::Unnamed => None,
     };
     if !trusted.trusts(peer) {
-        return Origin { client: current, path };
+        return Origin { client: current, path: Vec::new() };
     }
+    let mut path = Vec::from_iter(current);
     let lines: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
     let hops = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
     for hop in hops {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use ahash::RandomState;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::memory::Memory;
 use crate::request::{ClientAddress, RequestId};
 use crate::route::Route;
 use crate::template::{Person, Template};
@@ -235,10 +236,12 @@ pub struct HeaderEdits {
 pub struct Forwarding<'a> {
     /// The client, if it has an address.
     pub client: ClientAddress,
-    /// The addresses before us that were believed, the client first.
+    /// The addresses before us that were believed, the client first; empty where that is the client alone.
     pub path: &'a [IpAddr],
     /// The request's id.
     pub request_id: &'a RequestId,
+    /// What the connection remembers, where the door keeps that.
+    pub memory: Option<&'a Memory>,
 }
 
 impl IdentityHeaders {
@@ -268,6 +271,10 @@ impl Introduction {
         headers.insert(X_FORWARDED_HOST, route.origin.authority_header().clone());
         // Applications make links of it, so it is the address that browsers know.
         headers.insert(header::HOST, route.origin.authority_header().clone());
+        // Their places; each request fills them.
+        for name in [X_REQUEST_ID, X_FORWARDED_FOR, X_REAL_IP] {
+            headers.insert(name, HeaderValue::from_static(""));
+        }
 
         let mut withheld = route.identity.remove.clone();
         // A header that a person fills, or would have filled, must not be the client's either.
@@ -297,9 +304,13 @@ impl Introduction {
 impl HeaderEdits {
     /// The edits for a request, on top of what its upstream is told in any case.
     pub fn new(introduction: Arc<Introduction>, request: &Forwarding<'_>) -> Self {
-        let way = request.client.address().and_then(address_header).map(|client| {
+        let client = request.client.address().and_then(|address| match request.memory {
+            Some(memory) => memory.address_header(address, address_header),
+            None => address_header(address),
+        });
+        let way = client.map(|client| {
             let path = match request.path {
-                [_] => client.clone(),
+                [] | [_] => client.clone(),
                 path => {
                     let path: Vec<String> = path.iter().map(ToString::to_string).collect();
                     // Addresses are always the value of a header.
@@ -320,9 +331,15 @@ impl HeaderEdits {
             headers.append(name, value);
         }
         headers.insert(X_REQUEST_ID, self.request_id.clone());
-        if let Some((client, path)) = &self.way {
-            headers.insert(X_FORWARDED_FOR, path.clone());
-            headers.insert(X_REAL_IP, client.clone());
+        match &self.way {
+            Some((client, path)) => {
+                headers.insert(X_FORWARDED_FOR, path.clone());
+                headers.insert(X_REAL_IP, client.clone());
+            }
+            None => {
+                headers.remove(X_FORWARDED_FOR);
+                headers.remove(X_REAL_IP);
+            }
         }
         headers
     }
@@ -451,8 +468,12 @@ mod tests {
             fresh_id: "request-1".into(),
         };
         let request = Request::read(received).unwrap();
-        let forwarding =
-            Forwarding { client: request.client, path: &request.via, request_id: &request.id };
+        let forwarding = Forwarding {
+            client: request.client,
+            path: &request.via,
+            request_id: &request.id,
+            memory: request.memory,
+        };
         HeaderEdits::new(Arc::new(Introduction::new(&route, identity.map(Into::into))), &forwarding)
     }
 

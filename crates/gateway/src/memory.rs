@@ -1,4 +1,4 @@
-//! What a connection remembers of the cookies of its last request.
+//! What a connection remembers: of the cookies of its last request, and of who is at its other end.
 //!
 //! The requests of one connection mostly bring the same `Cookie` line, kilobytes of it. To compare two of them costs a
 //! fraction of reading one, and what a line opened to it opens to again, at the same place, by the same keys. Whether
@@ -8,7 +8,8 @@
 //! memory in use does without it, so nobody waits for anybody.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, TryLockError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 
 use http::{HeaderMap, HeaderValue, header};
 
@@ -20,7 +21,11 @@ const LINE_BYTES_MAX: usize = 6 * 1024;
 
 /// The memory of one connection; empty at first.
 #[derive(Default)]
-pub struct Memory(Mutex<Option<Remembered>>);
+pub struct Memory {
+    last: Mutex<Option<Remembered>>,
+    /// The first client's address, as a header says it. Behind a proxy others may follow.
+    address: OnceLock<(IpAddr, Option<HeaderValue>)>,
+}
 
 struct Remembered {
     /// Whose keys opened it: another gateway may have others.
@@ -41,9 +46,19 @@ pub(crate) struct Known {
 pub(crate) struct Opener;
 
 impl Memory {
+    /// `address` as the value of a header, which `write` makes where it is not known.
+    pub(crate) fn address_header(
+        &self,
+        address: IpAddr,
+        write: impl Fn(IpAddr) -> Option<HeaderValue>,
+    ) -> Option<HeaderValue> {
+        let (known, header) = self.address.get_or_init(|| (address, write(address)));
+        if *known == address { header.clone() } else { write(address) }
+    }
+
     /// What `line` came to, if it was the last one that `opener` opened.
     pub(crate) fn recall(&self, opener: &Arc<Opener>, line: &HeaderValue) -> Option<Known> {
-        let remembered = match self.0.try_lock() {
+        let remembered = match self.last.try_lock() {
             Ok(remembered) => remembered,
             // What was being written when somebody panicked is whole or absent.
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -60,7 +75,7 @@ impl Memory {
         if line.len() > LINE_BYTES_MAX {
             return;
         }
-        if let Ok(mut remembered) = self.0.try_lock() {
+        if let Ok(mut remembered) = self.last.try_lock() {
             let (opened_by, line) = (Arc::clone(opener), line.as_bytes().into());
             *remembered = Some(Remembered { opened_by, line, known });
         }
@@ -70,7 +85,7 @@ impl Memory {
 /// Says how much it holds: a line of cookies is not to be printed.
 impl fmt::Debug for Memory {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let length = self.0.try_lock().ok().and_then(|found| Some(found.as_ref()?.line.len()));
+        let length = self.last.try_lock().ok().and_then(|found| Some(found.as_ref()?.line.len()));
         write!(formatter, "Memory(‹{} bytes›)", length.unwrap_or_default())
     }
 }

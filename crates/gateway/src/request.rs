@@ -61,7 +61,7 @@ pub struct Request<'a> {
     pub memory: Option<&'a Memory>,
     /// Where it comes from.
     pub client: ClientAddress,
-    /// The believed addresses on the way, the client first.
+    /// The believed addresses on the way, the client first; empty where there is nobody between the client and us.
     pub via: Vec<IpAddr>,
     /// How it reached us.
     pub transport: Transport,

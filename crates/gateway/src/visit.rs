@@ -107,9 +107,12 @@ pub struct OpenSession {
     with_old_key: bool,
     cookie: String,
     place: String,
-    /// For the route that was asked for first, by the route's name: most people use one.
-    introduction: OnceLock<(String, Arc<Introduction>)>,
+    /// For the routes that were asked for first, by their names: most people use few.
+    introductions: [OnceLock<(String, Arc<Introduction>)>; ROUTES_USUAL],
 }
+
+/// To how many applications a session's owner is introduced once. To each further one they are at every visit.
+const ROUTES_USUAL: usize = 4;
 
 impl OpenSession {
     fn new(session: Arc<Session>, site: &Site) -> Self {
@@ -118,16 +121,20 @@ impl OpenSession {
             with_old_key: false,
             cookie: site.cookies.session_name().to_owned(),
             place: site.cookies.place().to_owned(),
-            introduction: OnceLock::new(),
+            introductions: Default::default(),
         }
     }
 
     /// What the upstream of `route` is told about the person.
     fn introduction(&self, route: &Route) -> Arc<Introduction> {
         let introduce = || Arc::new(Introduction::new(route, Some(self.session.person())));
-        let (to, introduction) =
-            self.introduction.get_or_init(|| (route.name.clone(), introduce()));
-        if *to == route.name { Arc::clone(introduction) } else { introduce() }
+        for place in &self.introductions {
+            let (to, introduction) = place.get_or_init(|| (route.name.clone(), introduce()));
+            if *to == route.name {
+                return Arc::clone(introduction);
+            }
+        }
+        introduce()
     }
 
     /// What opened at one place is not to be used at another, where it would not open (H2).
@@ -336,8 +343,12 @@ impl Gateway {
         cookie: ForUpstream,
     ) -> Outcome {
         let route = permit.rule().route();
-        let forwarding =
-            Forwarding { client: request.client, path: &request.via, request_id: &request.id };
+        let forwarding = Forwarding {
+            client: request.client,
+            path: &request.via,
+            request_id: &request.id,
+            memory: request.memory,
+        };
         let edits = HeaderEdits::new(introduction, &forwarding);
         let target = upstream_target(route, request);
         let record = Record {

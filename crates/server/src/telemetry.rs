@@ -166,6 +166,7 @@ impl Telemetry {
                 .upstream_duration
                 .map(|duration| (duration, finished.upstream_status)),
             record: finished.record,
+            active: None,
         });
         let excluded = self.exclude_paths.iter().any(|pattern| pattern.matches(finished.path));
         if let Some(access) = self.access.as_ref().filter(|_| !excluded) {

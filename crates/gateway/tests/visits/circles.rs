@@ -39,7 +39,7 @@ fn without_session(browser: &mut Browser) {
     browser.jar.0.retain(|kept| kept.name != "__Host-lychgate");
 }
 
-/// R42: three sign-ins within half a minute that do not count are enough, and the page names the cause by what the
+/// R41, R42: three sign-ins within half a minute that do not count are enough, and the page names the cause by what the
 /// browser sent.
 #[test]
 fn a_browser_that_signs_in_in_vain_is_stopped_and_told_the_cause() {

@@ -30,7 +30,8 @@ impl<W: World + Send + Sync + 'static> App<W> {
         let error = error.filter(|error| failure::is_for_the_operator(error));
         if error.is_none() && !visit.site.telemetry.writes(record) {
             let upstream = upstream_duration.map(|duration| (duration, upstream_status));
-            let ended = Ended { method: &head.method, status, duration, upstream, record };
+            let (method, active) = (&head.method, visit.active.as_ref());
+            let ended = Ended { method, status, duration, upstream, record, active };
             return visit.site.telemetry.metrics().ended(&ended);
         }
         let target = String::from_utf8_lossy(head.raw_path());

@@ -131,7 +131,7 @@ pub(crate) struct Metrics {
 #[derive(Debug, Default)]
 struct RouteCells {
     http_route: String,
-    active: Arc<AtomicI64>,
+    active: AtomicI64,
     requests: [OnceLock<Box<StatusCells>>; METHODS.len() + 1],
     upstream: StatusCells,
     upstream_silent: Latency,
@@ -250,11 +250,11 @@ impl FetchOutcome {
 
 /// A request under way, counted until this is dropped.
 #[derive(Debug)]
-pub(crate) struct ActiveRequest(Arc<AtomicI64>);
+pub(crate) struct ActiveRequest(Arc<RouteCells>);
 
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.active.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -270,6 +270,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) upstream: Option<(Duration, Option<u16>)>,
     /// What was decided.
     pub(crate) record: &'a Record,
+    /// The same request, while it was under way, which knows the place of its route.
+    pub(crate) active: Option<&'a ActiveRequest>,
 }
 
 impl Metrics {
@@ -364,9 +366,9 @@ impl Metrics {
 
     /// Counts a request among those under way, for as long as the result lives.
     pub(crate) fn active(&self, route: Option<&Route>) -> ActiveRequest {
-        let active = &self.route(route).active;
-        active.fetch_add(1, Ordering::Relaxed);
-        ActiveRequest(Arc::clone(active))
+        let cells = self.route(route);
+        cells.active.fetch_add(1, Ordering::Relaxed);
+        ActiveRequest(Arc::clone(cells))
     }
 
     /// Counts a request to a provider.
@@ -395,7 +397,10 @@ impl Metrics {
     /// Counts a request that has ended.
     pub(crate) fn ended(&self, ended: &Ended<'_>) {
         let record = ended.record;
-        let route = self.route(record.route.as_deref());
+        let route = match ended.active {
+            Some(ActiveRequest(cells)) => cells,
+            None => self.route(record.route.as_deref()),
+        };
         let method = METHODS.iter().position(|name| *name == ended.method.as_str());
         if let Some(statuses) = route.requests.get(method.unwrap_or(METHODS.len())) {
             statuses.get_or_init(Box::default).observe(ended.status, ended.duration);
@@ -429,9 +434,9 @@ impl Metrics {
         }
     }
 
-    fn route(&self, route: Option<&Route>) -> &RouteCells {
+    fn route(&self, route: Option<&Route>) -> &Arc<RouteCells> {
         let named = route.and_then(|route| self.routes.get(&route.name));
-        named.map_or(&*self.unmatched, |cells| &**cells)
+        named.unwrap_or(&self.unmatched)
     }
 
     fn provider(&self, name: Option<&str>) -> &ProviderCells {

@@ -334,7 +334,7 @@ fn excluded_paths_are_left_out_of_the_access_log_only() {
 
 fn ended<'a>(method: &'a Method, status: u16, record: &'a Record) -> Ended<'a> {
     let upstream = Some((Duration::from_millis(3), Some(status)));
-    Ended { method, status, duration: Duration::from_millis(4), upstream, record }
+    Ended { method, status, duration: Duration::from_millis(4), upstream, record, active: None }
 }
 
 /// T-01, T-03: the numbers, by labels that no visitor can choose.
