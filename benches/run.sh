@@ -6,6 +6,7 @@
 #   run.sh instructions [OPTION...]  instructions and allocations, which a busy machine does not move
 #   run.sh decisions [OPTION...]     the decision alone, by criterion, which gets the options
 #   run.sh logins [OPTION...]        signing in
+#   run.sh soak [OPTION...]          memory: at rest, under many connections, over a long mixed load
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -17,7 +18,7 @@ case "$target" in
 esac
 what="${1:-}"
 case "$what" in
-instructions | decisions | logins) shift ;;
+instructions | decisions | logins | soak) shift ;;
 *) what=measure ;;
 esac
 case "$what" in

@@ -1,6 +1,6 @@
 """What the gate weighs: at rest, under thousands of connections that do nothing, and over a long mixed load.
 
-    python3 benches/soak.py [--minutes M] [--connections N] [--binaries target/release]
+    cargo xtask bench soak [--minutes M] [--connections N]
 
 The load is a mixture that a gate meets in its life, all at once: people who are signed in, public
 pages, people who begin to sign in and never come back, addresses that are nothing, headers that drip,
@@ -20,8 +20,9 @@ import sys
 import threading
 import time
 
+from contenders import CALLBACKS, Contenders
 from measure import resident_bytes
-from rig import Failed, Rig, free_address, listens, sign_in
+from rig import Failed, free_address, listens
 
 MIB = 1 << 20
 KIB = 1 << 10
@@ -46,7 +47,7 @@ def main():
         signal.signal(ending, lambda *_: sys.exit("soak: stopped"))
     raise_descriptors(options.connections * 2 + 512)
     try:
-        with Rig(options.binaries) as rig:
+        with Contenders(options.binaries) as rig:
             missed = soak(rig, options)
     except Failed as failure:
         sys.exit(f"soak: {failure}")
@@ -55,10 +56,10 @@ def main():
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="soak", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="cargo xtask bench soak", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30, help="length of the mixed load")
     parser.add_argument("--connections", type=int, default=5000, help="how many do nothing")
-    parser.add_argument("--binaries", type=pathlib.Path, default=pathlib.Path("target/release"))
+    parser.add_argument("--binaries", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -71,12 +72,13 @@ def raise_descriptors(wanted):
 
 def soak(rig, options):
     address = free_address()
-    issuer = rig.start_provider([address])
+    origin = f"http://{address}"
+    issuer = rig.start_provider([origin + CALLBACKS["gateway"]])
     process = rig.start_lychgate("gateway", address, issuer, "none")
     # `taskset` has become the gateway by the time that somebody listens.
     pid = process.pid
     idle = settled(pid)
-    cookie = sign_in(address)
+    cookie = rig.lychgate_cookie(origin)
     before = settled(pid)
     held = [guest(address, cookie) for _ in range(options.connections)]
     full = resident_bytes(pid)
@@ -278,7 +280,8 @@ class Load:
             )
             for place in range(50)
         )
-        return self.converse(pages, {200, 302, 303})
+        # One client may begin so many a minute, and is told so after that.
+        return self.converse(pages, {200, 302, 303, 429})
 
     def nothing_there(self, number):
         pages = (request(self.address, f"/.lychgate/{number}/{place}") for place in range(50))
