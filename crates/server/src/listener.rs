@@ -26,6 +26,7 @@ use lychgate_gateway::forwarded::{Peer, TrustedProxies};
 use lychgate_gateway::request::Transport;
 use lychgate_gateway::world::World;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ServerApp};
+use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::v2::server::default_h2_options;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
@@ -36,7 +37,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 pub(crate) use self::change::DoorHandle;
-use self::places::Counted;
+use self::places::{Counted, Listed};
 pub(crate) use self::places::{Idleness, Places};
 use self::unix::{SocketFile, SocketFileError};
 use crate::drain::Drain;
@@ -511,16 +512,21 @@ impl Face {
         let acceptor = self.tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.config)));
         let service = service.clone();
         connections.spawn(async move {
-            let served = match socket {
+            // Beginning takes room that a conversation, which may be silent for hours, should not keep.
+            let begun = match socket {
                 Accepted::Tcp(socket, peer) => {
-                    service.begin(socket, peer, entrance, acceptor).await
+                    Box::pin(service.begin(socket, peer, entrance, acceptor)).await
                 }
                 Accepted::Unix(socket) => {
-                    service.begin(socket, Peer::Unix, entrance, acceptor).await
+                    Box::pin(service.begin(socket, Peer::Unix, entrance, acceptor)).await
                 }
             };
-            if let Err(error) = served {
-                tracing::debug!(%error, "a connection ended before its first request");
+            match begun {
+                Ok(Some(begun)) => service.converse(begun).await,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "a connection ended before its first request");
+                }
             }
             drop(place);
         });
@@ -548,15 +554,14 @@ impl Listening {
 }
 
 impl<W: World + Send + Sync + 'static> Service<W> {
-    /// Finds out what a connection speaks, and serves it to its end. One that has not asked for anything when
-    /// the end comes is not waited for.
+    /// Finds out what a connection speaks. One that has not asked for anything when the end comes is not waited for.
     async fn begin<S>(
-        self,
+        &self,
         mut socket: S,
         peer: Peer,
         entrance: Arc<Entrance>,
         acceptor: Option<TlsAcceptor>,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+    ) -> Result<Option<Begun>, Box<dyn std::error::Error + Send + Sync>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + Sync + std::fmt::Debug + 'static,
     {
@@ -564,50 +569,63 @@ impl<W: World + Send + Sync + 'static> Service<W> {
         let client = entrance.client(&mut socket, peer, self.limits.head_timeout);
         let client = tokio::select! {
             client = client => client,
-            _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+            _ = shutdown.wait_for(|stop| *stop) => return Ok(None),
         };
-        let Some(peer) = client else { return Ok(()) };
+        let Some(peer) = client else { return Ok(None) };
         // A proxy's connections are those of many.
-        let Some(_counted) = entrance.share(peer) else { return Ok(()) };
+        let Some(counted) = entrance.share(peer) else { return Ok(None) };
         if let Some(acceptor) = acceptor {
             let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket));
             let socket = tokio::select! {
                 socket = handshake => socket??,
-                _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+                _ = shutdown.wait_for(|stop| *stop) => return Ok(None),
             };
             let protocol = match socket.get_ref().1.alpn_protocol() {
                 Some(b"h2") => Protocol::Http2,
                 _ => Protocol::Http1,
             };
             let connection = Connection::new(entrance, peer, protocol);
-            return self.converse(socket, connection, Bytes::new()).await;
+            return self.begun(socket, connection, Bytes::new(), counted).map(Some);
         }
         let (protocol, seen) = match entrance.http2 {
             Http2::Offered => tokio::select! {
                 told = tokio::time::timeout(self.limits.head_timeout, sniff(&mut socket)) => told??,
-                _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+                _ = shutdown.wait_for(|stop| *stop) => return Ok(None),
             },
             Http2::Off => (Protocol::Http1, Bytes::new()),
         };
-        self.converse(socket, Connection::new(entrance, peer, protocol), seen).await
+        self.begun(socket, Connection::new(entrance, peer, protocol), seen, counted).map(Some)
     }
 
-    async fn converse<S>(
-        self,
+    fn begun<S>(
+        &self,
         socket: S,
         connection: Connection,
         seen: Bytes,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+        counted: Counted,
+    ) -> Result<Begun, Box<dyn std::error::Error + Send + Sync>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + Sync + std::fmt::Debug + 'static,
     {
         let connection = Arc::new(connection);
         let places = &connection.entrance.places;
-        let _listed = connection.can_be_idle().then(|| places.list(&connection.idleness));
+        let listed = connection.can_be_idle().then(|| places.list(&connection.idleness));
         let socket = GuardedSocket::new(socket, Arc::clone(&connection), seen, self.limits)?;
-        self.proxy.process_new(Box::new(socket), &self.shutdown).await;
-        Ok(())
+        Ok(Begun { stream: Box::new(socket), listed, counted })
     }
+
+    /// Serves a connection to its end.
+    async fn converse(self, begun: Begun) {
+        let Begun { stream, listed: _listed, counted: _counted } = begun;
+        self.proxy.process_new(stream, &self.shutdown).await;
+    }
+}
+
+/// A connection that is ready for its first request; it has its place for as long as this is there.
+struct Begun {
+    stream: Stream,
+    listed: Option<Listed>,
+    counted: Counted,
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

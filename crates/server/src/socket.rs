@@ -12,6 +12,7 @@
 //!
 //! Sources: RFC 9112 §2.2, §9.3, §9.5, §9.6; RFC 9113 §3.4; RFC 6585 §5.
 
+mod buffered;
 mod refusal;
 mod tied;
 mod tunnel;
@@ -34,16 +35,14 @@ use pingora_core::protocols::{
     Ssl, TimingDigest, UniqueID, UniqueIDType,
 };
 use pingora_http::ResponseHeader;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use self::buffered::Buffered;
 use self::tunnel::Tunnel;
 use crate::listener::{Entrance, Idleness};
 use crate::tether::Tether;
 use crate::turned_away::Cause;
-
-/// What a whole answer of usual size fits into, so that it costs one write.
-const WRITE_BUFFER_BYTES: usize = 4096;
 
 /// How long and how far a request that was refused half read is read on, so that its sender sees our answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -176,7 +175,7 @@ pub(crate) async fn sniff<S: AsyncRead + Unpin>(socket: &mut S) -> io::Result<(P
 
 /// A client's socket.
 pub(crate) struct GuardedSocket<S> {
-    stream: BufWriter<S>,
+    stream: Buffered<S>,
     connection: Arc<Connection>,
     /// The same, as pingora carries it to the filters.
     digest: Arc<ProxyDigest>,
@@ -228,7 +227,7 @@ impl<S> GuardedSocket<S> {
         let digest = ProxyDigest::new(head, Some(Box::new(Arc::clone(&connection))));
         let until = Instant::now() + limits.head_timeout;
         Ok(Self {
-            stream: BufWriter::with_capacity(WRITE_BUFFER_BYTES, stream),
+            stream: Buffered::new(stream),
             connection,
             digest: Arc::new(digest),
             replay,
@@ -376,6 +375,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedSocket<S> {
                 (Stage::Idle | Stage::Head, Protocol::Http2) => this.connection.enter(Stage::Busy),
             }
             return Poll::Ready(Ok(()));
+        }
+        if stage == Stage::Idle {
+            this.stream.rest();
         }
         ready!(this.poll_overdue(context));
         if this.head_bytes > 0 {
