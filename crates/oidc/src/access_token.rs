@@ -155,7 +155,8 @@ impl<'a> PresentedJwt<'a> {
         let good_until = claims.required_date("exp")?.plus(provider.clock_tolerance);
         check_times(&claims, Some(good_until), provider.clock_tolerance, now)?;
         check_unbound(&claims.0)?;
-        let subject = claims.subject()?;
+        claims.subject()?;
+        let subject = owner(&claims)?;
         id_token::check_signature(&jws, algorithm, provider, keys)?;
         accepted(issuer, subject, claims.0, Some(good_until), provider)
     }
@@ -171,6 +172,8 @@ pub(crate) fn accepted(
 ) -> Result<AccessToken, AccessTokenError> {
     let scopes = scopes(&members);
     let words = scopes.iter().cloned().map(Value::String).collect();
+    // Whoever reads the claim reads the same one.
+    members.insert("sub".to_owned(), Value::String(subject.clone()));
     members.insert("scope".to_owned(), Value::Array(words));
     let manner = &provider.manner;
     quirk::translate(&manner.quirks, &manner.groups_claim, &mut members);
@@ -194,6 +197,32 @@ pub(crate) fn accepted(
         }
     };
     Ok(AccessToken { claims, scopes, good_until })
+}
+
+/// Claims that name the client that a token was issued to: the standard's, Entra's (`appid`), OpenID Connect's (`azp`) and
+/// Okta's (`cid`).
+const OF_CLIENTS: [&str; 4] = ["appid", "azp", "cid", "client_id"];
+
+/// Whose token it is. A client's own has the client's name for a subject, or none (RFC 9068 §2.2, RFC 7662 §2.2), and
+/// is told from a person's: whoever may choose a client's name would otherwise be the person who is called so (RFC
+/// 9068 §5).
+pub(crate) fn owner(claims: &Claims) -> Result<String, AccessTokenError> {
+    let owner = match (claims.text("sub")?, claims.text("client_id")?) {
+        (Some(subject), _) => {
+            let is_it = |name: &&str| claims.0.get(*name).is_some_and(|client| client == subject);
+            match OF_CLIENTS.iter().any(is_it) {
+                true => format!("client:{subject}"),
+                false => subject.to_owned(),
+            }
+        }
+        (None, Some(client)) => format!("client:{client}"),
+        (None, None) => return Err(IdTokenError::ClaimMissing { claim: "sub" }.into()),
+    };
+    if id_token::is_subject(&owner) {
+        Ok(owner)
+    } else {
+        Err(IdTokenError::ClaimMalformed { claim: "sub" }.into())
+    }
 }
 
 /// `aud` has to name one of `audiences`; it may name others beside it (RFC 7519 §4.1.3).
@@ -248,8 +277,12 @@ pub(crate) fn check_unbound(members: &Object) -> Result<(), AccessTokenError> {
 const OF_OTHER_TOKENS: [&str; 6] = ["at_hash", "c_hash", "events", "nonce", "s_hash", "sub_id"];
 
 /// Claims that say for whom an access token was issued or what it may be used for, in the standard's words and in
-/// those of Okta (`cid`, `scp`) and Entra (`appid`, `azpacr`). No ID token has them.
-const OF_ACCESS_TOKENS: [&str; 6] = ["appid", "azpacr", "cid", "client_id", "scope", "scp"];
+/// those of Okta (`cid`, `scp`) and Entra (`appid`, `azpacr`). ID tokens have none of them.
+const OF_ACCESS_TOKENS: [&str; 5] = ["appid", "azpacr", "cid", "scope", "scp"];
+
+/// What every access token of RFC 9068 has. Some ID tokens have the first of them (those of the library
+/// zitadel/oidc), others the second; none that we know has both.
+const OF_ACCESS_TOKENS_TOGETHER: [&str; 2] = ["client_id", "jti"];
 
 /// What vendors write in the claims to tell their tokens apart: Keycloak `typ`, Cognito and Hydra `token_use`.
 const KIND_CLAIMS: [&str; 2] = ["token_use", "typ"];
@@ -297,10 +330,11 @@ fn check_type(
             if says_access(members)? {
                 return Ok(());
             }
-            if OF_ACCESS_TOKENS.iter().any(|name| members.contains_key(*name)) {
+            let has = |name: &&str| members.contains_key(*name);
+            if OF_ACCESS_TOKENS.iter().any(has) || OF_ACCESS_TOKENS_TOGETHER.iter().all(has) {
                 return Ok(());
             }
-            refuse("it has no claim that only access tokens have, such as `client_id` or `scope`")
+            refuse("it has no claim that only access tokens have, such as `scope`")
         }
     }
 }
@@ -324,4 +358,79 @@ fn scopes(members: &Object) -> Vec<String> {
         }
     }
     scopes
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn members(value: Value) -> Object {
+        match value {
+            Value::Object(members) => members,
+            other => panic!("{other} is no object"),
+        }
+    }
+
+    fn header(typ: &str) -> Header {
+        Header { algorithm: "RS256".to_owned(), key_id: None, kind: Some(typ.to_owned()) }
+    }
+
+    /// RFC 9068 §2.2, §5: whoever registers a client called `ada` is not the person `ada`.
+    #[test]
+    fn a_token_of_a_client_is_nobodys_who_is_called_like_it() {
+        for (claims, expected) in [
+            (json!({ "sub": "ada" }), "ada"),
+            (json!({ "sub": "ada", "client_id": "batch" }), "ada"),
+            (json!({ "sub": "ada", "client_id": "Ada" }), "ada"),
+            (json!({ "sub": "ada", "azp": "app", "appid": 7 }), "ada"),
+            (json!({ "sub": "ada", "client_id": "ada" }), "client:ada"),
+            (json!({ "sub": "ada", "client_id": "batch", "azp": "ada" }), "client:ada"),
+            (json!({ "sub": "ada", "cid": "ada" }), "client:ada"),
+            (json!({ "sub": "ada", "appid": "ada" }), "client:ada"),
+            (json!({ "client_id": "ada" }), "client:ada"),
+        ] {
+            assert_eq!(
+                owner(&Claims(members(claims.clone()))).as_deref(),
+                Ok(expected),
+                "{claims}"
+            );
+        }
+        for claims in [
+            json!({}),
+            json!({ "azp": "ada" }),
+            json!({ "sub": "" }),
+            json!({ "sub": 7, "client_id": "ada" }),
+            json!({ "sub": "ada", "client_id": ["ada"] }),
+            json!({ "sub": "a".repeat(250), "client_id": "a".repeat(250) }),
+        ] {
+            assert!(owner(&Claims(members(claims.clone()))).is_err(), "{claims}");
+        }
+    }
+
+    /// G9: what looks like an access token, and is an ID token.
+    #[test]
+    fn one_mark_that_some_id_tokens_have_makes_no_access_token() {
+        for (claims, expected) in [
+            (json!({}), false),
+            (json!({ "client_id": "app" }), false),
+            (json!({ "client_id": "app", "azp": "app", "auth_time": 1, "amr": ["pwd"] }), false),
+            (json!({ "jti": "1" }), false),
+            (json!({ "client_id": "app", "jti": "1" }), true),
+            (json!({ "client_id": "app", "jti": "1", "nonce": "n" }), false),
+            (json!({ "client_id": "app", "jti": "1", "at_hash": "h" }), false),
+            (json!({ "scope": "a" }), true),
+            (json!({ "scp": ["a"] }), true),
+            (json!({ "typ": "Bearer" }), true),
+            (json!({ "typ": "ID", "scope": "a" }), false),
+        ] {
+            let said =
+                check_type(&header("JWT"), &members(claims.clone()), AccessTokenType::Inferred);
+            assert_eq!(said.is_ok(), expected, "{claims}");
+            let declared =
+                check_type(&header("at+jwt"), &members(claims), AccessTokenType::Inferred);
+            assert!(declared.is_ok());
+        }
+    }
 }

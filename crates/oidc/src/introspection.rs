@@ -14,7 +14,7 @@ use crate::access_token::{self, AccessToken, AccessTokenError, AccessTokenRules}
 use crate::client_auth::{self, ClientAuthError};
 use crate::discovery::Metadata;
 use crate::exchange::{Endpoint, ExchangeError};
-use crate::id_token::{Claims, IdTokenError, is_subject};
+use crate::id_token::Claims;
 use crate::moment::Moment;
 use crate::provider::Provider;
 use crate::secret::Secret;
@@ -77,16 +77,7 @@ pub fn receive(
     access_token::check_unbound(&claims.0)?;
     let good_until = claims.date("exp")?.map(|date| date.plus(provider.clock_tolerance));
     access_token::check_times(&claims, good_until, provider.clock_tolerance, now)?;
-    let subject = match (claims.text("sub")?, claims.text("client_id")?) {
-        (Some(subject), _) => subject.to_owned(),
-        // Nobody's token but the client's own. No person has such a subject, whatever clients are called
-        // (RFC 9068 §5).
-        (None, Some(client)) => format!("client:{client}"),
-        (None, None) => return Err(IdTokenError::ClaimMissing { claim: "sub" }.into()),
-    };
-    if !is_subject(&subject) {
-        return Err(IdTokenError::ClaimMalformed { claim: "sub" }.into());
-    }
+    let subject = access_token::owner(&claims)?;
     access_token::accepted(issuer, subject, claims.0, good_until, provider)
 }
 

@@ -69,6 +69,10 @@ fn is_right(token: &AccessToken, claims: &Value) {
     assert!(claims.get("cnf").is_none_or(Value::is_null), "the token is bound: {claims}");
     assert!(token.good_until.is_none_or(|until| until > Timestamp::new(NOW)), "{claims}");
     assert_eq!(token.claims.issuer(), ISSUER);
+    let is_the_clients = ["appid", "azp", "cid", "client_id"]
+        .iter()
+        .any(|name| claims.get(*name).is_some_and(|client| Some(client) == claims.get("sub")));
+    assert!(!is_the_clients || token.claims.subject().starts_with("client:"), "{claims}");
     assert!((1..=255).contains(&token.claims.subject().len()), "{claims}");
     assert!(token.scopes.iter().all(|scope| !scope.is_empty() && !scope.contains(' ')));
 }
