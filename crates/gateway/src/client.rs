@@ -9,6 +9,9 @@
 
 use http::{HeaderMap, HeaderName, Method, header};
 
+use crate::bearer::Presented;
+use crate::weight::thousandths;
+
 const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
 const PURPOSE: HeaderName = HeaderName::from_static("purpose");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -62,7 +65,7 @@ impl Client {
         if quality(accept, "text/event-stream").is_some() {
             return Self::EventSource;
         }
-        if presents_token(headers) {
+        if Presented::read(headers) != Presented::Nothing {
             return Self::Bearer;
         }
         if is_prefetch(headers) {
@@ -119,12 +122,6 @@ pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-fn presents_token(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
-    let scheme = value.and_then(|value| value.split(|byte| *byte == b' ').next());
-    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
-}
-
 /// How much a media type is wanted, in thousandths, where `Accept` names it; `None`: not by name, or not at all.
 fn quality(accept: &str, media_type: &str) -> Option<u16> {
     named(accept)
@@ -151,17 +148,11 @@ fn named(accept: &str) -> impl Iterator<Item = (&str, u16)> {
         let name = parts.next().unwrap_or_default();
         let quality = parts.find_map(|part| {
             let (name, value) = part.split_once('=')?;
-            name.eq_ignore_ascii_case("q").then(|| thousandths(value))
+            // What is no weight weighs nothing.
+            name.eq_ignore_ascii_case("q").then(|| thousandths(value).unwrap_or_default())
         });
         (name, quality.unwrap_or(1000))
     })
-}
-
-/// What is no weight weighs nothing.
-fn thousandths(weight: &str) -> u16 {
-    let weight = weight.parse::<f32>().unwrap_or_default();
-    // Between 0 and 1000, so nothing is lost but digits that no weight has.
-    if weight > 0.0 { (weight.min(1.0) * 1000.0) as u16 } else { 0 }
 }
 
 /// Whether a browser only looks ahead: such a request must use nothing up.
@@ -235,6 +226,8 @@ mod tests {
             (Method::GET, &[("accept", "text/html, application/json")], Client::Navigation),
             (Method::GET, &[("accept", "text/html;q=0")], Client::Program),
             (Method::GET, &[("accept", "text/html;q=high")], Client::Program),
+            (Method::GET, &[("accept", "text/html;q=inf")], Client::Program),
+            (Method::GET, &[("accept", "text/html;q=7")], Client::Program),
             (Method::GET, &[("accept", "text/htmlx")], Client::Program),
             (Method::GET, &[("accept", "*/*")], Client::Program),
             (Method::PUT, &[("accept", "text/html")], Client::Program),

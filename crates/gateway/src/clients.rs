@@ -28,7 +28,7 @@ pub enum LoginRule {
 }
 
 impl ClientRules {
-    /// Whether a request may have to be met in another way than a browser's.
+    /// Whether every request is met in a browser's way.
     pub(crate) fn is_plain(&self) -> bool {
         self.bearer.is_none() && self.cors == Cors::Refuse
     }

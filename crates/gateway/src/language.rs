@@ -8,8 +8,13 @@
 
 use http::{HeaderMap, header};
 
+use crate::weight::thousandths;
+
 /// How many wishes of a browser are looked at. People read fewer languages, and the header is a stranger's.
 const WISHES_MAX: usize = 32;
+
+/// The languages that the program speaks by itself.
+pub const SPOKEN: [&str; 3] = ["en", "de", "ar"];
 
 /// The languages that pages are in, as tags of BCP 47; the first is for everybody who asks for none of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,20 +95,6 @@ fn wish(text: &str) -> Option<(&str, u16)> {
     }
     let weight = parameters.trim().strip_prefix(['q', 'Q'])?.trim_start().strip_prefix('=')?.trim();
     Some((range, thousandths(weight)?))
-}
-
-/// `1`, `0.8`, `0.125`.
-fn thousandths(weight: &str) -> Option<u16> {
-    let (whole, rest) = weight.split_once('.').unwrap_or((weight, ""));
-    if rest.len() > 3 || !rest.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let rest: u16 = format!("{rest:0<3}").parse().ok()?;
-    match (whole, rest) {
-        ("0", rest) => Some(rest),
-        ("1", 0) => Some(1000),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub mod settings;
 pub mod template;
 pub mod visit;
 mod websocket;
+mod weight;
 pub mod world;
 
 pub use settings::Settings;

@@ -16,6 +16,7 @@ use crate::client;
 use crate::cors::Cors;
 use crate::identity::Identity;
 use crate::path::CanonicalPath;
+use crate::reason::Reason;
 use crate::route::{Access, Route};
 use crate::session::NoSession;
 
@@ -124,6 +125,16 @@ pub enum DenialReason {
     Denied,
     /// No entry of `allow` is about them.
     NotAllowed,
+}
+
+impl DenialReason {
+    /// The reason for pages, problem documents, logs and metrics.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Denied => Reason::AccessDenied,
+            Self::NotAllowed => Reason::AccessNotGranted,
+        }
+    }
 }
 
 /// Decides one visit: the first rule that is about it, or else the route itself.

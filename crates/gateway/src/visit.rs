@@ -39,7 +39,7 @@ use crate::origin::PublicOrigin;
 use crate::outcome::{
     Admission, Answer, DecisionWord, Event, Outcome, Record, Refusal, Verdict, Words,
 };
-use crate::policy::{self, Challenge, Decision, Denial, DenialReason, Permit};
+use crate::policy::{self, Challenge, Decision, Denial, Permit};
 use crate::reason::Reason;
 use crate::request::{Malformed, Request, Transport};
 use crate::route::{Found, Route};
@@ -372,9 +372,12 @@ impl Gateway {
         challenge: Challenge,
         now: Timestamp,
     ) -> Outcome {
-        let clients = &challenge.rule.route().clients;
+        let route = challenge.rule.route();
+        let clients = &route.clients;
         // Who signs in nowhere is not told to.
-        let takes_tokens_alone = clients.login == LoginRule::Never && clients.bearer.is_some();
+        let takes_tokens_alone = clients.login == LoginRule::Never
+            && clients.bearer.is_some()
+            && route.providers.is_empty();
         let reason = if takes_tokens_alone && challenge.because == NoSession::NoCookie {
             Reason::AccessTokenRequired
         } else {
@@ -441,10 +444,7 @@ impl Gateway {
         denial: Denial,
         opened: Option<Opened>,
     ) -> Outcome {
-        let reason = match denial.because {
-            DenialReason::Denied => Reason::AccessDenied,
-            DenialReason::NotAllowed => Reason::AccessNotGranted,
-        };
+        let reason = denial.because.reason();
         let session = opened.map(|opened| opened.session);
         let signs_in = denial.rule.route().clients.login == LoginRule::Auto;
         let client = if signs_in { request.kind() } else { request.kind().without_pages() };

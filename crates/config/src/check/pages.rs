@@ -1,6 +1,6 @@
 //! `[pages]`.
 
-use lychgate_gateway::language::Languages;
+use lychgate_gateway::language::{Languages, SPOKEN};
 
 use crate::code::Code;
 use crate::config::Pages;
@@ -9,9 +9,6 @@ use crate::include::matching;
 use crate::inputs::Input;
 use crate::problem::Problem;
 use crate::reader::Reader;
-
-/// The languages that the program speaks by itself.
-const SPOKEN: [&str; 3] = ["en", "de", "ar"];
 
 pub(super) fn read(reader: &Reader<'_>) -> (Languages, Pages) {
     let templates = reader.path("templates");

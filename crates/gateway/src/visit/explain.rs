@@ -465,7 +465,6 @@ impl Gateway {
     }
 }
 
-/// The status of an answer of ours, and where it leads.
 /// The tokens of a route whose issuer, and no provider of it, somebody is known by.
 fn bearer_of<'r>(found: &'r Found, identity: &Identity) -> Option<&'r Bearer> {
     let Found::Route(route) = found else { return None };
@@ -475,6 +474,7 @@ fn bearer_of<'r>(found: &'r Found, identity: &Identity) -> Option<&'r Bearer> {
     by_token.then_some(bearer)
 }
 
+/// The status of an answer of ours, and where it leads.
 fn status(answer: &Answer) -> (StatusCode, Option<String>) {
     match answer {
         Answer::Redirect(redirect) => {

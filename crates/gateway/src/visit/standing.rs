@@ -15,7 +15,7 @@ use super::Gateway;
 use crate::bearer::KnownToken;
 use crate::identity::Identity;
 use crate::path::CanonicalPath;
-use crate::policy::{self, Decision, DenialReason};
+use crate::policy::{self, Decision};
 use crate::reason::Reason;
 use crate::route::{Found, Route};
 use crate::session::{NoSession, Session};
@@ -78,10 +78,7 @@ impl Gateway {
         match policy::decide(&route, method, path, who, *client) {
             Decision::Allow(_) => Ok(until),
             Decision::Challenge(challenge) => Err(challenge.because.reason()),
-            Decision::Refuse(denial) => Err(match denial.because {
-                DenialReason::Denied => Reason::AccessDenied,
-                DenialReason::NotAllowed => Reason::AccessNotGranted,
-            }),
+            Decision::Refuse(denial) => Err(denial.because.reason()),
         }
     }
 

@@ -15,6 +15,7 @@ use lychgate_oidc::{
 };
 
 use super::conversation::{ask, moment};
+use super::failure::chain;
 use super::{Gateway, Provider, Site, refresh};
 use crate::bearer::{
     Bearer, Introspection, KnownToken, Presented, TokenFault, TokenId, WELL_KNOWN,
@@ -23,7 +24,7 @@ use crate::client;
 use crate::cors::Cors;
 use crate::identity::Identity;
 use crate::outcome::{Answer, DecisionWord, Event, Outcome, Record, Refusal, Resource, Words};
-use crate::policy::{self, Decision, Denial, DenialReason};
+use crate::policy::{self, Decision, Denial};
 use crate::reason::Reason;
 use crate::request::{Request, RequestId};
 use crate::route::Route;
@@ -173,7 +174,7 @@ impl Gateway {
             (Introspection::Always, _) | (Introspection::Opaque, Err(_)) => {
                 self.introspected(world, bearer, (id, token), visit, now).await?
             }
-            (Introspection::Never, Err(error)) => return Err(Unknown::Refused(words(&error))),
+            (Introspection::Never, Err(error)) => return Err(Unknown::Refused(chain(&error))),
             (Introspection::Never | Introspection::Opaque, Ok(jwt)) => {
                 let issuer = self.issuer_of(world, bearer, &jwt)?;
                 self.verified_jwt(world, issuer, &bearer.token, token, now).await?
@@ -231,7 +232,7 @@ impl Gateway {
             let newer = world.newer_keys(&registration.name).await;
             verified = verify(&newer);
         }
-        let verified = verified.map_err(|error| Unknown::Refused(words(&error)))?;
+        let verified = verified.map_err(|error| Unknown::Refused(chain(&error)))?;
         known(verified, &provider.settings, VERIFIED_FOR, now).map_err(Unknown::Refused)
     }
 
@@ -323,8 +324,8 @@ impl Question {
                 Ok(known) => Introspected::Good(known),
                 Err(cause) => Introspected::Refused(cause),
             },
-            Err(error) if error.is_about_the_provider() => Introspected::Unanswered(words(&error)),
-            Err(error) => Introspected::Refused(words(&error)),
+            Err(error) if error.is_about_the_provider() => Introspected::Unanswered(chain(&error)),
+            Err(error) => Introspected::Refused(chain(&error)),
         }
     }
 
@@ -341,7 +342,7 @@ impl Question {
         // It may have to be signed.
         let request =
             world.compute(move || introspection::request(&token, &provider, &metadata, moment));
-        let request: HttpRequest<_> = request.await.map_err(|error| words(&error))?;
+        let request: HttpRequest<_> = request.await.map_err(|error| chain(&error))?;
         let endpoint = lychgate_oidc::Endpoint::Introspection;
         let answer = ask(world, registration, endpoint, request, &self.visit).await;
         answer.map_err(|failure| failure.cause)
@@ -358,18 +359,6 @@ fn known(
     let identity = Identity::from_claims(&token.claims, provider);
     let identity = identity.map_err(|missing| missing.to_string())?;
     Ok(Arc::new(KnownToken::new(identity, token.scopes, token.good_until, keep_for, now)))
-}
-
-/// An error and its causes, for the log.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        words.push_str(": ");
-        words.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    words
 }
 
 /// Whoever presents a token reads no pages.
@@ -404,10 +393,7 @@ fn refused(
 }
 
 fn denied(request: &Request<'_>, denial: Denial) -> Outcome {
-    let reason = match denial.because {
-        DenialReason::Denied => Reason::AccessDenied,
-        DenialReason::NotAllowed => Reason::AccessNotGranted,
-    };
+    let reason = denial.because.reason();
     let mut outcome = Outcome::refuse(Refusal {
         // No scope would be enough: it is about whose token it is.
         token: Some(TokenFault::Insufficient(Vec::new())),

@@ -59,8 +59,9 @@ pub(crate) struct PlannedRoute {
     pub(crate) providers: Vec<&'static str>,
     /// Paths, and the group that may open them; `None` for everybody, signed in or not.
     pub(crate) rules: Vec<(&'static str, Option<&'static str>)>,
-    /// Whose pages may open WebSockets with somebody's session, beside its own.
+    /// How clients are met that are no page in a browser.
     pub(crate) clients: ClientRules,
+    /// Whose pages may open WebSockets with somebody's session, beside its own.
     pub(crate) websocket_origins: Vec<&'static str>,
 }
 

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use lychgate_config::ProcessEnvironment;
-use lychgate_gateway::language::Languages;
+use lychgate_gateway::language::{Languages, SPOKEN};
 use lychgate_gateway::outcome::{Answer, Asset};
 use tokio::net::TcpListener;
 
@@ -76,7 +76,7 @@ pub(super) fn run(options: &Options) -> u8 {
 }
 
 fn spoken() -> Vec<String> {
-    ["en", "de", "ar"].map(str::to_owned).to_vec()
+    SPOKEN.map(str::to_owned).to_vec()
 }
 
 async fn serve(shown: Shown, address: SocketAddr) -> u8 {
