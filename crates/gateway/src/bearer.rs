@@ -108,7 +108,9 @@ pub struct Circumstances([u8; 32]);
 impl Circumstances {
     /// Of `bearer`, whose issuers are among `providers`.
     pub fn of<'p>(bearer: &Bearer, providers: impl Iterator<Item = &'p SignInProvider>) -> Self {
-        let mut text = format!("{bearer:?}");
+        let Bearer { issuers, token, introspection, introspection_cache, .. } = bearer;
+        // Scopes are looked at every time; what else there is says nothing about a token.
+        let mut text = format!("{:?}", (issuers, token, introspection, introspection_cache));
         for SignInProvider { registration, claims, kept_claims, .. } in providers {
             let client = &**registration;
             let (manner, subject) = (&client.manner, &client.answers.subject);
@@ -138,6 +140,7 @@ impl TokenId {
 /// A token that is good, and whose it is.
 #[derive(Debug)]
 pub struct KnownToken {
+    circumstances: Circumstances,
     identity: Identity,
     scopes: Vec<String>,
     good_until: Option<Timestamp>,
@@ -147,8 +150,10 @@ pub struct KnownToken {
 }
 
 impl KnownToken {
-    /// A token that was verified at `now`, to be looked at again after `keep_for`, if it is good for that long.
-    pub(crate) fn new(
+    /// A token that was verified at `now` in these circumstances, to be looked at again after `keep_for`, if it is good
+    /// for that long.
+    pub fn new(
+        circumstances: Circumstances,
         identity: Identity,
         scopes: Vec<String>,
         good_until: Option<Timestamp>,
@@ -157,7 +162,13 @@ impl KnownToken {
     ) -> Self {
         let left = good_until.map(|until| until.since(now));
         let keep_for = left.map_or(keep_for, |left| left.min(keep_for));
-        Self { identity, scopes, good_until, keep_for, introduction: OnceLock::new() }
+        let introduction = OnceLock::new();
+        Self { circumstances, identity, scopes, good_until, keep_for, introduction }
+    }
+
+    /// Whether it was found to be good where these held, and no others.
+    pub(crate) fn was_good_in(&self, circumstances: &Circumstances) -> bool {
+        self.circumstances == *circumstances
     }
 
     /// Whose it is.
@@ -216,6 +227,22 @@ mod tests {
 
     use super::*;
 
+    fn bearer(audience: &str) -> Bearer {
+        Bearer {
+            issuers: vec!["corp".to_owned()],
+            token: AccessTokenRules {
+                audiences: Some(vec![audience.to_owned()]),
+                algorithms: Vec::new(),
+                typ: lychgate_oidc::AccessTokenType::Inferred,
+            },
+            scopes: Vec::new(),
+            introspection: Introspection::Never,
+            introspection_cache: Duration::ZERO,
+            forward: false,
+            metadata: true,
+        }
+    }
+
     /// G16; RFC 6750 §2.1: one token after one space, and nothing that some reader would take for two.
     #[test]
     fn a_token_is_read_in_one_form() {
@@ -250,38 +277,29 @@ mod tests {
     /// M5: what was found out in one place is not known in another.
     #[test]
     fn a_token_is_another_one_wherever_other_rules_hold() {
-        let bearer = |audience: &str| Bearer {
-            issuers: vec!["corp".to_owned()],
-            token: AccessTokenRules {
-                audiences: Some(vec![audience.to_owned()]),
-                algorithms: Vec::new(),
-                typ: lychgate_oidc::AccessTokenType::Inferred,
-            },
-            scopes: Vec::new(),
-            introspection: Introspection::Never,
-            introspection_cache: Duration::ZERO,
-            forward: false,
-            metadata: true,
-        };
         let of = |audience: &str, token: &str| {
             TokenId::of(&Circumstances::of(&bearer(audience), std::iter::empty()), token)
         };
         assert_eq!(of("a", "token"), of("a", "token"));
         assert_ne!(of("a", "token"), of("b", "token"));
         assert_ne!(of("a", "token"), of("a", "token2"));
+        let loud = Bearer { forward: true, scopes: vec!["x".to_owned()], ..bearer("a") };
+        let loud = Circumstances::of(&loud, std::iter::empty());
+        assert_eq!(TokenId::of(&loud, "token"), of("a", "token"), "it is no better and no worse");
     }
 
     /// A token is not remembered past its end, nor for longer than it may be believed.
     #[test]
     fn a_token_is_remembered_for_as_long_as_it_is_good() {
         let now = Timestamp::new(1000);
+        let circumstances = Circumstances::of(&bearer("a"), std::iter::empty());
         for (good_until, keep_for, expected) in
             [(Some(1010), 300, 10), (Some(2000), 300, 300), (None, 60, 60), (Some(1000), 60, 0)]
         {
             let identity = crate::identity::tests::person("ada", &[]);
             let until = good_until.map(Timestamp::new);
             let keep_for = Duration::from_secs(keep_for);
-            let token = KnownToken::new(identity, Vec::new(), until, keep_for, now);
+            let token = KnownToken::new(circumstances, identity, Vec::new(), until, keep_for, now);
             assert_eq!(token.keep_for(), Duration::from_secs(expected), "{good_until:?}");
             assert_eq!(token.is_good(now), good_until != Some(1000));
         }

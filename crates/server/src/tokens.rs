@@ -122,12 +122,12 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use lychgate_gateway::bearer::{Bearer, Circumstances, Introspection};
-    use lychgate_oidc::{AccessTokenRules, AccessTokenType};
+    use lychgate_oidc::{AccessTokenRules, AccessTokenType, Timestamp};
     use tokio::sync::Notify;
 
     use super::*;
 
-    fn id(token: &str) -> TokenId {
+    fn circumstances() -> Circumstances {
         let bearer = Bearer {
             issuers: vec!["corp".to_owned()],
             token: AccessTokenRules {
@@ -141,7 +141,23 @@ mod tests {
             forward: false,
             metadata: true,
         };
-        TokenId::of(&Circumstances::of(&bearer, std::iter::empty()), token)
+        Circumstances::of(&bearer, std::iter::empty())
+    }
+
+    fn id(token: &str) -> TokenId {
+        TokenId::of(&circumstances(), token)
+    }
+
+    /// Ada's, good for an hour.
+    fn good() -> Arc<KnownToken> {
+        let ada = serde_json::json!({
+            "provider": "corp", "issuer": "https://id.test", "subject": "ada", "subject_type": "Claim",
+            "user": "ada", "name": null, "email": null, "email_verified": "Unsaid",
+            "groups": ["staff"], "claims": {},
+        });
+        let (ada, hour) = (serde_json::from_value(ada).unwrap(), Duration::from_secs(3600));
+        let now = Timestamp::new(1000);
+        Arc::new(KnownToken::new(circumstances(), ada, Vec::new(), None, hour, now))
     }
 
     /// G19: fifty requests at once are one question, also when whoever asked first is gone.
@@ -177,16 +193,29 @@ mod tests {
         assert_eq!(count.load(Ordering::Relaxed), 1);
     }
 
-    /// A flood of inventions is forgotten, and neither memory grows beyond its bound.
+    /// A flood of inventions is forgotten, and neither memory grows beyond its bound: refusals take no room from what is
+    /// good, and what is good is bounded by its bytes.
     #[tokio::test]
     async fn no_more_is_remembered_than_there_is_room_for() {
-        let tokens = Tokens::with_room_for(1024, 8);
+        let token = good();
+        let tokens = Tokens::with_room_for(token.size() as u64 * 4, 8);
+        tokens.remember(id("good"), &token);
         for number in 0..100 {
             let answer = async { Introspected::Refused(String::new()) };
             tokens.introspect_once(id(&number.to_string()), answer).await;
         }
         tokens.answers.run_pending_tasks().await;
+        tokens.known.run_pending_tasks();
         assert!(tokens.answers.entry_count() <= 8);
+        assert!(tokens.known(&id("good")).is_some());
+
+        for number in 0..100 {
+            tokens.remember(id(&number.to_string()), &token);
+            tokens.known.run_pending_tasks();
+            assert!(tokens.known.weighted_size() <= token.size() as u64 * 4);
+        }
+        let count = tokens.known.entry_count();
+        assert!((1..=4).contains(&count), "{count} are remembered");
     }
 
     #[test]

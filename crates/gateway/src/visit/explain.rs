@@ -18,7 +18,7 @@ use lychgate_oidc::Timestamp;
 
 use self::nowhere::{Nowhere, at_once};
 use super::{Gateway, Site};
-use crate::bearer::{Bearer, KnownToken};
+use crate::bearer::{Bearer, Circumstances, KnownToken};
 use crate::clients::LoginRule;
 use crate::cookie::ForUpstream;
 use crate::forwarded::{Peer, TrustedProxies};
@@ -294,6 +294,7 @@ impl Gateway {
                 headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer explained"));
                 let scopes = bearer.scopes.clone();
                 world = world.with_token(KnownToken::new(
+                    Circumstances::of(bearer, std::iter::once(provider)),
                     identity.clone(),
                     scopes,
                     None,

@@ -70,13 +70,22 @@ impl Gateway {
                 (who, session.good_until(&self.settings.sessions))
             }
             Credential::Token(token) => {
-                still_taken(&route, token, now)?;
+                if !self.still_takes(&route, token, now) {
+                    return Err(Reason::AccessTokenInvalid);
+                }
                 (Ok(token.identity()), token.good_until(now))
             }
         };
         let Admitted { method, path, client, .. } = admitted;
         match policy::decide(&route, method, path, who, *client) {
-            Decision::Allow(_) => Ok(until),
+            Decision::Allow(permit) => match credential {
+                Credential::Token(token)
+                    if !permit.is_for_everybody() && lacks_scopes(&route, token) =>
+                {
+                    Err(Reason::AccessTokenScopeMissing)
+                }
+                Credential::Session(_) | Credential::Token(_) => Ok(until),
+            },
             Decision::Challenge(challenge) => Err(challenge.because.reason()),
             Decision::Refuse(denial) => Err(denial.because.reason()),
         }
@@ -103,18 +112,15 @@ impl Gateway {
         session.check(&self.settings.sessions, now)?;
         Ok(session.identity())
     }
+    /// Whether `token`, which was good, would be found good at `route` for the same reasons. A reload may have changed
+    /// whose tokens count there, and what they have to be.
+    fn still_takes(&self, route: &Route, token: &KnownToken, now: Timestamp) -> bool {
+        let circumstances = self.circumstances.get(&route.name);
+        circumstances.is_some_and(|now| token.was_good_in(now)) && token.is_good(now)
+    }
 }
 
-/// Whether `route` takes `token`, which was good.
-fn still_taken(route: &Route, token: &KnownToken, now: Timestamp) -> Result<(), Reason> {
-    let provider = token.identity().provider();
+fn lacks_scopes(route: &Route, token: &KnownToken) -> bool {
     let bearer = route.clients.bearer.as_ref();
-    let bearer = bearer.filter(|bearer| bearer.issuers.iter().any(|issuer| issuer == provider));
-    let Some(bearer) = bearer.filter(|_| token.is_good(now)) else {
-        return Err(Reason::AccessTokenInvalid);
-    };
-    match token.lacks(&bearer.scopes).next() {
-        Some(_) => Err(Reason::AccessTokenScopeMissing),
-        None => Ok(()),
-    }
+    bearer.is_none_or(|bearer| token.lacks(&bearer.scopes).next().is_some())
 }

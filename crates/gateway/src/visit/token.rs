@@ -1,7 +1,8 @@
 //! A visit with an access token in the place of a session.
 //!
 //! What is known of a token is looked up, or verified, or asked for; then the route's scopes and rules are held
-//! against it as they would be against a session. A token that is no good opens what is public and nothing else.
+//! against it as they would be against a session. A token that is no good opens what is public and nothing else. What
+//! is public makes nobody be asked: whose a token is there is known already, or can be computed, or does not matter.
 //!
 //! Sources: RFC 6750 §3; RFC 7662 §2; RFC 9728 §3.
 
@@ -18,13 +19,13 @@ use super::conversation::{ask, moment};
 use super::failure::chain;
 use super::{Gateway, Provider, Site, refresh};
 use crate::bearer::{
-    Bearer, Introspection, KnownToken, Presented, TokenFault, TokenId, WELL_KNOWN,
+    Bearer, Circumstances, Introspection, KnownToken, Presented, TokenFault, TokenId, WELL_KNOWN,
 };
 use crate::client;
 use crate::cors::Cors;
 use crate::identity::Identity;
 use crate::outcome::{Answer, DecisionWord, Event, Outcome, Record, Refusal, Resource, Words};
-use crate::policy::{self, Decision, Denial};
+use crate::policy::{self, Decision, Denial, RuleName};
 use crate::reason::Reason;
 use crate::request::{Request, RequestId};
 use crate::route::Route;
@@ -37,6 +38,15 @@ const VERIFIED_FOR: Duration = Duration::from_secs(300);
 
 /// How long an introspection may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What may be done to find out whose a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effort {
+    /// Whatever takes no question to anybody.
+    Recall,
+    /// Everything.
+    Ask,
+}
 
 /// Why nothing good is known of a token. With the cause, for the log.
 enum Unknown {
@@ -73,110 +83,97 @@ impl Gateway {
                 Err(Unknown::Refused("what was presented cannot be a token".to_owned()))
             }
             Presented::Token(token) => {
-                self.known_token(world, (route, bearer), token, &request.id, now).await
+                let effort = self.effort(request, route);
+                self.known_token(world, (route, bearer), (token, effort), &request.id, now).await
             }
         };
-        Some(match known {
-            Ok(known) => self.with_token(request, site, route, bearer, known),
-            Err(unknown) => self.without_token(request, site, route, unknown),
-        })
+        Some(self.with_token(request, site, route, bearer, known))
     }
 
-    /// A visit whose token is good.
+    /// Nobody's patience and no provider's is spent on a token that changes nothing about who may pass.
+    fn effort(&self, request: &Request<'_>, route: &Arc<Route>) -> Effort {
+        let (nobody, client) = (Err(NoSession::NoCookie), request.client.address());
+        match policy::decide(route, request.method, &request.path, nobody, client) {
+            Decision::Allow(_) => Effort::Recall,
+            Decision::Challenge(_) | Decision::Refuse(_) => Effort::Ask,
+        }
+    }
+
+    /// A visit with a token, of which this is known.
     fn with_token(
         &self,
         request: &Request<'_>,
         site: &Site,
         route: &Arc<Route>,
         bearer: &Bearer,
-        known: Arc<KnownToken>,
+        known: Result<Arc<KnownToken>, Unknown>,
     ) -> Outcome {
-        let (who, client) = (Ok(known.identity()), request.client.address());
+        let client = request.client.address();
+        let who = known.as_ref().map(|token| token.identity()).map_err(|_| NoSession::NoCookie);
         let mut outcome = match policy::decide(route, request.method, &request.path, who, client) {
-            Decision::Allow(permit)
-                if permit.is_for_everybody() || known.lacks(&bearer.scopes).next().is_none() =>
-            {
-                let cookie = site.cookies.read(request.headers).for_upstream;
-                self.admission(request, permit, known.introduction(route), cookie)
-            }
             Decision::Allow(permit) => {
-                let lacking: Vec<&str> = known.lacks(&bearer.scopes).map(String::as_str).collect();
-                let cause = format!("the token lacks: {}", lacking.join(" "));
-                let refusal = Refusal {
-                    token: Some(TokenFault::Insufficient(bearer.scopes.clone())),
-                    ..Refusal::new(Reason::AccessTokenScopeMissing, program(request))
+                let lacking = match &known {
+                    Ok(token) if !permit.is_for_everybody() => {
+                        token.lacks(&bearer.scopes).map(String::as_str).collect()
+                    }
+                    Ok(_) | Err(_) => Vec::new(),
                 };
-                let mut outcome = Outcome::refuse(refusal);
-                outcome.record.route = Some(Arc::clone(route));
-                outcome.record.rule = Some(permit.rule().as_str().to_owned());
-                outcome.record.decision = DecisionWord::Deny;
-                outcome.record.event = Some(Event::AccessDenied);
-                outcome.record.cause = Some(cause);
-                outcome
+                if lacking.is_empty() {
+                    let introduction = match &known {
+                        Ok(token) => token.introduction(route),
+                        Err(_) => self.nobody(route),
+                    };
+                    let cookie = site.cookies.read(request.headers).for_upstream;
+                    self.admission(request, permit, introduction, cookie)
+                } else {
+                    insufficient(request, permit.rule(), bearer, &lacking)
+                }
             }
-            // Nobody is challenged who is somebody.
             Decision::Challenge(challenge) => {
-                refused(request, route, challenge.rule.as_str(), Reason::AccessTokenInvalid, None)
+                let (reason, cause) = match &known {
+                    Err(Unknown::Unconfirmed(cause)) => (Reason::AccessTokenUnconfirmed, cause),
+                    Err(Unknown::Refused(cause)) => (Reason::AccessTokenInvalid, cause),
+                    // Nobody is challenged who is somebody.
+                    Ok(_) => (Reason::AccessTokenInvalid, &String::new()),
+                };
+                refused(request, &challenge.rule, reason, cause)
             }
             Decision::Refuse(denial) => denied(request, denial),
         };
-        outcome.record.token = Some(known);
+        outcome.record.token = known.ok();
         outcome
-    }
-
-    /// A visit whose token is not good, or not known to be.
-    fn without_token(
-        &self,
-        request: &Request<'_>,
-        site: &Site,
-        route: &Arc<Route>,
-        unknown: Unknown,
-    ) -> Outcome {
-        let (nobody, client) = (Err(NoSession::NoCookie), request.client.address());
-        match policy::decide(route, request.method, &request.path, nobody, client) {
-            Decision::Allow(permit) => {
-                let cookie = site.cookies.read(request.headers).for_upstream;
-                self.admission(request, permit, self.nobody(route), cookie)
-            }
-            Decision::Challenge(challenge) => {
-                let rule = challenge.rule.as_str();
-                match unknown {
-                    Unknown::Refused(cause) => {
-                        refused(request, route, rule, Reason::AccessTokenInvalid, Some(cause))
-                    }
-                    Unknown::Unconfirmed(cause) => {
-                        let reason = Reason::AccessTokenUnconfirmed;
-                        refused(request, route, rule, reason, Some(cause))
-                    }
-                }
-            }
-            Decision::Refuse(denial) => denied(request, denial),
-        }
     }
 
     async fn known_token<W: World>(
         &self,
         world: &W,
         (route, bearer): (&Route, &Bearer),
-        token: &str,
+        (token, effort): (&str, Effort),
         visit: &RequestId,
         now: Timestamp,
     ) -> Result<Arc<KnownToken>, Unknown> {
-        let Some(circumstances) = self.circumstances.get(&route.name) else {
+        let Some(&circumstances) = self.circumstances.get(&route.name) else {
             return Err(Unknown::Unconfirmed("the route's issuers are not known".to_owned()));
         };
-        let id = TokenId::of(circumstances, token);
+        let id = TokenId::of(&circumstances, token);
         if let Some(known) = world.known_token(&id).filter(|known| known.is_good(now)) {
             return Ok(known);
         }
         let token = Secret::new(token);
         let known = match (bearer.introspection, PresentedJwt::read(&token)) {
-            (Introspection::Always, _) | (Introspection::Opaque, Err(_)) => {
-                self.introspected(world, bearer, (id, token), visit, now).await?
-            }
+            (Introspection::Always, _) | (Introspection::Opaque, Err(_)) => match effort {
+                Effort::Ask => {
+                    let token = (id, circumstances, token);
+                    self.introspected(world, bearer, token, visit, now).await?
+                }
+                Effort::Recall => {
+                    return Err(Unknown::Unconfirmed("nobody was asked about it".to_owned()));
+                }
+            },
             (Introspection::Never, Err(error)) => return Err(Unknown::Refused(chain(&error))),
             (Introspection::Never | Introspection::Opaque, Ok(jwt)) => {
                 let issuer = self.issuer_of(world, bearer, &jwt)?;
+                let token = (circumstances, token, effort);
                 self.verified_jwt(world, issuer, &bearer.token, token, now).await?
             }
         };
@@ -219,7 +216,7 @@ impl Gateway {
         world: &W,
         (provider, Known { metadata, keys }): (&Provider, Known),
         rules: &AccessTokenRules,
-        token: Secret,
+        (circumstances, token, effort): (Circumstances, Secret, Effort),
         now: Timestamp,
     ) -> Result<Arc<KnownToken>, Unknown> {
         let registration = &provider.settings.registration;
@@ -228,12 +225,15 @@ impl Gateway {
             jwt.verify(registration, &metadata.issuer, rules, keys, now)
         };
         let mut verified = verify(&keys);
-        if verified.as_ref().is_err_and(AccessTokenError::may_pass_with_newer_keys) {
+        if effort == Effort::Ask
+            && verified.as_ref().is_err_and(AccessTokenError::may_pass_with_newer_keys)
+        {
             let newer = world.newer_keys(&registration.name).await;
             verified = verify(&newer);
         }
         let verified = verified.map_err(|error| Unknown::Refused(chain(&error)))?;
-        known(verified, &provider.settings, VERIFIED_FOR, now).map_err(Unknown::Refused)
+        known(circumstances, verified, &provider.settings, VERIFIED_FOR, now)
+            .map_err(Unknown::Refused)
     }
 
     /// A token that its issuer vouches for.
@@ -241,7 +241,7 @@ impl Gateway {
         &self,
         world: &W,
         bearer: &Bearer,
-        (id, token): (TokenId, Secret),
+        (id, circumstances, token): (TokenId, Circumstances, Secret),
         visit: &RequestId,
         now: Timestamp,
     ) -> Result<Arc<KnownToken>, Unknown> {
@@ -254,6 +254,7 @@ impl Gateway {
         };
         let question = Question {
             provider: provider.settings.clone(),
+            circumstances,
             rules: bearer.token.clone(),
             keep_for: bearer.introspection_cache,
             token,
@@ -302,6 +303,7 @@ impl Gateway {
 /// One question about a token, with all that it takes.
 struct Question {
     provider: SignInProvider,
+    circumstances: Circumstances,
     rules: AccessTokenRules,
     keep_for: Duration,
     token: Secret,
@@ -320,10 +322,12 @@ impl Question {
             Err(cause) => return Introspected::Unanswered(cause),
         };
         match introspection::receive(&answer, registration, &metadata, &self.rules, now) {
-            Ok(token) => match known(token, &self.provider, self.keep_for, now) {
-                Ok(known) => Introspected::Good(known),
-                Err(cause) => Introspected::Refused(cause),
-            },
+            Ok(token) => {
+                match known(self.circumstances, token, &self.provider, self.keep_for, now) {
+                    Ok(known) => Introspected::Good(known),
+                    Err(cause) => Introspected::Refused(cause),
+                }
+            }
             Err(error) if error.is_about_the_provider() => Introspected::Unanswered(chain(&error)),
             Err(error) => Introspected::Refused(chain(&error)),
         }
@@ -351,6 +355,7 @@ impl Question {
 
 /// Whose token it is, to the rules and to the headers.
 fn known(
+    circumstances: Circumstances,
     token: AccessToken,
     provider: &SignInProvider,
     keep_for: Duration,
@@ -358,7 +363,8 @@ fn known(
 ) -> Result<Arc<KnownToken>, String> {
     let identity = Identity::from_claims(&token.claims, provider);
     let identity = identity.map_err(|missing| missing.to_string())?;
-    Ok(Arc::new(KnownToken::new(identity, token.scopes, token.good_until, keep_for, now)))
+    let AccessToken { scopes, good_until, .. } = token;
+    Ok(Arc::new(KnownToken::new(circumstances, identity, scopes, good_until, keep_for, now)))
 }
 
 /// Whoever presents a token reads no pages.
@@ -366,13 +372,7 @@ fn program(request: &Request<'_>) -> client::Client {
     request.kind().without_pages()
 }
 
-fn refused(
-    request: &Request<'_>,
-    route: &Arc<Route>,
-    rule: &str,
-    reason: Reason,
-    cause: Option<String>,
-) -> Outcome {
+fn refused(request: &Request<'_>, rule: &RuleName, reason: Reason, cause: &str) -> Outcome {
     let refusal = Refusal::new(reason, program(request));
     let refusal = if reason == Reason::AccessTokenUnconfirmed {
         Refusal { retry_after: Some(refresh::PATIENCE), ..refusal }
@@ -381,14 +381,33 @@ fn refused(
     };
     let mut outcome = Outcome::refuse(refusal);
     outcome.record = Record {
-        route: Some(Arc::clone(route)),
-        rule: Some(rule.to_owned()),
+        route: Some(Arc::clone(rule.route())),
+        rule: Some(rule.as_str().to_owned()),
         decision: DecisionWord::Login,
         reason: Some(reason),
         event: Some(Event::TokenRefused),
-        cause,
+        cause: Some(cause.to_owned()),
         ..Record::default()
     };
+    outcome
+}
+
+/// The token is good, and not for this.
+fn insufficient(
+    request: &Request<'_>,
+    rule: &RuleName,
+    bearer: &Bearer,
+    lacking: &[&str],
+) -> Outcome {
+    let mut outcome = Outcome::refuse(Refusal {
+        token: Some(TokenFault::Insufficient(bearer.scopes.clone())),
+        ..Refusal::new(Reason::AccessTokenScopeMissing, program(request))
+    });
+    outcome.record.route = Some(Arc::clone(rule.route()));
+    outcome.record.rule = Some(rule.as_str().to_owned());
+    outcome.record.decision = DecisionWord::Deny;
+    outcome.record.event = Some(Event::AccessDenied);
+    outcome.record.cause = Some(format!("the token lacks: {}", lacking.join(" ")));
     outcome
 }
 

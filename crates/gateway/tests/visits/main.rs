@@ -9,6 +9,7 @@ mod forms;
 mod identities;
 mod interactions;
 mod late;
+mod programs;
 mod proofs;
 mod pushed_requests;
 mod refreshing;

@@ -103,6 +103,9 @@ pub(crate) struct Provider {
     /// By refresh token: whose it is, and whether it was used.
     families: BTreeMap<String, (Person, bool)>,
     pub(crate) token_requests: usize,
+    /// What it says of every token that it is asked about; that it is no good, if nothing.
+    pub(crate) says_of_tokens: Option<Value>,
+    pub(crate) introspections: usize,
     pub(crate) key_requests: usize,
 }
 
@@ -149,6 +152,8 @@ impl Provider {
             grants: BTreeMap::new(),
             families: BTreeMap::new(),
             token_requests: 0,
+            says_of_tokens: None,
+            introspections: 0,
             key_requests: 0,
         }
     }
@@ -168,6 +173,7 @@ impl Provider {
             "issuer": self.issuer,
             "authorization_endpoint": format!("{}/authorize", self.issuer),
             "token_endpoint": format!("{}/token", self.issuer),
+            "introspection_endpoint": format!("{}/introspect", self.issuer),
             "jwks_uri": format!("{}/keys", self.issuer),
             "authorization_response_iss_parameter_supported": self.sends_issuer,
         });
@@ -283,6 +289,12 @@ impl Provider {
         if request.uri().path() == "/revoke" {
             self.given_back.push(sent("token"));
             return (Ok(answer(200, &json!({}))), Vec::new());
+        }
+        if request.uri().path() == "/introspect" {
+            self.introspections += 1;
+            let said = self.says_of_tokens.clone();
+            let said = said.unwrap_or_else(|| json!({ "active": false }));
+            return (Ok(answer(200, &said)), vec![CLIENT_SECRET.to_owned()]);
         }
         assert_eq!(request.uri().to_string(), format!("{}/token", self.issuer));
         self.token_requests += 1;
