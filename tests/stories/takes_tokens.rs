@@ -595,6 +595,65 @@ async fn a_provider_that_cannot_be_asked_lets_nobody_in_and_condemns_nobody() {
     }
 }
 
+/// K, L: whoever invents tokens makes the provider be asked about each, and nobody waits for that who signs in.
+#[tokio::test]
+async fn a_flood_of_invented_tokens_keeps_nobody_from_signing_in() {
+    const FLOOD: usize = 200;
+    let (house, api) = house("introspection = \"opaque\"").await;
+    let slow = RawAnswer {
+        delay: Duration::from_secs(9),
+        ..RawAnswer::json(StatusCode::OK, &json!({ "active": false }))
+    };
+    house.provider.set(|control| control.introspection_answer = Some(slow));
+    house.provider.clear();
+    let program = house.visitor();
+    let place = format!("{api}/x");
+    let flood = (0..FLOOD).map(|number| {
+        let (program, place) = (&program, &place);
+        async move { asks(program, Method::GET, place, &format!("invented-{number}")).await }
+    });
+    let sign_in = async {
+        while house.provider.count("/introspect") < 32 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let bob = house.signed_in("bob").await;
+        bob.fetches("/x").await
+    };
+
+    let answer = tokio::select! {
+        answers = future::join_all(flood) => panic!("{} were answered first", answers.len()),
+        answer = sign_in => answer,
+    };
+
+    assert_eq!(told(&answer, "x-forwarded-user"), ["bob"]);
+    assert_eq!(house.provider.count("/introspect"), 32, "no more at once");
+}
+
+/// What is public is so for everybody: an invented token costs no question there, and nobody's patience.
+#[tokio::test]
+async fn what_is_public_makes_nobody_be_asked_about_a_token() {
+    let (house, api) = house("introspection = \"always\"").await;
+    let program = house.visitor();
+    let said =
+        json!({ "active": true, "sub": "demo-alice", "aud": AUDIENCE, "scope": "orders.read" });
+    house.provider.set(|control| drop(control.introspection.insert("known".to_owned(), said)));
+    house.provider.clear();
+    let public = format!("{api}/public/x");
+
+    let invented = asks(&program, Method::GET, &public, "invented").await;
+    let before = asks(&program, Method::GET, &public, "known").await;
+    let asked = house.provider.count("/introspect");
+    let private = asks(&program, Method::GET, &format!("{api}/x"), "known").await;
+    let after = asks(&program, Method::GET, &public, "known").await;
+
+    for answer in [&invented, &before, &private, &after] {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    assert_eq!((asked, house.provider.count("/introspect")), (0, 1));
+    assert_eq!(told(&before, "x-forwarded-user"), Vec::<String>::new());
+    assert_eq!(told(&after, "x-forwarded-user"), ["demo-alice"], "it is remembered by now");
+}
+
 /// P-23, R16: what began with a token ends with it.
 #[tokio::test]
 async fn a_web_socket_ends_with_its_token() {

@@ -46,6 +46,10 @@ const SETTLE_GLANCE: Duration = Duration::from_millis(10);
 /// keeps nobody from finishing (R34).
 const BEGINNINGS_AT_ONCE: usize = 16;
 const BEGINNINGS_WAITING: usize = 256;
+/// How many tokens a provider is asked about at once, and how many wait. Anybody can invent tokens, and keeps nobody from
+/// signing in by it.
+const TOKENS_AT_ONCE: usize = 32;
+const TOKENS_WAITING: usize = 512;
 /// How many other questions a provider is asked at once, and how many wait (R8).
 const QUESTIONS_AT_ONCE: usize = 64;
 const QUESTIONS_WAITING: usize = 1024;
@@ -113,6 +117,8 @@ struct Provider {
     fetcher: Fetcher,
     /// For what anybody can have asked who only begins to sign in.
     beginnings: Turnstile,
+    /// For what anybody can have asked who comes with a token.
+    tokens: Turnstile,
     /// For everything else.
     questions: Turnstile,
     /// Where somebody else puts the assertion that authenticates us.
@@ -209,9 +215,11 @@ impl Providers {
     ) -> Result<http::Response<Vec<u8>>, Unreachable> {
         let provider = self.by_name.get(name);
         let provider = provider.ok_or_else(|| Unreachable("it is not configured".to_owned()))?;
-        let begins =
-            matches!(request.extensions().get(), Some(Endpoint::PushedAuthorizationRequest));
-        let turnstile = if begins { &provider.beginnings } else { &provider.questions };
+        let turnstile = match request.extensions().get() {
+            Some(Endpoint::PushedAuthorizationRequest) => &provider.beginnings,
+            Some(Endpoint::Introspection) => &provider.tokens,
+            Some(_) | None => &provider.questions,
+        };
         let _turn = turnstile.turn().await.map_err(|crowded| Unreachable(crowded.to_string()))?;
         provider.fetcher.send(request).await
     }
@@ -299,6 +307,7 @@ impl Provider {
             keys_asked: AsyncMutex::new(None),
             fetcher: Fetcher::new(&config.transport).map_err(ProviderError::Fetcher)?,
             beginnings: Turnstile::new(BEGINNINGS_AT_ONCE, BEGINNINGS_WAITING),
+            tokens: Turnstile::new(TOKENS_AT_ONCE, TOKENS_WAITING),
             questions: Turnstile::new(QUESTIONS_AT_ONCE, QUESTIONS_WAITING),
             client_assertion: config.client_assertion.clone(),
             dpop_nonces: Mutex::default(),
@@ -479,6 +488,7 @@ mod tests {
             keys_asked: AsyncMutex::new(None),
             fetcher: Fetcher::scripted(Arc::clone(answers)),
             beginnings: Turnstile::new(1, 1),
+            tokens: Turnstile::new(1, 1),
             questions: Turnstile::new(1, 1),
             client_assertion: None,
             dpop_nonces: Mutex::default(),

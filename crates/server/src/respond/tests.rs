@@ -205,7 +205,7 @@ fn every_page_is_proper_whatever_is_put_into_it() {
     }
 }
 
-/// The table over every reason and every kind of client (P-20, P-21, A6).
+/// The table over every reason and every kind of client (P-20, P-21, A6). gRPC reads no status but its own.
 #[test]
 fn every_refusal_is_a_page_for_people_and_a_problem_for_programs() {
     for &reason in Reason::ALL {
@@ -213,6 +213,8 @@ fn every_refusal_is_a_page_for_people_and_a_problem_for_programs() {
             Client::Bearer,
             Client::Browser,
             Client::EventSource,
+            Client::Grpc,
+            Client::GrpcWeb,
             Client::Htmx,
             Client::Navigation,
             Client::Preflight,
@@ -225,12 +227,16 @@ fn every_refusal_is_a_page_for_people_and_a_problem_for_programs() {
                     let refusal = Answer::Refusal(make(reason, client));
                     let response = respond(&refusal, &method, Some(&route()));
 
-                    assert_eq!(response.status(), reason.status(), "{what}");
                     assert_secured(&response, &what);
                     assert_kept_by_no_cache(&response, &what);
                     let expected =
                         (reason.status() == 401).then_some("Cookie realm=\"wiki.example.com\"");
                     assert_eq!(header(&response, "www-authenticate"), expected, "{what}");
+                    if matches!(client, Client::Grpc | Client::GrpcWeb) {
+                        assert_grpc(&response, reason, &what);
+                        continue;
+                    }
+                    assert_eq!(response.status(), reason.status(), "{what}");
                     let text = text_of(&response);
                     assert!(text.contains(reason.code()), "{what}");
                     if client.wants_page() {
@@ -246,6 +252,17 @@ fn every_refusal_is_a_page_for_people_and_a_problem_for_programs() {
             }
         }
     }
+}
+
+fn assert_grpc(response: &Response<Bytes>, reason: Reason, what: &str) {
+    assert_eq!((response.status().as_u16(), text_of(response).as_str()), (200, ""), "{what}");
+    let content_type = header(response, "content-type").unwrap();
+    assert!(content_type.starts_with("application/grpc"), "{what}");
+    let status: u16 = header(response, "grpc-status").unwrap().parse().unwrap();
+    assert!((1..=16).contains(&status), "{what}");
+    assert_eq!(status == 16, reason.status() == 401, "{what}");
+    let message = header(response, "grpc-message").unwrap();
+    assert!(message.contains(reason.code()) && message.contains("0123456789abcdef"), "{what}");
 }
 
 fn assert_problem(response: &Response<Bytes>, reason: Reason, what: &str) {
