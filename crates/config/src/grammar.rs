@@ -236,6 +236,7 @@ pub(crate) static ROUTE_BEARER: Kind = Kind {
     keys: &[
         "issuers",
         "audience",
+        "any_audience",
         "scopes",
         "algorithms",
         "typ",

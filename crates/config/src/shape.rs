@@ -434,6 +434,7 @@ static ROUTE_KEYS: &[Key] = &[
 static ROUTE_BEARER_KEYS: &[Key] = &[
     key("issuers", Texts),
     key("audience", TextsOrText),
+    with("any_audience", Boolean, "false"),
     with("scopes", Texts, "[]"),
     key("algorithms", TextsOrText),
     with("typ", Word(&["auto", "at+jwt"]), "\"auto\""),

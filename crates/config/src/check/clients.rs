@@ -58,13 +58,7 @@ fn bearer(reader: &Reader<'_>, providers: &[String], known: &[String]) -> Bearer
         );
     }
     let audiences = audiences(reader);
-    if audiences.is_none() && introspection != Introspection::Always && reader.lacks("audience") {
-        let problem = reader.missing(format!("`{}` has no `audience`", reader.path));
-        reader.context.add(problem.help(
-            "write what your tokens have in `aud`, such as audience = \"https://api.example.com\": without it every \
-             token of the issuer would be good here",
-        ));
-    }
+    check_audience(reader, introspection);
     Bearer {
         issuers,
         token: AccessTokenRules {
@@ -81,6 +75,46 @@ fn bearer(reader: &Reader<'_>, providers: &[String], known: &[String]) -> Bearer
         introspection_cache: reader.duration("introspection_cache", MINUTE, Duration::ZERO..=HOUR),
         forward: reader.boolean("forward").unwrap_or(false),
         metadata: reader.boolean("metadata").unwrap_or(true),
+    }
+}
+
+/// Without an audience every token of the issuer is good here, whatever it was issued for. Whoever leaves that to the
+/// issuer says so.
+fn check_audience(reader: &Reader<'_>, introspection: Introspection) {
+    let is_any = reader.boolean("any_audience").unwrap_or(false);
+    let asks = introspection == Introspection::Always;
+    match (reader.entry("any_audience").filter(|_| is_any), reader.entry("audience")) {
+        (Some(any), Some(audience)) => {
+            let message = format!("`{}` has an `audience` and takes any", reader.path);
+            let problem = Problem::new(Code::E0123, &any.key_place, message);
+            reader.context.add(
+                problem
+                    .label("delete one of the two")
+                    .also(&audience.key_place, "nothing else would count"),
+            );
+        }
+        (Some(any), None) if !asks => {
+            let message =
+                format!("`{}` takes any audience, and does not ask the issuer", reader.path);
+            let problem = Problem::new(Code::E0123, &any.key_place, message);
+            reader.context.add(
+                problem
+                    .label("every token of the issuer would be good here")
+                    .help("write `audience` instead, or `introspection = \"always\"` beside it"),
+            );
+        }
+        (None, None) if reader.lacks("audience") => {
+            let problem = reader.missing(format!("`{}` has no `audience`", reader.path));
+            let help = "write what your tokens have in `aud`, such as audience = \"https://api.example.com\": without it \
+                        every token of the issuer would be good here";
+            reader.context.add(match asks {
+                true => problem.help(format!(
+                    "{help}; if the issuer calls a token active only to those whom it is for, any_audience = true"
+                )),
+                false => problem.help(help),
+            });
+        }
+        (Some(_) | None, _) => {}
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lychgate_gateway::clients::{ClientRules, LoginRule};
 use lychgate_gateway::endpoint::is_reserved;
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_gateway::route::{Access, OnExpiry, Route, Routes};
@@ -15,12 +16,12 @@ use super::upstreams::{self, WithPath};
 use super::{clients, headers, rules};
 use crate::code::Code;
 use crate::config::Limits;
-use crate::context::Text;
+use crate::context::{Context, Text};
 use crate::file::Place;
 use crate::grammar::{ROUTE, ROUTE_LIMITS};
 use crate::problem::Problem;
 use crate::reader::{Reader, named};
-use crate::tree::Entry;
+use crate::tree::{Entry, Value};
 
 /// What routes refer to, and what they add to.
 pub(super) struct Reading<'a> {
@@ -112,6 +113,7 @@ impl Reading<'_> {
         let providers = self.providers_of(reader, name, answers());
 
         let clients = clients::read(reader, &providers, &self.names.providers);
+        refuse_choosers_without_choice(reader, name, &providers, &clients);
         // Whoever comes with a token is somebody like whoever signs in.
         let mut accepted = providers.clone();
         for issuer in clients.bearer.iter().flat_map(|bearer| &bearer.issuers) {
@@ -134,13 +136,9 @@ impl Reading<'_> {
         for answer in answers() {
             if let Answer::SignedIn { people, place } = answer {
                 self.providers.refuse_open_doors(reader.context, name, &accepted, people, place);
-                self.providers.warn_of_shared_groups(
-                    reader.context,
-                    name,
-                    &accepted,
-                    people,
-                    place,
-                );
+                if !lists_providers(reader, &providers) {
+                    refuse_shared_groups(reader.context, name, &accepted, people, place);
+                }
             }
         }
 
@@ -307,4 +305,60 @@ pub(super) fn origins(reader: &Reader<'_>, key: &str) -> Vec<PublicOrigin> {
 /// say no scheme.
 fn is_one_host_twice(one: &PublicOrigin, other: &PublicOrigin) -> bool {
     one != other && one.authorities().any(|host| other.authorities().any(|own| own == host))
+}
+
+/// Whether a route says itself whose people are let in: who lists several providers knows that a group of one is the group
+/// of the same name of another (C-75).
+fn lists_providers(reader: &Reader<'_>, providers: &[String]) -> bool {
+    let lists_issuers = || match reader.entry("bearer").map(|entry| &entry.node.value) {
+        Some(Value::Table(table)) => table.0.iter().any(|entry| entry.key == "issuers"),
+        Some(_) | None => false,
+    };
+    reader.has("providers") && (!providers.is_empty() || lists_issuers())
+}
+
+/// The same text may be another group at another provider (C-75): whoever can name groups there would be let in here.
+fn refuse_shared_groups(
+    context: &Context<'_>,
+    route: &str,
+    accepted: &[String],
+    people: &People,
+    answer: &Place,
+) {
+    let Some(group) = people.bare_groups.first().filter(|_| accepted.len() > 1) else { return };
+    let place = if people.policy.name.is_some() { answer } else { &group.place };
+    let names: Vec<String> = accepted.iter().map(|name| format!("{name:?}")).collect();
+    let message = format!(
+        "route `{route}` takes the group \"{}\" of any of {} providers for the same",
+        group.name,
+        accepted.len()
+    );
+    let names = names.join(", ");
+    let first = accepted.first().map_or("", String::as_str);
+    context.add(Problem::new(Code::E0204, place, message).label(format!("at {names}")).help(format!(
+        "write {{ groups = [{:?}], providers = [{first:?}] }} for the one that is meant; if it is one group everywhere, \
+         providers = [{names}] in [routes.{route}]",
+        group.name,
+    )));
+}
+
+/// Whoever is sent to sign in has to have somewhere to sign in.
+fn refuse_choosers_without_choice(
+    reader: &Reader<'_>,
+    name: &str,
+    providers: &[String],
+    clients: &ClientRules,
+) {
+    let Some(entry) = reader.entry("providers").filter(|_| providers.is_empty()) else { return };
+    let is_empty = matches!(&entry.node.value, Value::List(items) if items.is_empty());
+    if is_empty && clients.bearer.is_some() && clients.login == LoginRule::Auto {
+        let message = format!("people are sent to sign in to route `{name}`, and nobody can");
+        reader.context.add(
+            Problem::new(Code::E0123, &entry.node.place, message)
+                .label("there is no provider to choose")
+                .help(
+                    "write login = \"never\", so that they are refused instead; or list providers",
+                ),
+        );
+    }
 }

@@ -13,7 +13,6 @@ use url::Host;
 use super::profile::Profile;
 use super::{Draft, Providers, algorithms};
 use crate::check::auth::{Auth, ServedHost};
-use crate::check::policies::People;
 use crate::code::Code;
 use crate::context::{Context, Text};
 use crate::file::Place;
@@ -340,34 +339,6 @@ impl Providers {
             None => problem,
         }
         .help("give each an address of its own, or delete both `redirect_uri` and register what `lychgate check` prints"));
-    }
-
-    /// The same text may be another group at another provider (C-75).
-    pub(in crate::check) fn warn_of_shared_groups(
-        &self,
-        context: &Context<'_>,
-        route: &str,
-        accepted: &[String],
-        people: &People,
-        answer: &Place,
-    ) {
-        let Some(group) = people.bare_groups.first().filter(|_| accepted.len() > 1) else { return };
-        let place = if people.policy.name.is_some() { answer } else { &group.place };
-        let names: Vec<String> = accepted.iter().map(|name| format!("{name:?}")).collect();
-        let problem = Problem::new(
-            Code::W0203,
-            place,
-            format!(
-                "route `{route}` takes the group \"{}\" of any of {} providers for the same",
-                group.name,
-                accepted.len()
-            ),
-        );
-        context.add(problem.label(format!("at {}", names.join(", "))).help(format!(
-            "write {{ groups = [{:?}], providers = [{}] }} for the one that is meant",
-            group.name,
-            names.first().map_or("", String::as_str)
-        )));
     }
 }
 
