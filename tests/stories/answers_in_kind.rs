@@ -59,7 +59,8 @@ async fn a_grpc_client_reads_its_own_status() {
 #[tokio::test]
 async fn a_grpc_client_is_told_to_try_again_where_that_may_help() {
     let mut grpc = Grpc::start().await;
-    let house = house_of(&grpc, "bearer.introspection = \"always\"\n").await;
+    let house =
+        house_of(&grpc, "bearer.introspection = \"always\"\nbearer.any_audience = true\n").await;
     let broken = RawAnswer::json(StatusCode::INTERNAL_SERVER_ERROR, &json!({}));
     house.provider.set(|control| control.introspection_answer = Some(broken));
 

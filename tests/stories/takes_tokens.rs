@@ -599,7 +599,10 @@ async fn a_provider_that_cannot_be_asked_lets_nobody_in_and_condemns_nobody() {
 #[tokio::test]
 async fn a_flood_of_invented_tokens_keeps_nobody_from_signing_in() {
     const FLOOD: usize = 200;
-    let (house, api) = house("introspection = \"opaque\"").await;
+    let house = House::with(&format!(
+        "[routes.app.bearer]\naudience = \"{AUDIENCE}\"\nintrospection = \"opaque\"\n"
+    ))
+    .await;
     let slow = RawAnswer {
         delay: Duration::from_secs(9),
         ..RawAnswer::json(StatusCode::OK, &json!({ "active": false }))
@@ -607,10 +610,9 @@ async fn a_flood_of_invented_tokens_keeps_nobody_from_signing_in() {
     house.provider.set(|control| control.introspection_answer = Some(slow));
     house.provider.clear();
     let program = house.visitor();
-    let place = format!("{api}/x");
     let flood = (0..FLOOD).map(|number| {
-        let (program, place) = (&program, &place);
-        async move { asks(program, Method::GET, place, &format!("invented-{number}")).await }
+        let program = &program;
+        async move { asks(program, Method::GET, "/x", &format!("invented-{number}")).await }
     });
     let sign_in = async {
         while house.provider.count("/introspect") < 32 {

@@ -207,16 +207,19 @@ const OF_CLIENTS: [&str; 4] = ["appid", "azp", "cid", "client_id"];
 /// is told from a person's: whoever may choose a client's name would otherwise be the person who is called so (RFC
 /// 9068 §5).
 pub(crate) fn owner(claims: &Claims) -> Result<String, AccessTokenError> {
-    let owner = match (claims.text("sub")?, claims.text("client_id")?) {
-        (Some(subject), _) => {
+    let owner = match claims.text("sub")? {
+        Some(subject) => {
             let is_it = |name: &&str| claims.0.get(*name).is_some_and(|client| client == subject);
             match OF_CLIENTS.iter().any(is_it) {
                 true => format!("client:{subject}"),
                 false => subject.to_owned(),
             }
         }
-        (None, Some(client)) => format!("client:{client}"),
-        (None, None) => return Err(IdTokenError::ClaimMissing { claim: "sub" }.into()),
+        None => {
+            let client = claims.text("client_id")?;
+            let client = client.ok_or(IdTokenError::ClaimMissing { claim: "sub" })?;
+            format!("client:{client}")
+        }
     };
     if id_token::is_subject(&owner) {
         Ok(owner)
@@ -384,7 +387,7 @@ mod tests {
             (json!({ "sub": "ada" }), "ada"),
             (json!({ "sub": "ada", "client_id": "batch" }), "ada"),
             (json!({ "sub": "ada", "client_id": "Ada" }), "ada"),
-            (json!({ "sub": "ada", "azp": "app", "appid": 7 }), "ada"),
+            (json!({ "sub": "ada", "azp": "app", "appid": 7, "client_id": 7 }), "ada"),
             (json!({ "sub": "ada", "client_id": "ada" }), "client:ada"),
             (json!({ "sub": "ada", "client_id": "batch", "azp": "ada" }), "client:ada"),
             (json!({ "sub": "ada", "cid": "ada" }), "client:ada"),
@@ -402,7 +405,7 @@ mod tests {
             json!({ "azp": "ada" }),
             json!({ "sub": "" }),
             json!({ "sub": 7, "client_id": "ada" }),
-            json!({ "sub": "ada", "client_id": ["ada"] }),
+            json!({ "client_id": ["ada"] }),
             json!({ "sub": "a".repeat(250), "client_id": "a".repeat(250) }),
         ] {
             assert!(owner(&Claims(members(claims.clone()))).is_err(), "{claims}");
