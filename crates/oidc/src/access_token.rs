@@ -370,10 +370,8 @@ mod tests {
     use super::*;
 
     fn members(value: Value) -> Object {
-        match value {
-            Value::Object(members) => members,
-            other => panic!("{other} is no object"),
-        }
+        let Value::Object(members) = value else { panic!("{value} is no object") };
+        members
     }
 
     fn header(typ: &str) -> Header {
