@@ -53,14 +53,14 @@ impl Languages {
         wanted.map(|(range, _)| *range).find_map(|range| {
             let is_refused =
                 |tag: &str| unwanted.iter().any(|range| tag.eq_ignore_ascii_case(range));
-            self.lookup(range).filter(|tag| !is_refused(tag))
+            match range {
+                "*" => self.tags().find(|tag| !is_refused(tag)),
+                _ => self.lookup(range).filter(|tag| !is_refused(tag)),
+            }
         })
     }
 
     fn lookup(&self, range: &str) -> Option<&str> {
-        if range == "*" {
-            return self.tags().next();
-        }
         let mut shorter = range;
         loop {
             if let Some(tag) = self.tags().find(|tag| tag.eq_ignore_ascii_case(shorter)) {
@@ -130,6 +130,10 @@ mod tests {
             (&["fr", "de;q=0.3"], "de"),
             (&["*"], "en"),
             (&["de;q=0, *"], "en"),
+            // Any is wanted but the one that is not.
+            (&["en;q=0, *"], "de"),
+            (&["en;q=0, de;q=0, *;q=0.1"], "ar"),
+            (&["*;q=0, de"], "de"),
             (&["en;q=0, de;q=0.1"], "de"),
             (&["de ; q = 0.2 , ar;Q=0.3"], "ar"),
             // What nobody understands is no wish.
