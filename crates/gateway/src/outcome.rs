@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use lychgate_oidc::{AuthorizationUrl, EndSessionUrl, Timestamp};
 use url::Url;
 
@@ -188,9 +188,14 @@ pub enum RedirectMethod {
 }
 
 impl Redirect {
-    /// To the provider, to sign in.
-    pub(crate) fn to_provider(url: AuthorizationUrl) -> Self {
-        Self { to: Target::Provider(url), method: RedirectMethod::Found }
+    /// To the provider, to sign in, from a request with the method `asked`. What was posted stays here (RFC 9700
+    /// §4.12).
+    pub(crate) fn to_provider(url: AuthorizationUrl, asked: &Method) -> Self {
+        let method = match *asked {
+            Method::GET | Method::HEAD => RedirectMethod::Found,
+            _ => RedirectMethod::SeeOther,
+        };
+        Self { to: Target::Provider(url), method }
     }
 
     /// To the provider, to sign out.

@@ -301,7 +301,8 @@ impl Gateway {
             ));
         }
 
-        let mut outcome = Outcome::answer(Answer::Redirect(Redirect::to_provider(url)));
+        let redirect = Redirect::to_provider(url, request.method);
+        let mut outcome = Outcome::answer(Answer::Redirect(redirect));
         outcome.cookies.extend(self.surplus_logins(request, site, now));
         outcome.cookies.extend(site.cookies.set_login(
             &id.text(),

@@ -1,7 +1,9 @@
 //! Callbacks that come too late: nothing is redeemed, and whose login it was goes on by themselves.
 
-use lychgate_gateway::outcome::Event;
+use http::Method;
+use lychgate_gateway::outcome::{Answer, Event, RedirectMethod, Verdict};
 use lychgate_gateway::reason::Reason;
+use lychgate_oidc::ResponseMode;
 
 use crate::world::browser::{Login, reason};
 use crate::world::plan::Plan;
@@ -131,4 +133,30 @@ fn a_strangers_late_callback_is_refused_as_ever() {
         assert_eq!(location(&outcome), None);
         assert_eq!(world.token_requests(), asked);
     }
+}
+
+/// RFC 9700 §4.12: a posted answer that comes too late leads to the provider by 303, so that no browser posts it there.
+#[test]
+fn an_answer_that_was_posted_too_late_is_not_posted_on() {
+    let world = World::new(Plan {
+        change: |_, provider| {
+            let registration = std::sync::Arc::make_mut(&mut provider.registration);
+            registration.answers.mode = ResponseMode::FormPost;
+        },
+        ..Plan::one_app()
+    });
+    let mut browser = world.browser(Person::ada());
+    let login = browser.begins("/page");
+    let back = world.granted(&login.authorization_url, &browser.person);
+    let (address, form) = back.split_once('?').unwrap();
+
+    world.pass("11m");
+    let late = browser.form(address, form).with("sec-fetch-site", "cross-site");
+    assert_eq!(late.method, Method::POST);
+    let outcome = browser.asks(late);
+
+    let Verdict::Answer(answer) = outcome.verdict else { panic!("it is let in") };
+    let Answer::Redirect(redirect) = *answer else { panic!("{answer:?}") };
+    assert!(redirect.location().starts_with(&issuer("corp")), "{redirect:?}");
+    assert_eq!(redirect.method(), RedirectMethod::SeeOther);
 }
