@@ -101,12 +101,18 @@ impl Pages {
     /// Our own, with links to our own files below `path_prefix`.
     pub(crate) fn built_in(path_prefix: &str) -> Self {
         let catalogues = Arc::new(Catalogue::built_in());
-        let mut templates = environment(&catalogues);
-        for (name, source) in TEMPLATES {
-            #[expect(clippy::expect_used, reason = "the sources are constants of this program")]
-            templates.add_template(name, source).expect("a template of ours parses");
-        }
+        let templates = built_in(&catalogues);
         Self { templates, catalogues, style: STYLE.to_owned(), path_prefix: path_prefix.to_owned() }
+    }
+
+    /// The same texts and style in our own templates.
+    pub(crate) fn with_our_templates(&self) -> Self {
+        Self {
+            templates: built_in(&self.catalogues),
+            catalogues: Arc::clone(&self.catalogues),
+            style: self.style.clone(),
+            path_prefix: self.path_prefix.clone(),
+        }
     }
 
     /// Our own, with what is in `directory` in their place.
@@ -413,6 +419,16 @@ enum Title {
     Text(&'static str),
 }
 
+/// Our own templates with texts of `catalogues`.
+fn built_in(catalogues: &Arc<Vec<Catalogue>>) -> Environment<'static> {
+    let mut templates = environment(catalogues);
+    for (name, source) in TEMPLATES {
+        #[expect(clippy::expect_used, reason = "the sources are constants of this program")]
+        templates.add_template(name, source).expect("a template of ours parses");
+    }
+    templates
+}
+
 /// An environment in which templates can name texts of `catalogues`.
 fn environment(catalogues: &Arc<Vec<Catalogue>>) -> Environment<'static> {
     let mut templates = Environment::new();
@@ -431,7 +447,8 @@ fn environment(catalogues: &Arc<Vec<Catalogue>>) -> Environment<'static> {
         let text = catalogue.and_then(|catalogue| catalogue.text(key)).ok_or_else(|| {
             Error::new(ErrorKind::InvalidOperation, format!("there is no text `{key}`"))
         })?;
-        let mut html = escaped(text);
+        // Its own braces are places to fill in; those of what is filled in are not.
+        let mut html = markup_escaped(text);
         let names: Vec<String> = values.args().map(str::to_owned).collect();
         for name in names {
             let value: Value = values.get(&name)?;
@@ -454,6 +471,11 @@ fn strong(text: &str) -> Value {
 
 /// `text` as text of a page, whatever stands in it; and braces so that no further text is filled into it.
 fn escaped(text: &str) -> String {
+    markup_escaped(text).replace('{', "&#x7b;").replace('}', "&#x7d;")
+}
+
+/// `text` as text of a page in which something is filled in.
+fn markup_escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

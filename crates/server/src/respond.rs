@@ -14,6 +14,7 @@ mod program;
 #[cfg(test)]
 mod tests;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,6 +36,8 @@ use crate::rfc3339;
 #[derive(Debug)]
 pub(crate) struct Responder {
     pages: Pages,
+    /// With our own templates, for when one of the operator's cannot be made.
+    spare: OnceLock<Pages>,
 }
 
 /// The visit that is answered.
@@ -87,7 +90,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 impl Responder {
     /// Answers with these pages.
     pub(crate) fn new(pages: Pages) -> Self {
-        Self { pages }
+        Self { pages, spare: OnceLock::new() }
     }
 
     /// The response to a visit. Cookies are the caller's to add.
@@ -101,7 +104,7 @@ impl Responder {
                 self.redirect(redirect.location(), status, about)
             }
             Answer::Page(page) => {
-                html(Self::made(self.pages.page(page, about)), StatusCode::OK, about)
+                html(self.made(|pages| pages.page(page, about)), StatusCode::OK, about)
             }
             Answer::Refusal(refusal) => self.refusal(refusal, about),
             Answer::Me(Some(session)) => json(&Me::of(session), StatusCode::OK, JSON, about),
@@ -116,7 +119,7 @@ impl Responder {
                 response
             }
             Answer::Reason(reason) => {
-                html(Self::made(self.pages.reason(*reason, about)), StatusCode::OK, about)
+                html(self.made(|pages| pages.reason(*reason, about)), StatusCode::OK, about)
             }
             Answer::Resource(resource) => program::resource(resource, about),
         }
@@ -141,7 +144,7 @@ impl Responder {
         let (reason, status) = (refusal.reason, refusal.reason.status());
         let mut response = match refusal.client {
             Client::Browser | Client::Navigation => {
-                html(Self::made(self.pages.refusal(refusal, about)), status, about)
+                html(self.made(|pages| pages.refusal(refusal, about)), status, about)
             }
             Client::Grpc | Client::GrpcWeb => program::grpc(refusal, about),
             Client::Bearer
@@ -179,9 +182,17 @@ impl Responder {
         with_body(response, text, about)
     }
 
-    /// The text of a page. Should a template fail all the same that was looked at before, status and headers still tell.
-    fn made(page: Result<String, minijinja::Error>) -> String {
-        page.unwrap_or_else(|error| {
+    /// The text of a page. An operator's template was looked at with every kind of page, but not with all that may come
+    /// together on one; should it fail, people get the page from ours.
+    fn made(&self, page: impl Fn(&Pages) -> Result<String, minijinja::Error>) -> String {
+        let failed = match page(&self.pages) {
+            Ok(text) => return text,
+            Err(error) => error,
+        };
+        tracing::error!(error = crate::chain(&failed), "a template failed, and ours takes its place");
+        let spare = self.spare.get_or_init(|| self.pages.with_our_templates());
+        page(spare).unwrap_or_else(|error| {
+            // Status and headers still tell.
             tracing::error!(%error, "a page could not be rendered");
             String::new()
         })

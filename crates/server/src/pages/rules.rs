@@ -11,6 +11,8 @@ pub(crate) enum Objection {
     Fails(String),
     NoRequestId,
     NoLink(&'static str),
+    NoField { field: &'static str, name: &'static str },
+    NoReload,
     InlineScript,
     InlineStyle,
     EventAttribute(String),
@@ -31,6 +33,13 @@ impl fmt::Display for Objection {
             Self::NoLink(name) => write!(
                 formatter,
                 "leaves out a way on that people need there: keep the link or form with `{{{{ {name} }}}}`"
+            ),
+            Self::NoField { field, name } => write!(
+                formatter,
+                "would lose what somebody wrote: keep `<input type=\"hidden\" name=\"{field}\" value=\"{{{{ {name} }}}}\">`"
+            ),
+            Self::NoReload => formatter.write_str(
+                "leaves out the way to try again: keep `<a href=\"\">` where `reload` holds",
             ),
             Self::InlineScript => formatter.write_str(
                 "has script in it, which browsers do not run: there is `{{ prefix }}/script.js`, and nothing needs more",
@@ -58,8 +67,16 @@ impl fmt::Display for Objection {
     }
 }
 
-/// What has to be on a page: a name, and the text of an attribute.
-pub(crate) type Wanted = (&'static str, String);
+/// What has to be on a page. `name` is what templates call its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// A field of a form, which nobody sees.
+    Field { field: &'static str, name: &'static str, value: String },
+    /// A link, or a form that leads there.
+    Link { name: &'static str, to: String },
+    /// A link to the same page.
+    Reload,
+}
 
 /// The request id that samples have.
 pub(crate) const REQUEST_ID: &str = "0123456789abcdef0123456789abcdef";
@@ -71,15 +88,32 @@ pub(crate) fn of_page(page: &str, wanted: &[Wanted], path_prefix: &str) -> Vec<O
         objections.push(Objection::NoRequestId);
     }
     let tags = tags(page);
-    let values: Vec<&str> = tags
-        .iter()
-        .flat_map(|tag| &tag.attributes)
-        .filter(|(name, _)| matches!(name.as_str(), "href" | "action"))
-        .map(|(_, value)| value.as_str())
-        .collect();
-    for (name, link) in wanted {
-        if !values.contains(&link.as_str()) {
-            objections.push(Objection::NoLink(name));
+    let any = |fits: &dyn Fn(&Tag) -> bool| tags.iter().any(fits);
+    for wanted in wanted {
+        match wanted {
+            Wanted::Field { field, name, value } => {
+                let is_it = |tag: &Tag| {
+                    tag.name == "input"
+                        && tag.value("name") == Some(field)
+                        && tag.value("value") == Some(value)
+                };
+                if !any(&is_it) {
+                    objections.push(Objection::NoField { field, name });
+                }
+            }
+            Wanted::Link { name, to } => {
+                let leads_there = |tag: &Tag| {
+                    ["href", "action"].into_iter().any(|name| tag.value(name) == Some(to))
+                };
+                if !any(&leads_there) {
+                    objections.push(Objection::NoLink(name));
+                }
+            }
+            Wanted::Reload => {
+                if !any(&|tag| tag.name == "a" && tag.value("href") == Some("")) {
+                    objections.push(Objection::NoReload);
+                }
+            }
         }
     }
     if !tags.iter().any(|tag| tag.name == "html" && tag.has("lang") && tag.has("dir")) {
@@ -271,7 +305,8 @@ mod tests {
 
     #[test]
     fn what_people_need_has_to_be_there() {
-        let wanted = [("sign_in", "/.gate/login?return_to=/&a=1".to_owned())];
+        let to = "/.gate/login?return_to=/&a=1".to_owned();
+        let wanted = [Wanted::Link { name: "sign_in", to }];
         let page =
             |link: &str| format!("<html lang='de' dir='ltr'><a href=\"{link}\">{REQUEST_ID}");
 

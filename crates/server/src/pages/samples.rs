@@ -11,7 +11,7 @@ use lychgate_gateway::headers::IdentityHeaders;
 use lychgate_gateway::identity::Identity;
 use lychgate_gateway::origin::PublicOrigin;
 use lychgate_gateway::outcome::{Answer, Choice, Likely, Page, ProviderSignOut, Refusal, Words};
-use lychgate_gateway::reason::Reason;
+use lychgate_gateway::reason::{Reason, Remedy};
 use lychgate_gateway::rescue::{Kept, Rescue};
 use lychgate_gateway::route::{Access, OnExpiry, Route};
 use lychgate_gateway::session::Session;
@@ -21,7 +21,7 @@ use url::Url;
 
 use super::Pages;
 use super::rules::{REQUEST_ID, Wanted};
-use crate::respond::About;
+use crate::respond::{About, shown_at_target};
 
 /// When they are shown: the same picture every time.
 const NOW: Timestamp = Timestamp::new(1_795_224_919);
@@ -66,12 +66,12 @@ impl Sample {
     pub(crate) fn wanted(&self) -> Vec<Wanted> {
         match &self.answer {
             Answer::Page(Page::ChooseProvider { choices, .. }) => {
-                choices.iter().map(|choice| ("choice.link", choice.link.clone())).collect()
+                choices.iter().map(|choice| link("choice.link", &choice.link)).collect()
             }
-            Answer::Page(Page::ContinueSignIn { link }) => vec![("link", link.clone())],
-            Answer::Page(Page::ConfirmSignOut { action }) => vec![("action", action.clone())],
-            Answer::Page(Page::SignedOut { sign_in, .. }) => vec![("sign_in", sign_in.clone())],
-            Answer::Page(Page::SignedInAs { sign_out, .. }) => vec![("sign_out", sign_out.clone())],
+            Answer::Page(Page::ContinueSignIn { link: to }) => vec![link("link", to)],
+            Answer::Page(Page::ConfirmSignOut { action }) => vec![link("action", action)],
+            Answer::Page(Page::SignedOut { sign_in, .. }) => vec![link("sign_in", sign_in)],
+            Answer::Page(Page::SignedInAs { sign_out, .. }) => vec![link("sign_out", sign_out)],
             Answer::Refusal(refusal)
                 if matches!(refusal.reason, Reason::NoSuchSite | Reason::Misdirected) =>
             {
@@ -79,17 +79,28 @@ impl Sample {
             }
             Answer::Refusal(refusal) => {
                 let kept = match &refusal.rescue {
-                    Some(Rescue::Kept(kept)) => Some(kept.action.clone()),
+                    Some(Rescue::Kept(kept)) => Some(kept),
                     _ => None,
                 };
                 let links = [
-                    ("sign_in", refusal.sign_in.clone()),
-                    ("other_account", refusal.other_account.clone()),
-                    ("sign_out", refusal.sign_out.clone()),
-                    ("help", refusal.words.help.as_ref().map(Url::to_string)),
-                    ("kept.action", kept),
+                    ("sign_in", refusal.sign_in.as_deref()),
+                    ("other_account", refusal.other_account.as_deref()),
+                    ("sign_out", refusal.sign_out.as_deref()),
+                    ("help", refusal.words.help.as_ref().map(Url::as_str)),
+                    ("kept.action", kept.map(|kept| kept.action.as_str())),
                 ];
-                links.into_iter().filter_map(|(name, link)| Some((name, link?))).collect()
+                let links = links.into_iter().filter_map(|(name, to)| Some(link(name, to?)));
+                let field = kept.map(|kept| Wanted::Field {
+                    field: "form",
+                    name: "kept.form",
+                    value: kept.form.clone(),
+                });
+                // Where people can neither sign in nor send a form, it is what is left to do.
+                let reload = refusal.sign_in.is_none()
+                    && kept.is_none()
+                    && shown_at_target(&self.method)
+                    && refusal.reason.remedy() == Remedy::TryAgain;
+                links.chain(field).chain(reload.then_some(Wanted::Reload)).collect()
             }
             Answer::Asset(_)
             | Answer::Me(_)
@@ -99,6 +110,10 @@ impl Sample {
             | Answer::Resource(_) => Vec::new(),
         }
     }
+}
+
+fn link(name: &'static str, to: &str) -> Wanted {
+    Wanted::Link { name, to: to.to_owned() }
 }
 
 /// All of them.

@@ -3,7 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 
+use lychgate_gateway::client::Client;
+use lychgate_gateway::outcome::{Answer, Words};
+
 use super::*;
+use crate::respond::Responder;
 
 fn languages() -> Languages {
     Languages::new(["en", "de", "ar"].map(str::to_owned).to_vec())
@@ -109,6 +113,21 @@ fn templates_that_would_leave_people_without_help_are_refused() {
             "`{{ sign_in }}`",
         ),
         ("refusal.html", changed("refusal.html", "{{ kept.action }}", "/"), "`{{ kept.action }}`"),
+        (
+            "refusal.html",
+            changed("refusal.html", "<input type=\"hidden\" name=\"form\" value=\"{{ kept.form }}\">", ""),
+            "value=\"{{ kept.form }}\"",
+        ),
+        (
+            "refusal.html",
+            changed("refusal.html", "name=\"form\"", "name=\"kept\""),
+            "value=\"{{ kept.form }}\"",
+        ),
+        (
+            "refusal.html",
+            changed("refusal.html", "href=\"\"", "href=\"/\""),
+            "leaves out the way to try again",
+        ),
         ("refusal.html", changed("refusal.html", "{{ sign_out }}", "/"), "`{{ sign_out }}`"),
         (
             "choose_provider.html",
@@ -169,4 +188,34 @@ fn a_language_without_texts_and_a_directory_that_is_not_there_are_said() {
 
     assert!(said(None).contains("there are no texts in \"fr\": put them as fr.toml"));
     assert!(said(Some(Path::new("/nowhere/at/all"))).contains("/nowhere/at/all cannot be read"));
+}
+
+/// P-09: what no sample has may come together on a page all the same; then people get ours.
+#[test]
+fn a_template_that_fails_where_nobody_looked_is_replaced_by_ours() {
+    let own = source("refusal.html").replace(
+        "{{ sentence }}",
+        "Oh no. {{ sentence }}{% if explain and provider_code %}{{ explane }}{% endif %}",
+    );
+    let directory = Directory::new("spare", &[("refusal.html", &own)]);
+    let responder = Responder::new(directory.load().unwrap());
+    let body = |provider_code: Option<&str>| {
+        let words = Words {
+            explain: Some("Ask Ada.".to_owned()),
+            provider_code: provider_code.map(str::to_owned),
+            ..Words::default()
+        };
+        let refusal = Refusal { words, ..Refusal::new(Reason::ProviderDenied, Client::Browser) };
+        let samples = samples::all("/.gate");
+        let response = responder.answer(&Answer::Refusal(refusal), &samples[0].about("de"));
+        String::from_utf8(response.into_body().to_vec()).unwrap()
+    };
+
+    assert!(body(None).contains("Oh no."));
+    let page = body(Some("access_denied"));
+
+    assert!(!page.contains("Oh no."), "{page}");
+    for part in ["<html lang=\"de\"", "Ask Ada.", "access_denied", rules::REQUEST_ID] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
 }

@@ -584,3 +584,17 @@ fn head_is_told_the_length_and_no_more() {
     assert_eq!(header(&head, "content-length"), Some(got.body().len().to_string().as_str()));
     assert!(head.body().is_empty());
 }
+
+/// A name is a name, also when it looks like a place where the page fills something in.
+#[test]
+fn braces_in_what_is_filled_in_are_not_filled_in_themselves() {
+    let identity = Some(Box::new(person("{site}{person}{{ 7 * 7 }}")));
+    let refusal =
+        Refusal { identity, ..Refusal::new(Reason::AccessNotGranted, Client::Browser) };
+
+    let text = text_of(&get(&Answer::Refusal(refusal)));
+
+    assert_eq!(text.matches("wiki.example.com").count(), 1, "{text}");
+    let name = "<bdi>&#x7b;site&#x7d;&#x7b;person&#x7d;&#x7b;&#x7b; 7 * 7 &#x7d;&#x7d;</bdi>";
+    assert!(text.contains(name), "{text}");
+}
