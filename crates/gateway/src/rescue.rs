@@ -5,7 +5,7 @@
 //! send it takes both, so a page that is copied is worth nothing, and a session of the same person: an
 //! [`Admission`](crate::outcome::Admission) with a [`Replay`] comes out of the same decision as any other.
 //!
-//! Decision 7 says why it is done like this.
+//! Decision 8 says why it is done like this.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,8 +13,10 @@ use std::time::Duration;
 use http::HeaderValue;
 use lychgate_oidc::Timestamp;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::login_state::LoginId;
+use crate::path::CanonicalPath;
 use crate::seal::ProviderTag;
 
 /// For how long a form can be sent.
@@ -33,6 +35,8 @@ pub enum Rescue {
     TooLarge,
     /// It did not come whole, or was none.
     Failed,
+    /// It was passed on, and nobody knows whether it arrived.
+    PassedOn,
 }
 
 /// Whose form it is and where it belongs: what the cookie says.
@@ -84,8 +88,8 @@ impl fmt::Debug for Kept {
     }
 }
 
-/// A form that was sent too early, and goes back onto the page as it came.
-#[derive(Debug)]
+/// A form that was sent too early, or not passed on, and goes back onto the page as it came.
+#[derive(Clone, Debug)]
 pub struct Again {
     pub(crate) action: String,
     pub(crate) time: Duration,
@@ -114,8 +118,13 @@ impl Again {
 pub struct Replay {
     pub(crate) id: String,
     pub(crate) authority: String,
+    /// The path that was judged.
+    pub(crate) path: CanonicalPath,
+    /// The URL that it was sent to first.
+    pub(crate) place: String,
     pub(crate) ticket: Ticket,
     pub(crate) forget: Option<HeaderValue>,
+    pub(crate) again: Again,
 }
 
 impl Replay {
@@ -127,6 +136,25 @@ impl Replay {
             ("origin", self.ticket.origin.as_deref()),
             ("referer", self.ticket.referer.as_deref()),
         ]
+    }
+
+    /// The path that was judged, which is not the one that was asked for.
+    pub fn path(&self) -> &CanonicalPath {
+        &self.path
+    }
+
+    /// Where a `Location` of the application's answer leads, if that depends on the path: the browser is at another
+    /// one than the application believes (RFC 9110 §10.2.2).
+    pub fn resolved(&self, location: &str) -> Option<Url> {
+        if location.starts_with(['/', '\\']) || Url::parse(location).is_ok() {
+            return None;
+        }
+        Url::parse(&self.place).ok()?.join(location).ok()
+    }
+
+    /// The same form, for a page, as long as nothing of it was passed on.
+    pub fn again(&self) -> Again {
+        self.again.clone()
     }
 
     /// How many bytes the application gets.

@@ -350,6 +350,7 @@ impl Pages {
             not_kept => match &refusal.rescue {
                 Some(Rescue::TooLarge) => Some("kept_not_too_large"),
                 Some(Rescue::Failed) => Some("kept_not_now"),
+                Some(Rescue::PassedOn) => Some("kept_passed_on"),
                 Some(Rescue::Again(_) | Rescue::Kept(_) | Rescue::Offer(_)) | None => None,
             },
             wait => wait.and_then(|seconds| Some(catalogue?.count("second", seconds))),

@@ -31,6 +31,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode, Version, header};
 use lychgate_config::config::Limits;
 use lychgate_gateway::client::Client;
+use lychgate_gateway::clients::LoginRule;
 use lychgate_gateway::cookie::Cookies;
 use lychgate_gateway::outcome::{Admission, Answer, Outcome, Refusal, Verdict};
 use lychgate_gateway::path::CanonicalPath;
@@ -218,6 +219,11 @@ impl<W> Visit<W> {
 
     /// Makes `reason` what the visit comes to, and keeps what is known of it.
     fn refuse(&mut self, reason: Reason, client: Client) {
+        let route = self.outcome.as_ref().and_then(|outcome| outcome.record.route.as_deref());
+        let client = match route.map(|route| route.clients.login) {
+            Some(LoginRule::Never) => client.without_pages(),
+            Some(LoginRule::Auto) | None => client,
+        };
         let refusal = Answer::Refusal(Refusal::new(reason, client));
         match &mut self.outcome {
             Some(outcome) => {
@@ -420,6 +426,9 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         let (Some(admission), Some(outcome)) = (visit.admission(), visit.outcome.as_ref()) else {
             return Error::e_explain(ErrorType::InternalError, "nothing admits this request");
         };
+        if let Some(replay) = admission.replay() {
+            rescue::lead_on(replay, response)?;
+        }
         let gateway = &visit.site.gateway;
         let answer = forward::ResponseRules {
             route: admission.route(),
@@ -464,7 +473,11 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         let Some(reason) = reason.filter(|_| !sent) else { return nothing };
         let head = session.req_header();
         let client = Client::of(&head.method, &head.headers);
+        let rescue = self.not_answered(session, visit, reason).await;
         visit.refuse(reason, client);
+        if let Some(rescue) = rescue {
+            visit.rescued(rescue);
+        }
         match self.answer(session, visit, AfterAnswer::Close).await {
             Ok(_) => {
                 // pingora drops the connection now. Closing it first lets the client see the answer.

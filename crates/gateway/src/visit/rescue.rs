@@ -10,12 +10,12 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use lychgate_oidc::Timestamp;
+use lychgate_oidc::{SubjectType, Timestamp};
 
 use super::{Gateway, Opened, Provider, Site};
 use crate::cookie::Found as FoundCookie;
 use crate::endpoint::Endpoint;
-use crate::outcome::{Answer, Outcome, Refusal, Verdict};
+use crate::outcome::{Answer, Event, Outcome, Refusal, Verdict};
 use crate::path::CanonicalPath;
 use crate::reason::Reason;
 use crate::request::Request;
@@ -52,6 +52,15 @@ impl Gateway {
         }
         let Some(session) = self.session_that_is_over(world, request, site) else { return nothing };
         let identity = session.identity();
+        if identity.subject_type() == SubjectType::Pseudonymous {
+            // Whoever signs in next is somebody else, so nobody could ever send it.
+            return nothing;
+        }
+        let content_type = text(request.headers, header::CONTENT_TYPE);
+        if content_type.is_none() && request.headers.contains_key(header::CONTENT_TYPE) {
+            // The application could not tell what it gets.
+            return nothing;
+        }
         let Some(provider) = self.provider(identity.provider()) else { return nothing };
         let announced = request.headers.get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -70,7 +79,7 @@ impl Gateway {
                 issuer: identity.issuer().to_owned(),
                 subject: identity.subject().to_owned(),
                 target: request.target(),
-                content_type: text(request.headers, header::CONTENT_TYPE),
+                content_type,
                 origin: text(request.headers, header::ORIGIN),
                 referer: text(request.headers, header::REFERER),
                 bytes: 0,
@@ -126,38 +135,47 @@ impl Gateway {
             outcome.cookies.extend(site.cookies.clear_form(&id));
             return outcome;
         }
-        let again = || {
-            let bytes = usize::try_from(ticket.bytes).unwrap_or(usize::MAX);
-            Some(Rescue::Again(Again {
-                action: self.form_action(&id),
-                time: KEPT_FOR.saturating_sub(age),
-                bytes_max: rescue::sealed_bytes_max(bytes),
-            }))
-        };
+        let action = self.form_action(&id);
+        let bytes = usize::try_from(ticket.bytes).unwrap_or(usize::MAX);
+        let bytes_max = rescue::sealed_bytes_max(bytes);
+        let again = Again { action, time: KEPT_FOR.saturating_sub(age), bytes_max };
         let brought = self.brought(world, request, site).0;
         let opened = match self.confirmed(world, request, site, brought, now).await {
             Ok(opened) => opened,
             Err(unconfirmed) => {
                 let refusal = Refusal::new(unconfirmed.because.reason(), request.kind());
                 let sign_in = Some(self.login_link(site, "/", &[]));
-                return Outcome::refuse(Refusal { sign_in, rescue: again(), ..refusal });
+                let rescue = Some(Rescue::Again(again));
+                let mut outcome = Outcome::refuse(Refusal { sign_in, rescue, ..refusal });
+                if unconfirmed.cause.is_some() {
+                    outcome.record.event = Some(Event::RefreshFailed);
+                    outcome.record.cause = unconfirmed.cause;
+                }
+                outcome.cookies.extend(unconfirmed.cookies);
+                return outcome;
             }
         };
         if !is_of(&opened, &ticket, provider) {
             let other_account = Some(self.login_link(site, "/", &[("prompt", "select_account")]));
             let identity = Some(Box::new(opened.session.identity().clone()));
             let refusal = Refusal::new(Reason::FormOtherAccount, request.kind());
-            let refusal = Refusal { other_account, identity, rescue: again(), ..refusal };
+            let rescue = Some(Rescue::Again(again));
+            let refusal = Refusal { other_account, identity, rescue, ..refusal };
             return opened.answer_refused(refusal);
         }
         let (path, query) = match ticket.target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (ticket.target.as_str(), None),
         };
-        let Ok(path) = CanonicalPath::parse(path) else { return refuse(Reason::FormExpired) };
+        let refuse = |opened: Opened, reason| {
+            opened.answer_refused(Refusal::new(reason, request.kind()))
+        };
+        let Ok(path) = CanonicalPath::parse(path) else {
+            return refuse(opened, Reason::FormExpired);
+        };
         // It was an application's then; the configuration may have changed since.
         let Found::Route(route) = self.settings.routes.find(&request.authority, &path) else {
-            return refuse(Reason::NotFound);
+            return refuse(opened, Reason::NotFound);
         };
         let written = Request { path, query, ..request.clone() };
         let mut outcome = self.application(world, &written, site, route, now).await;
@@ -165,12 +183,13 @@ impl Gateway {
             Verdict::Admit(admission) => {
                 let forget = site.cookies.clear_form(&id);
                 let authority = request.authority.clone();
-                let replay = Replay { id, authority, ticket, forget };
+                let (path, place) = (written.path, format!("{}{}", site.origin, ticket.target));
+                let replay = Replay { id, authority, path, place, ticket, forget, again };
                 outcome.verdict = Verdict::Admit(Box::new(admission.with_replay(replay)));
             }
             Verdict::Answer(ref mut answer) => {
                 if let Answer::Refusal(refusal) = &mut **answer {
-                    refusal.rescue = again();
+                    refusal.rescue = Some(Rescue::Again(again));
                 }
             }
         }

@@ -1,9 +1,11 @@
 //! A form that was being written when the session ended is sent by the same person, from the same browser, once (R43).
 
 use http::{HeaderValue, Method};
-use lychgate_gateway::outcome::{Outcome, Refusal};
+use lychgate_gateway::outcome::{Event, Outcome, Refusal};
 use lychgate_gateway::reason::Reason;
 use lychgate_gateway::rescue::{Kept, Rescue};
+use lychgate_oidc::{SubjectRule, Userinfo};
+use serde_json::json;
 
 use crate::world::browser::{Browser, admission, reason, user};
 use crate::world::plan::Plan;
@@ -264,4 +266,109 @@ fn without_the_setting_nothing_is_kept() {
     let mut outcome = browser.asks(ask);
     assert_eq!(reason(&outcome), Some(Reason::SessionIdle));
     assert!(rescue(&mut outcome).is_none());
+}
+
+/// R16, R43: what is judged, and judged again while the answer lasts, is where the form belongs; and an answer's relative
+/// `Location` is understood from there.
+#[test]
+fn what_becomes_of_it_is_judged_and_understood_by_where_it_was_sent_first() {
+    let world = World::new(plan());
+    let mut browser = away(&world);
+    let ask = written(&browser, "/letters/7/edit?draft=7");
+    let kept = keeps(&world, &mut browser, ask, TEXT.as_bytes()).unwrap();
+    browser.opens("/");
+
+    let ask = sent(&browser, &kept);
+    let outcome = browser.asks(ask);
+
+    let replay = admission(&outcome).unwrap().replay().unwrap();
+    assert_eq!(replay.path().as_str(), "/letters/7/edit");
+    for (location, expected) in [
+        ("../8", Some("https://app.test/letters/8")),
+        ("done?x=1#y", Some("https://app.test/letters/7/done?x=1#y")),
+        ("?saved", Some("https://app.test/letters/7/edit?saved")),
+        ("", Some("https://app.test/letters/7/edit?draft=7")),
+        // These mean the same from everywhere.
+        ("/inbox", None),
+        ("//other.test/", None),
+        ("https://other.test/", None),
+    ] {
+        let resolved = replay.resolved(location);
+        assert_eq!(resolved.as_ref().map(url::Url::as_str), expected, "{location:?}");
+    }
+    let Rescue::Kept(again) = replay.again().kept(&field(&kept)) else { panic!("it is lost") };
+    assert_eq!((again.action, again.form), (kept.action, kept.form));
+}
+
+/// Nobody could ever send it: whoever signs in next is somebody else.
+#[test]
+fn a_form_of_nobody_in_particular_is_not_kept() {
+    let world = World::new(Plan {
+        registration: |registration| {
+            registration.id_token.required = false;
+            registration.answers.subject = SubjectRule::Pseudonymous;
+        },
+        ..plan()
+    });
+    let mut browser = world.browser(Person::ada());
+    browser.opens("/editor");
+    world.pass("2h");
+
+    let ask = written(&browser, "/letters");
+    let mut outcome = browser.asks(ask);
+
+    assert_eq!(reason(&outcome), Some(Reason::SessionIdle));
+    assert!(rescue(&mut outcome).is_none());
+}
+
+/// Without its type the application could not read it.
+#[test]
+fn a_form_whose_type_cannot_be_kept_is_not_kept() {
+    let world = World::new(plan());
+    let mut browser = away(&world);
+    let long = format!("multipart/form-data; boundary={}", "x".repeat(1024));
+    for (content_type, is_kept) in
+        [(long.as_bytes(), false), ("text/plain; x=\u{e9}".as_bytes(), false), (b"text/plain", true)]
+    {
+        let mut ask = written(&browser, "/letters");
+        ask.headers.insert("content-type", HeaderValue::from_bytes(content_type).unwrap());
+        let mut outcome = browser.asks(ask);
+        assert_eq!(rescue(&mut outcome).is_some(), is_kept, "{content_type:?}");
+    }
+    let mut ask = written(&browser, "/letters");
+    ask.headers.remove("content-type");
+    assert!(rescue(&mut browser.asks(ask)).is_some(), "one that never had a type needs none");
+}
+
+/// R5: a token that was renewed on the way is not lost with a form that cannot be sent yet.
+#[test]
+fn what_a_provider_renewed_is_kept_when_a_form_comes_too_early() {
+    let sub = || json!({ "sub": "sub-ada" });
+    let world = World::new(Plan {
+        registration: |registration| registration.userinfo = Userinfo::Always,
+        kept_form_bytes: Some(1000),
+        ..Plan::refreshing()
+    });
+    world.at("corp", |corp| {
+        corp.refreshes = true;
+        corp.userinfo = Some((200, sub()));
+    });
+    let mut browser = away(&world);
+    let ask = written(&browser, "/letters");
+    let kept = keeps(&world, &mut browser, ask, TEXT.as_bytes()).unwrap();
+    browser.opens("/");
+
+    // The token is renewed, and then nobody says whether the person may go on.
+    world.at("corp", |corp| corp.userinfo = Some((503, sub())));
+    world.pass("20m");
+    let ask = sent(&browser, &kept);
+    let outcome = browser.asks(ask);
+
+    assert_eq!(reason(&outcome), Some(Reason::SessionUnconfirmed));
+    assert_eq!(outcome.cookies.len(), 1, "the browser is given the new token");
+    assert_eq!(outcome.record.event, Some(Event::RefreshFailed));
+    assert!(outcome.record.cause.is_some());
+    world.at("corp", |corp| corp.userinfo = Some((200, sub())));
+    let ask = sent(&browser, &kept);
+    assert_eq!(user(&browser.asks(ask)), Some("ada"));
 }

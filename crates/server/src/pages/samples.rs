@@ -249,6 +249,20 @@ fn of_refusals(path_prefix: &str) -> Vec<Sample> {
             Refusal { rescue: Some(Rescue::TooLarge), ..refusal(Reason::SessionExpired) },
         ),
         (
+            "form-not-passed-on",
+            Method::POST,
+            Refusal { sign_in: None, rescue: kept(), ..refusal(Reason::UpstreamUnreachable) },
+        ),
+        (
+            "form-without-an-answer",
+            Method::POST,
+            Refusal {
+                sign_in: None,
+                rescue: Some(Rescue::PassedOn),
+                ..refusal(Reason::UpstreamTimeout)
+            },
+        ),
+        (
             "form-of-another-account",
             Method::POST,
             Refusal {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::{StatusCode, header};
 use lychgate_gateway::outcome::{DecisionWord, Outcome};
+use lychgate_gateway::rescue::Replay;
 use lychgate_gateway::route::OnExpiry;
 use lychgate_gateway::visit::standing::{Admitted, Credential};
 use lychgate_gateway::world::World;
@@ -100,13 +101,14 @@ impl<W> Visit<W> {
         let ends = self.admission()?.route().on_expiry == OnExpiry::Close
             && record.decision == DecisionWord::Allow;
         let canonical = self.canonical.as_ref().filter(|_| ends)?;
+        let replay = self.admission()?.replay();
         let of_session =
             record.session.as_ref().map(|session| Credential::Session(Arc::clone(session)));
         let of_token = || record.token.as_ref().map(|token| Credential::Token(Arc::clone(token)));
         Some(Admitted {
             method: method.clone(),
             authority: canonical.authority.clone(),
-            path: canonical.path.clone(),
+            path: replay.map_or(&canonical.path, Replay::path).clone(),
             client: self.client,
             credential: of_session.or_else(of_token)?,
         })

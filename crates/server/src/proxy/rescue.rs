@@ -14,7 +14,7 @@ use lychgate_gateway::reason::Reason;
 use lychgate_gateway::rescue::{Replay, Rescue};
 use lychgate_gateway::world::World;
 use pingora_error::{Error, ErrorType, Result};
-use pingora_http::RequestHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::{App, Visit, waits_to_send};
@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct Passing {
     sealed: Vec<u8>,
+    /// Whether it is used up, and goes to the application.
+    was_released: bool,
 }
 
 impl<W: World + Send + Sync + 'static> App<W> {
@@ -51,14 +53,41 @@ impl<W: World + Send + Sync + 'static> App<W> {
                 Ok(body) => again.kept(&body),
                 Err(failed) => failed,
             },
-            done @ (Rescue::Failed | Rescue::Kept(_) | Rescue::TooLarge) => done,
+            done @ (Rescue::Failed
+            | Rescue::Kept(_)
+            | Rescue::PassedOn
+            | Rescue::TooLarge) => done,
         };
         if let Some(outcome) = &mut visit.outcome {
             outcome.cookies.extend(line);
-            if let Some(refusal) = refusal(outcome) {
-                refusal.rescue = Some(rescue);
-            }
         }
+        visit.rescued(rescue);
+    }
+
+    /// What becomes of a form on its way that no answer came to: as long as nothing of it was passed on, it goes back
+    /// onto the page. What was passed on may have arrived, and is not sent twice.
+    pub(super) async fn not_answered(
+        &self,
+        session: &mut Session,
+        visit: &mut Visit<W>,
+        reason: Reason,
+    ) -> Option<Rescue> {
+        if !matches!(reason, Reason::UpstreamTimeout | Reason::UpstreamUnreachable) {
+            return None;
+        }
+        let again = visit.admission()?.replay()?.again();
+        if visit.passing.was_released {
+            return Some(Rescue::PassedOn);
+        }
+        let mut sealed = mem::take(&mut visit.passing.sealed);
+        let rest = whole(session, again.bytes_max().saturating_sub(sealed.len())).await;
+        Some(match rest {
+            Ok(rest) => {
+                sealed.extend(rest);
+                again.kept(&sealed)
+            }
+            Err(failed) => failed,
+        })
     }
 
     /// Collects a form on its way; at its end the application gets what was in it.
@@ -87,11 +116,21 @@ impl<W: World + Send + Sync + 'static> App<W> {
             Some((form, replay.forget().cloned()))
         });
         let Some((form, forget)) = released else { return Err(not_ours(visit)) };
+        visit.passing.was_released = true;
         *body = Some(Bytes::from(form));
         if let Some(outcome) = &mut visit.outcome {
             outcome.cookies.extend(forget);
         }
         Ok(())
+    }
+}
+
+impl<W> Visit<W> {
+    /// Puts onto the page of a refusal what became of a form.
+    pub(super) fn rescued(&mut self, rescue: Rescue) {
+        if let Some(refusal) = self.outcome.as_mut().and_then(refusal) {
+            refusal.rescue = Some(rescue);
+        }
     }
 }
 
@@ -147,4 +186,13 @@ pub(super) fn introduce(replay: &Replay, upstream: &mut RequestHeader) -> Result
     }
     upstream.remove_header(&header::TRANSFER_ENCODING);
     upstream.insert_header(header::CONTENT_LENGTH, replay.bytes().to_string())
+}
+
+/// Leads the browser on from where the form was sent first, and not from where it was sent again.
+pub(super) fn lead_on(replay: &Replay, response: &mut ResponseHeader) -> Result<()> {
+    let location = response.headers.get(header::LOCATION).and_then(|place| place.to_str().ok());
+    match location.and_then(|location| replay.resolved(location)) {
+        Some(place) => response.insert_header(header::LOCATION, place.as_str()),
+        None => Ok(()),
+    }
 }
