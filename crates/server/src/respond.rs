@@ -189,7 +189,10 @@ impl Responder {
             Ok(text) => return text,
             Err(error) => error,
         };
-        tracing::error!(error = crate::chain(&failed), "a template failed, and ours takes its place");
+        tracing::error!(
+            error = crate::chain(&failed),
+            "a template failed, and ours takes its place"
+        );
         let spare = self.spare.get_or_init(|| self.pages.with_our_templates());
         page(spare).unwrap_or_else(|error| {
             // Status and headers still tell.

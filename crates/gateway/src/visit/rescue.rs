@@ -167,9 +167,8 @@ impl Gateway {
             Some((path, query)) => (path, Some(query)),
             None => (ticket.target.as_str(), None),
         };
-        let refuse = |opened: Opened, reason| {
-            opened.answer_refused(Refusal::new(reason, request.kind()))
-        };
+        let refuse =
+            |opened: Opened, reason| opened.answer_refused(Refusal::new(reason, request.kind()));
         let Ok(path) = CanonicalPath::parse(path) else {
             return refuse(opened, Reason::FormExpired);
         };

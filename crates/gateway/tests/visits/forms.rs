@@ -327,9 +327,11 @@ fn a_form_whose_type_cannot_be_kept_is_not_kept() {
     let world = World::new(plan());
     let mut browser = away(&world);
     let long = format!("multipart/form-data; boundary={}", "x".repeat(1024));
-    for (content_type, is_kept) in
-        [(long.as_bytes(), false), ("text/plain; x=\u{e9}".as_bytes(), false), (b"text/plain", true)]
-    {
+    for (content_type, is_kept) in [
+        (long.as_bytes(), false),
+        ("text/plain; x=\u{e9}".as_bytes(), false),
+        (b"text/plain", true),
+    ] {
         let mut ask = written(&browser, "/letters");
         ask.headers.insert("content-type", HeaderValue::from_bytes(content_type).unwrap());
         let mut outcome = browser.asks(ask);

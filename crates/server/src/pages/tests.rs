@@ -115,7 +115,11 @@ fn templates_that_would_leave_people_without_help_are_refused() {
         ("refusal.html", changed("refusal.html", "{{ kept.action }}", "/"), "`{{ kept.action }}`"),
         (
             "refusal.html",
-            changed("refusal.html", "<input type=\"hidden\" name=\"form\" value=\"{{ kept.form }}\">", ""),
+            changed(
+                "refusal.html",
+                "<input type=\"hidden\" name=\"form\" value=\"{{ kept.form }}\">",
+                "",
+            ),
             "value=\"{{ kept.form }}\"",
         ),
         (

@@ -53,10 +53,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
                 Ok(body) => again.kept(&body),
                 Err(failed) => failed,
             },
-            done @ (Rescue::Failed
-            | Rescue::Kept(_)
-            | Rescue::PassedOn
-            | Rescue::TooLarge) => done,
+            done @ (Rescue::Failed | Rescue::Kept(_) | Rescue::PassedOn | Rescue::TooLarge) => done,
         };
         if let Some(outcome) = &mut visit.outcome {
             outcome.cookies.extend(line);

@@ -589,8 +589,7 @@ fn head_is_told_the_length_and_no_more() {
 #[test]
 fn braces_in_what_is_filled_in_are_not_filled_in_themselves() {
     let identity = Some(Box::new(person("{site}{person}{{ 7 * 7 }}")));
-    let refusal =
-        Refusal { identity, ..Refusal::new(Reason::AccessNotGranted, Client::Browser) };
+    let refusal = Refusal { identity, ..Refusal::new(Reason::AccessNotGranted, Client::Browser) };
 
     let text = text_of(&get(&Answer::Refusal(refusal)));
 
