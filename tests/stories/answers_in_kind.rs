@@ -2,6 +2,7 @@
 
 use http::{Method, StatusCode};
 use lychgate_demo::provider::RawAnswer;
+use lychgate_tests::cast::gate::free_port;
 use lychgate_tests::cast::grpc::Grpc;
 use lychgate_tests::cast::house::House;
 use lychgate_tests::cast::raw;
@@ -227,4 +228,24 @@ async fn a_token_where_none_counts_is_told_that_there_is_no_session() {
     );
     assert!(answer.header("www-authenticate").starts_with("Cookie"));
     assert!(bob.text().contains("Bearer x"), "it is passed on with a session, as ever");
+}
+
+/// 5.4: a route where nobody signs in has no pages, whatever is wrong with its application.
+#[tokio::test]
+async fn a_route_without_sign_in_answers_browsers_of_its_application_with_problem_documents() {
+    let house = House::planned(|plan| {
+        plan.upstream(([127, 0, 0, 1], free_port()).into());
+        plan.set("[routes.app]\nlogin = \"never\"\nlimits.body = \"1KiB\"");
+    })
+    .await;
+    let visitor = house.visitor();
+    let headers = [("accept", "text/html"), ("sec-fetch-mode", "navigate")];
+
+    let down = visitor.asks(Method::GET, "/public/x", &headers).await;
+    let large = visitor.sends(Method::POST, "/public/x", &headers, vec![7; 2000]).await;
+
+    for (answer, reason) in [(down, "upstream_unreachable"), (large, "body_too_large")] {
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{}", answer.text());
+        assert_eq!(answer.reason(), reason);
+    }
 }

@@ -1,11 +1,13 @@
 //! What people get from the gate itself: pages in their language, forms that are not lost, and pages of the operator's.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
+use lychgate_demo::echo::Echo;
 use lychgate_tests::cast::gate::{PATIENCE, lychgate};
 use lychgate_tests::cast::house::House;
 use lychgate_tests::cast::scratch::Scratch;
+use lychgate_tests::cast::upstream::{Script, Upstream};
 use lychgate_tests::cast::visitor::{Answer, Visitor};
 use sha2::{Digest as _, Sha256};
 
@@ -77,7 +79,7 @@ async fn until_idle(visitor: &Visitor) {
             return;
         }
         assert!(began.elapsed() < PATIENCE, "the session does not end");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -102,11 +104,43 @@ const SENDS: [(&str, &str); 5] = [
     ("sec-fetch-site", "same-origin"),
 ];
 
+/// Signs in, and goes to no application.
+async fn signs_in(visitor: &Visitor, user: &str) {
+    let callback = visitor.comes_back_as(user, "/.lychgate/login?prompt=login").await;
+    let back = visitor.opens(callback.as_str()).await;
+    assert_eq!(back.status, StatusCode::SEE_OTHER, "{}", back.text());
+}
+
+/// A house whose application this is, and Alice, whose session there has ended while she wrote `/letters/7/edit`.
+async fn writes_too_long(application: &Upstream, more: &str) -> (House, Visitor, Answer) {
+    let address = application.address();
+    let house = House::planned(|plan| {
+        plan.upstream(address);
+        plan.set("[sessions]\nidle_timeout = \"4s\"");
+        plan.set(more);
+    })
+    .await;
+    let visitor = house.visitor();
+    signs_in(&visitor, "alice").await;
+    until_idle(&visitor).await;
+    let page = visitor.sends(Method::POST, "/letters/7/edit", &WRITES, b"Dear Bob".to_vec()).await;
+    assert!(kept(&page).is_some(), "{}", page.text());
+    (house, visitor, page)
+}
+
+/// As a browser sends a form of the application's.
+const WRITES: [(&str, &str); 4] = [
+    ("accept", "text/html"),
+    ("content-type", "text/plain"),
+    ("sec-fetch-mode", "navigate"),
+    ("sec-fetch-site", "same-origin"),
+];
+
 /// Signs in and sends what is kept; a session that is over again before that only costs another turn.
 async fn sends(visitor: &Visitor, user: &str, mut page: Answer) -> Answer {
     let began = Instant::now();
     loop {
-        visitor.signs_in_as(user, "/.lychgate/login?prompt=login").await;
+        signs_in(visitor, user).await;
         let (action, form) = kept(&page).unwrap_or_else(|| panic!("it is lost: {}", page.text()));
         let answer = visitor.sends(Method::POST, &action, &SENDS, form).await;
         if answer.status != StatusCode::UNAUTHORIZED {
@@ -170,23 +204,145 @@ async fn a_form_that_was_sent_after_the_session_ended_arrives_unchanged_once() {
 async fn a_form_is_not_sent_by_somebody_else_and_is_not_kept_when_it_is_large() {
     let house = House::with("[sessions]\nidle_timeout = \"2s\"\nkeep_forms = \"1KiB\"").await;
     let visitor = house.visitor();
-    let headers = [
-        ("accept", "text/html"),
-        ("content-type", "text/plain"),
-        ("sec-fetch-mode", "navigate"),
-        ("sec-fetch-site", "same-origin"),
-    ];
     visitor.signs_in_as("alice", "/editor").await;
     until_idle(&visitor).await;
 
-    let large = visitor.sends(Method::POST, "/letters", &headers, vec![b'a'; 1025]).await;
+    let large = visitor.sends(Method::POST, "/letters", &WRITES, vec![b'a'; 1025]).await;
     assert!(large.text().contains("larger than can be kept"), "{}", large.text());
     assert_eq!(kept(&large), None);
-    let page = visitor.sends(Method::POST, "/letters", &headers, b"Dear Bob".to_vec()).await;
+    let page = visitor.sends(Method::POST, "/letters", &WRITES, b"Dear Bob".to_vec()).await;
 
     let answer = sends(&visitor, "bob", page).await;
     assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (403, "form_other_account"));
     assert!(kept(&answer).is_some(), "and it is not lost");
     let answer = sends(&visitor, "alice", answer).await;
     assert_eq!(answer.json()["body_bytes"], 8);
+}
+
+/// R11, R43: an application that is down costs nobody what they wrote.
+#[tokio::test]
+async fn a_form_that_meets_no_application_stays_on_the_page() {
+    let house = House::with("[sessions]\nidle_timeout = \"4s\"").await;
+    let visitor = house.visitor();
+    signs_in(&visitor, "alice").await;
+    until_idle(&visitor).await;
+    let page = visitor.sends(Method::POST, "/letters", &WRITES, b"Dear Bob".to_vec()).await;
+    let House { gate: _gate, provider: _provider, application } = house;
+    let address = application.address();
+    application.stop().await;
+
+    let down = sends(&visitor, "alice", page).await;
+
+    assert_eq!((down.status.as_u16(), down.reason().as_str()), (502, "upstream_unreachable"));
+    assert!(down.text().contains("nothing is lost"), "{}", down.text());
+    let _application = Echo::start(address).await.expect("it starts again");
+    let arrived = sends(&visitor, "alice", down).await;
+    let told = arrived.json();
+    assert_eq!((&told["path"], &told["body_bytes"]), (&"/letters".into(), &8.into()));
+}
+
+/// R11, R43: what may have arrived is not sent twice, and the page says so.
+#[tokio::test]
+async fn a_form_that_may_have_arrived_is_not_offered_again() {
+    let application = Upstream::start(Script::Silence).await;
+    let address = application.address();
+    let late = format!(
+        "[upstreams.late]\naddresses = [\"http://{address}\"]\ntimeouts.response = \"1s\"\n\
+         [routes.app]\nupstream = \"late\""
+    );
+    let (_house, visitor, page) = writes_too_long(&application, &late).await;
+    let (action, form) = kept(&page).expect("it is kept");
+
+    let silent = sends(&visitor, "alice", page).await;
+
+    assert_eq!((silent.status.as_u16(), silent.reason().as_str()), (504, "upstream_timeout"));
+    assert!(silent.text().contains("it may have arrived all the same"), "{}", silent.text());
+    assert_eq!(kept(&silent), None);
+    let again = visitor.sends(Method::POST, &action, &SENDS, form).await;
+    assert_eq!(again.reason(), "form_expired");
+    assert_eq!(application.count("Dear Bob"), 1);
+}
+
+/// RFC 9110 §10.2.2: the application leads on from where it believes the browser to be.
+#[tokio::test]
+async fn an_answer_to_a_kept_form_leads_on_from_where_the_form_was_sent_first() {
+    let application = Upstream::start(Script::Answer(
+        b"HTTP/1.1 303 See Other\r\nlocation: ../8?sent=1\r\ncontent-length: 0\r\n\r\n",
+    ))
+    .await;
+    let (_house, visitor, page) = writes_too_long(&application, "").await;
+
+    let answer = sends(&visitor, "alice", page).await;
+
+    assert_eq!(answer.location(), Some(visitor.url("/letters/8?sent=1")));
+}
+
+/// P-23, R16: a long answer to a kept form is judged by the path where the form belongs.
+#[tokio::test]
+async fn a_long_answer_to_a_kept_form_is_not_cut_off() {
+    let application = Upstream::start(Script::Answer(
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n",
+    ))
+    .await;
+    let (house, visitor, page) = writes_too_long(&application, "").await;
+    signs_in(&visitor, "alice").await;
+    let (action, form) = kept(&page).expect("it is kept");
+
+    let request = visitor.request(Method::POST, &visitor.url(&action), &SENDS).body(form);
+    let mut answer = request.send().await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK);
+    answer.chunk().await.expect("it begins");
+
+    // It is looked at once a second.
+    let goes_on = tokio::time::timeout(Duration::from_millis(2500), answer.chunk()).await;
+    assert!(goes_on.is_err(), "{goes_on:?}\n{}", house.gate.output());
+}
+
+/// R42: a browser whose session is never recognized is stopped, and told the cause.
+#[tokio::test]
+async fn a_browser_that_goes_round_in_circles_is_stopped() {
+    let house = House::open().await;
+    let visitor = house.visitor();
+    for _ in 0..3 {
+        let callback = visitor.comes_back_as("alice", "/page").await;
+        let back = visitor.opens(callback.as_str()).await;
+        assert_eq!(
+            (back.status, back.location()),
+            (StatusCode::SEE_OTHER, Some(visitor.url("/page")))
+        );
+        // As another machine would read it, which has other keys.
+        visitor.takes_cookie("lychgate", "v1.sealed-with-another-key");
+    }
+
+    let stopped = visitor.opens("/page").await;
+
+    assert_eq!((stopped.status.as_u16(), stopped.reason().as_str()), (400, "too_many_redirects"));
+    assert!(stopped.text().contains("machines that do not share their keys"), "{}", stopped.text());
+    let said = "signed in 3 times in vain: DifferentKeys";
+    house.gate.line("the cause", |line| line.to_string().contains(said)).await;
+    // Whoever wants to try again may.
+    let login = stopped.link("/.lychgate/login");
+    assert!(visitor.signs_in_as("alice", &login).await.text().contains("/page"));
+}
+
+/// CB-26, CB-44: a login whose callback comes too late begins again by itself, and leads where it should have led.
+#[tokio::test]
+async fn a_login_whose_callback_comes_too_late_begins_again() {
+    let house = House::with("[auth]\nlogin_timeout = \"1m\"").await;
+    let visitor = house.visitor();
+    let callback = visitor.comes_back_as("alice", "/page?tab=2").await;
+    // No shorter timeout may be configured, and no clock of the gate's can be moved.
+    tokio::time::sleep(Duration::from_secs(61)).await;
+
+    let late = visitor.opens(callback.as_str()).await;
+
+    assert!(!visitor.has_session(), "the code is not redeemed");
+    let location = late.location().expect("another login");
+    assert!(location.as_str().starts_with(house.provider.issuer()), "{location}");
+    let line = house.gate.access_line(late.request_id()).await;
+    assert_eq!(line["reason"], "login_expired", "{line}");
+    let callback = visitor.is_sent_back_as("alice", late).await;
+    let back = visitor.opens(callback.as_str()).await;
+    assert_eq!(back.location(), Some(visitor.url("/page?tab=2")));
+    assert!(visitor.has_session());
 }
