@@ -256,6 +256,7 @@ static PROVIDER_KEYS: &[Key] = &[
     key("jwks_uri", Url),
     key("end_session_endpoint", Url),
     key("introspection_endpoint", Url),
+    key("revocation_endpoint", Url),
     with("claims", Table(&PROVIDER_CLAIMS), "{}"),
     with("danger_assume_email_verified", Boolean, "false"),
     with("userinfo", Word(&["when-missing", "always", "never"]), "\"when-missing\""),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lychgate_config::config::ProviderEndpoints;
 use lychgate_config::{Config, Environment, Report, Source, load};
 use lychgate_oidc::{
     Algorithm, AssertionAudience, ClientAuth, MtlsEndpointAliases, Provider, Pushing,
@@ -258,4 +259,32 @@ fn keys_and_certificates_that_cannot_work_are_refused() {
         assert!(!problem.contains("canary") && !problem.contains("BEGIN PRIVATE"), "{problem}");
         assert_eq!(problem.lines().last(), Some("1 error"), "{problem}");
     }
+}
+
+/// A provider without metadata can be told where grants are given back, and where a token's worth is asked for.
+#[test]
+fn where_grants_are_given_back_can_be_written_down() {
+    let kept = Kept::new("endpoints");
+    for kind in ["oidc", "oauth2"] {
+        let keys = if kind == "oidc" { "jwks_uri = \"https://id.example.com/keys\"" } else { "" };
+        let text = format!(
+            "kind = \"{kind}\"\nauthorization_endpoint = \"https://id.example.com/authorize\"\n\
+             token_endpoint = \"https://id.example.com/token\"\n{keys}\n\
+             introspection_endpoint = \"https://id.example.com/introspect\"\n\
+             revocation_endpoint = \"https://id.example.com/revoke\"\n"
+        );
+        let config = kept.load(&text).unwrap_or_else(|report| panic!("{kind}: {report}"));
+        let ProviderEndpoints::Static(metadata) = &config.providers[0].endpoints else {
+            panic!("{kind}: {:?}", config.providers[0].endpoints)
+        };
+        let found = [&metadata.introspection_endpoint, &metadata.revocation_endpoint]
+            .map(|url| url.as_ref().map(|url| url.path()));
+        assert_eq!(found, [Some("/introspect"), Some("/revoke")], "{kind}");
+    }
+    let plain = kept.problem(
+        "authorization_endpoint = \"https://id.example.com/authorize\"\n\
+         token_endpoint = \"https://id.example.com/token\"\njwks_uri = \"https://id.example.com/keys\"\n\
+         revocation_endpoint = \"http://id.example.com/revoke\"\n",
+    );
+    assert!(plain.contains("http://id.example.com/revoke"), "{plain}");
 }

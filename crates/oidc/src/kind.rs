@@ -193,6 +193,10 @@ pub struct KindSettings {
     pub userinfo_endpoint: Option<String>,
     /// As above, if there is one.
     pub pushed_authorization_request_endpoint: Option<String>,
+    /// As above, if there is one.
+    pub introspection_endpoint: Option<String>,
+    /// As above, if there is one.
+    pub revocation_endpoint: Option<String>,
     /// Whose developers we are, at Apple.
     pub team_id: String,
 }
@@ -276,6 +280,10 @@ pub struct Endpoints {
     pub userinfo: Option<String>,
     /// Where authorization requests are pushed to, if anywhere.
     pub pushed_authorization_request: Option<String>,
+    /// Where it is asked what a token is worth, if anywhere.
+    pub introspection: Option<String>,
+    /// Where a grant is given back, if anywhere.
+    pub revocation: Option<String>,
 }
 
 impl Preset {
@@ -308,6 +316,8 @@ impl Preset {
                 token,
                 userinfo: None,
                 pushed_authorization_request: None,
+                introspection: None,
+                revocation: None,
             }),
             scopes: texts(scopes),
             id_token: false,
@@ -330,11 +340,15 @@ impl Preset {
         add("issuer", &self.issuer);
         add("authorization_endpoint", &endpoints.authorization);
         add("token_endpoint", &endpoints.token);
-        if let Some(userinfo) = &endpoints.userinfo {
-            add("userinfo_endpoint", userinfo);
-        }
-        if let Some(pushed) = &endpoints.pushed_authorization_request {
-            add("pushed_authorization_request_endpoint", pushed);
+        for (name, endpoint) in [
+            ("userinfo_endpoint", &endpoints.userinfo),
+            ("pushed_authorization_request_endpoint", &endpoints.pushed_authorization_request),
+            ("introspection_endpoint", &endpoints.introspection),
+            ("revocation_endpoint", &endpoints.revocation),
+        ] {
+            if let Some(endpoint) = endpoint {
+                add(name, endpoint);
+            }
         }
         Some(Metadata::parse(Value::Object(document).to_string().as_bytes(), &self.issuer))
     }

@@ -12,6 +12,7 @@ pub(crate) const ENDPOINTS: &[&str] = &[
     "jwks_uri",
     "end_session_endpoint",
     "introspection_endpoint",
+    "revocation_endpoint",
     "pushed_authorization_request_endpoint",
 ];
 
@@ -46,6 +47,7 @@ pub(crate) static PROVIDER: Kind = Kind {
         "jwks_uri",
         "end_session_endpoint",
         "introspection_endpoint",
+        "revocation_endpoint",
         "claims",
         "danger_assume_email_verified",
         "userinfo",
@@ -148,6 +150,7 @@ pub(crate) static PROVIDER: Kind = Kind {
         ("backend_logout_url", "end_session_endpoint"),
         ("introspection_url", "introspection_endpoint"),
         ("introspect_url", "introspection_endpoint"),
+        ("revocation_url", "revocation_endpoint"),
         ("user_id_claim", "claims"),
         ("oidc_groups_claim", "claims"),
         ("oidc_email_claim", "claims"),

@@ -21,6 +21,8 @@ pub(super) fn preset(settings: &KindSettings) -> Preset {
         token: settings.token_endpoint.clone(),
         userinfo: settings.userinfo_endpoint.clone(),
         pushed_authorization_request: settings.pushed_authorization_request_endpoint.clone(),
+        introspection: settings.introspection_endpoint.clone(),
+        revocation: settings.revocation_endpoint.clone(),
     });
     preset.userinfo = settings.userinfo_endpoint.as_ref().map(|_| Userinfo::Always);
     questions(&mut preset, settings);

@@ -67,7 +67,7 @@ fn every_kind_has_its_vendors_addresses_and_scopes() {
             "entra",
             "https://login.microsoftonline.com/common/v2.0",
             None,
-            "openid profile email User.Read",
+            "openid profile email User.Read offline_access",
         ),
         (
             "facebook",
@@ -108,6 +108,8 @@ fn every_kind_has_its_vendors_addresses_and_scopes() {
             token: token.to_owned(),
             userinfo: None,
             pushed_authorization_request: None,
+            introspection: None,
+            revocation: None,
         });
         assert_eq!(preset.issuer, issuer, "{kind}");
         assert_eq!(preset.endpoints, expected, "{kind}");

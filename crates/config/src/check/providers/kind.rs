@@ -166,6 +166,8 @@ fn settings(reader: &Reader<'_>, kind: Kind, name: &str) -> Option<KindSettings>
     let token_endpoint = endpoint("token_endpoint");
     let userinfo_endpoint = endpoint("userinfo_endpoint");
     let pushed_authorization_request_endpoint = endpoint("pushed_authorization_request_endpoint");
+    let introspection_endpoint = endpoint("introspection_endpoint");
+    let revocation_endpoint = endpoint("revocation_endpoint");
     let team = reader.words("team_id").filter(|_| has("team_id")).map(|text| text.value);
     let groups_from = reader.word(
         "groups_from",
@@ -204,6 +206,8 @@ fn settings(reader: &Reader<'_>, kind: Kind, name: &str) -> Option<KindSettings>
         token_endpoint: token_endpoint?.unwrap_or_default(),
         userinfo_endpoint: userinfo_endpoint?,
         pushed_authorization_request_endpoint: pushed_authorization_request_endpoint?,
+        introspection_endpoint: introspection_endpoint?,
+        revocation_endpoint: revocation_endpoint?,
         team_id: team.unwrap_or_default(),
     })
 }
