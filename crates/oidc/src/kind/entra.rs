@@ -44,6 +44,8 @@ pub(super) fn preset(settings: &KindSettings) -> Preset {
     };
     if let Some(when) = when {
         preset.scopes = texts(&["openid", "profile", "email", "User.Read"]);
+        // Groups are asked for once more with each refresh, and there is none without this.
+        preset.scopes.push("offline_access".to_owned());
         if settings.group_names != GroupNames::Ids {
             preset.scopes.push("GroupMember.Read.All".to_owned());
         }

@@ -37,6 +37,8 @@ pub(super) fn preset(settings: &KindSettings) -> Preset {
         in_id_token: true,
         ..Membership::of("verified e-mail addresses", "email_verified", &["true".to_owned()])
     });
+    // Groups are asked for once more with each refresh. Google gives a refresh token only so, and only with a consent.
+    preset.authorization_params.push(("access_type".to_owned(), "offline".to_owned()));
     preset.manner.service_account.clone_from(&directory.service_account);
     let api =
         format!("{}/admin/directory/v1/groups", settings.base("https://admin.googleapis.com"));
