@@ -458,7 +458,10 @@ pub enum Event {
     /// A person was refused.
     AccessDenied,
     /// A browser was sent to a provider.
-    LoginStarted,
+    LoginStarted {
+        /// Which one.
+        flow: String,
+    },
     /// A login ended without a session.
     LoginFailed {
         /// Which one, when it could be told.
@@ -489,7 +492,7 @@ impl Event {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::AccessDenied => "access",
-            Self::LoginStarted => "login-started",
+            Self::LoginStarted { .. } => "login-started",
             Self::LoginFailed { .. } => "login",
             Self::LoginReplayed { .. } => "login-replay",
             Self::LoginSucceeded { .. } => "login",

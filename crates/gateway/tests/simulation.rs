@@ -524,7 +524,7 @@ impl Simulation {
             self.judges_login(browser, ask, outcome);
         }
         if let Some(state) =
-            world::location(outcome).filter(|_| outcome.record.event == Some(Event::LoginStarted))
+            world::location(outcome).filter(|_| matches!(outcome.record.event, Some(Event::LoginStarted { .. })))
         {
             let state = parameter(state, "state").expect("a state");
             let under = self.configuration;

@@ -33,8 +33,8 @@ const PROMPTS: [&str; 2] = ["login", "select_account"];
 const OURS: [&str; 7] =
     ["fragment", "iss", "login_hint", "prompt", "provider", "return_to", "target_link_uri"];
 
-/// How many bytes of a `login_hint` are passed on.
-const LOGIN_HINT_BYTES_MAX: usize = 256;
+/// How many bytes of a `login_hint` are passed on: some providers take a signed token with another inside.
+const LOGIN_HINT_BYTES_MAX: usize = 2048;
 
 /// What a sign-in asks of the provider beyond the ordinary.
 #[derive(Clone, Debug, Default)]
@@ -316,7 +316,7 @@ impl Gateway {
             outcome.cookies.extend(site.cookies.clear_session(request.headers));
         }
         outcome.record.provider = Some(registration.name.clone());
-        outcome.record.event = Some(Event::LoginStarted);
+        outcome.record.event = Some(Event::LoginStarted { flow: id.text() });
         outcome
     }
 

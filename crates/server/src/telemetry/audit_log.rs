@@ -49,6 +49,7 @@ pub(super) fn line(
             "outcome": outcome,
             "reason": record.reason.map(Reason::code),
         },
+        "error": { "message": record.cause },
         "user": user(people, record.identity()),
         "client": { "ip": finished.client },
         "user_agent": { "original": finished.user_agent },
@@ -61,7 +62,7 @@ pub(super) fn line(
         "service": { "name": "lychgate", "version": env!("CARGO_PKG_VERSION") },
         "lychgate": {
             "config_hash": config_hash,
-            "flow": flow(event),
+            "flow": flow(event, record),
             "provider": record.provider(),
             "route": record.route.as_deref().map(|route| route.name.as_str()),
             "session": record.session.as_deref().map(|session| session.id().fingerprint()),
@@ -79,7 +80,7 @@ fn kind(event: &Event) -> Kind {
         }
         Event::LoginFailed { .. } => authentication(&["start"], "failure"),
         Event::LoginReplayed { .. } => authentication(&["info"], "failure"),
-        Event::LoginStarted => authentication(&["info"], "unknown"),
+        Event::LoginStarted { .. } => authentication(&["info"], "unknown"),
         Event::LoginSucceeded { .. } => authentication(&["start"], "success"),
         Event::Refreshed => authentication(&["info"], "success"),
         Event::RefreshFailed | Event::TokenRefused => authentication(&["info"], "failure"),
@@ -89,16 +90,17 @@ fn kind(event: &Event) -> Kind {
     }
 }
 
-fn flow(event: &Event) -> Option<&str> {
+/// The login that an event is part of. What becomes of a session belongs to the login that it began with.
+fn flow(event: &Event, record: &Record) -> Option<String> {
     match event {
-        Event::LoginFailed { flow } => flow.as_deref(),
-        Event::LoginReplayed { flow } | Event::LoginSucceeded { flow } => Some(flow),
-        Event::AccessDenied
-        | Event::LoginStarted
-        | Event::Logout
-        | Event::RefreshFailed
-        | Event::Refreshed
-        | Event::TokenRefused => None,
+        Event::LoginFailed { flow } => flow.clone(),
+        Event::LoginReplayed { flow }
+        | Event::LoginStarted { flow }
+        | Event::LoginSucceeded { flow } => Some(flow.clone()),
+        Event::Logout | Event::RefreshFailed | Event::Refreshed => {
+            record.session.as_deref().map(|session| session.login().text())
+        }
+        Event::AccessDenied | Event::TokenRefused => None,
     }
 }
 

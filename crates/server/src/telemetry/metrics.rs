@@ -419,7 +419,7 @@ impl Metrics {
         let Some(event) = &record.event else { return };
         let provider = self.provider(record.provider());
         match event {
-            Event::LoginStarted => add(&provider.logins_started),
+            Event::LoginStarted { .. } => add(&provider.logins_started),
             Event::LoginSucceeded { .. } => add(&provider.logins_succeeded),
             Event::LoginFailed { .. } | Event::LoginReplayed { .. } => {
                 provider.logins_failed.count(record.reason);

@@ -255,16 +255,21 @@ fn every_event_has_its_action_and_outcome() {
     let flow = || "flow-1".to_owned();
     let logs = Logs::new("events", UserFields::None);
     let table = [
-        (Event::LoginStarted, "login-started", "unknown", json!(["info"])),
+        (Event::LoginStarted { flow: flow() }, "login-started", "unknown", json!(["info"])),
         (Event::LoginSucceeded { flow: flow() }, "login", "success", json!(["start"])),
         (Event::LoginFailed { flow: Some(flow()) }, "login", "failure", json!(["start"])),
         (Event::LoginFailed { flow: None }, "login", "failure", json!(["start"])),
         (Event::LoginReplayed { flow: flow() }, "login-replay", "failure", json!(["info"])),
         (Event::Logout, "logout", "success", json!(["end"])),
+        (Event::Refreshed, "token-refresh", "success", json!(["info"])),
+        (Event::RefreshFailed, "token-refresh", "failure", json!(["info"])),
     ];
+    // Whatever began with a session belongs to the login of that session.
+    let login = session("ada").login().text();
 
     for (event, ..) in &table {
-        let record = Record { event: Some(event.clone()), ..allowed("ada") };
+        let cause = Some("the nonce is not this login's".to_owned());
+        let record = Record { event: Some(event.clone()), cause, ..allowed("ada") };
         logs.telemetry.finished(&finished(&Method::GET, &record));
     }
 
@@ -274,6 +279,16 @@ fn every_event_has_its_action_and_outcome() {
         assert_eq!(line["event"]["action"], action, "{event:?}");
         assert_eq!(line["event"]["outcome"], outcome, "{event:?}");
         assert_eq!(line["event"]["type"], types, "{event:?}");
+        assert_eq!(line["@timestamp"], "2026-11-21T01:35:19.042Z", "{event:?}");
+        assert_eq!(line["client"]["ip"], "192.0.2.7", "{event:?}");
+        assert_eq!(line["error"]["message"], "the nonce is not this login's", "{event:?}");
+        assert_eq!(line["lychgate"]["provider"], "corp", "{event:?}");
+        let flow = match event {
+            Event::LoginFailed { flow: None } => Value::Null,
+            Event::Logout | Event::Refreshed | Event::RefreshFailed => json!(login),
+            _ => json!("flow-1"),
+        };
+        assert_eq!(line["lychgate"]["flow"], flow, "{event:?}");
         assert!(line.get("user").is_none(), "{event:?}");
     }
 }
@@ -381,7 +396,7 @@ fn logins_sessions_and_provider_requests_are_counted_by_provider() {
     };
     let flow = || "flow".to_owned();
 
-    count(Event::LoginStarted, None, "corp");
+    count(Event::LoginStarted { flow: flow() }, None, "corp");
     count(Event::LoginSucceeded { flow: flow() }, None, "corp");
     count(Event::LoginFailed { flow: None }, Some(Reason::NonceMismatch), "corp");
     count(Event::LoginReplayed { flow: flow() }, Some(Reason::LoginAlreadyUsed), "corp");
