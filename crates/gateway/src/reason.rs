@@ -82,6 +82,8 @@ reasons! {
     ClaimMissing, "claim_missing", FORBIDDEN, Operator, "Sign-in failed", "The identity provider did not say something about you that is needed here.";
     /// The ID token does not say that the person proved who they are in one of the required ways.
     AuthenticationWeak, "authentication_weak", FORBIDDEN, SignIn, "A stronger sign-in is needed", "The identity provider did not check who you are in the way that is needed here.";
+    /// The provider does not accept how we prove who we are: `invalid_client`.
+    ClientRefused, "client_refused", BAD_GATEWAY, Operator, "Sign-in failed", "The identity provider did not recognise this site.";
     /// The provider's clock and ours are too far apart, or a token was not fresh.
     ClockSkew, "clock_skew", BAD_GATEWAY, Operator, "Sign-in failed", "The identity provider's answer was not valid at this time. The clocks may differ.";
     /// A token is for somebody else.

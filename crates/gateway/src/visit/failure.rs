@@ -163,12 +163,39 @@ fn retryable(refusal: &ProviderRefusal, rules: &ErrorRules) -> bool {
 /// The provider's own words, quoted so that they end where they end (CB-52, CB-63). Of an address only the place
 /// is kept: what is asked there may be somebody's.
 fn for_the_log(refusal: &ProviderRefusal) -> String {
-    let description = refusal.description.as_ref().map(|text| format!(" ({text:?})"));
+    let description = refusal.description.as_deref().map(without_tokens);
+    let description = description.map(|text| format!(" ({text:?})"));
     let place = refusal.uri.as_deref().and_then(|uri| Url::parse(uri).ok()).and_then(|url| {
         let host = url.host_str()?;
         Some(format!(" (see {}://{host}{})", url.scheme(), url.path()))
     });
     [description, place].into_iter().flatten().collect()
+}
+
+/// A foreign text without what in it could be a token, a code or a key: long words of letters and digits. The ids
+/// by which providers find a request in their own logs (UUIDs) stay.
+fn without_tokens(text: &str) -> String {
+    const LONG: usize = 24;
+    let is_of_token =
+        |character: char| character.is_ascii_alphanumeric() || "-_.~+=".contains(character);
+    let is_id = |word: &str| {
+        let parts = word.split('-').map(str::len);
+        parts.eq([8, 4, 4, 4, 12]) && !word.contains(|character: char| "_.~+=".contains(character))
+    };
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|character| !is_of_token(character)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        let has_digit = word.contains(|character: char| character.is_ascii_digit());
+        let is_secret = word.len() >= LONG && has_digit && !is_id(word.trim_end_matches('.'));
+        kept.push_str(if is_secret { "REDACTED" } else { word });
+        let next = after.find(is_of_token).unwrap_or(after.len());
+        let (between, after) = after.split_at(next);
+        kept.push_str(between);
+        rest = after;
+    }
+    kept
 }
 
 /// What an error of the authorization endpoint means for the visitor (CB-39, CB-40, CB-46).
@@ -184,7 +211,16 @@ fn refused(refusal: &ProviderRefusal) -> Reason {
         Some(
             KnownError::ServerError | KnownError::SlowDown | KnownError::TemporarilyUnavailable,
         ) => Reason::ProviderUnavailable,
-        Some(_) | None => Reason::ProviderRefused,
+        Some(_) | None => unwelcome(refusal),
+    }
+}
+
+/// What only the operator can mend; that the provider does not know us is worth an alarm of its own (CB-65). The
+/// second is GitHub's word for it.
+fn unwelcome(refusal: &ProviderRefusal) -> Reason {
+    match refusal.error.as_str() {
+        "invalid_client" | "incorrect_client_credentials" => Reason::ClientRefused,
+        _ => Reason::ProviderRefused,
     }
 }
 
@@ -194,7 +230,7 @@ impl From<LoginError> for Failure {
             LoginError::ParameterMalformed { .. } | LoginError::ParameterMissing { .. } => {
                 Reason::LoginMalformed
             }
-            LoginError::PushClientRefused(_) => Reason::ProviderRefused,
+            LoginError::PushClientRefused(refusal) => unwelcome(refusal),
             LoginError::PushRefused(refusal) => refused(refusal),
             LoginError::ClientAuth(_)
             | LoginError::EncryptionKeyMissing
@@ -274,9 +310,8 @@ impl From<ExchangeError> for Failure {
             ExchangeError::RateLimited { .. } => Reason::ProviderBusy,
             ExchangeError::Lookup { source: LookupError::TooMuch, .. } => Reason::SessionTooLarge,
             ExchangeError::Lookup { .. } => Reason::LookupFailed,
-            ExchangeError::TokenClientRefused(_) | ExchangeError::ServiceAccountRefused => {
-                Reason::ProviderRefused
-            }
+            ExchangeError::ServiceAccountRefused => Reason::ProviderRefused,
+            ExchangeError::TokenClientRefused(refusal) => unwelcome(refusal),
             ExchangeError::TokenGrantRefused(_) => Reason::LoginExpired,
             ExchangeError::ClientAuth(_)
             | ExchangeError::Json { .. }
@@ -374,6 +409,20 @@ mod tests {
             (ConsentError::Missing, Reason::ConsentMismatch),
         ] {
             assert_eq!(reason(error.clone()), expected, "{error}");
+        }
+    }
+
+    /// CB-62: a provider may repeat to us what we sent it.
+    #[test]
+    fn a_token_in_a_foreign_text_is_not_for_the_log() {
+        for (text, expected) in [
+            ("Code 0AfJohXl-9hCaRfw27QyMN3vW4lC is used", "Code REDACTED is used"),
+            ("token=eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.", "REDACTED"),
+            ("Trace ID: 9a8b7c6d-0000-4000-8000-1f2e3d4c5b6a.", "Trace ID: 9a8b7c6d-0000-4000-8000-1f2e3d4c5b6a."),
+            ("error_description_with_a_long_word", "error_description_with_a_long_word"),
+            ("", ""),
+        ] {
+            assert_eq!(without_tokens(text), expected);
         }
     }
 

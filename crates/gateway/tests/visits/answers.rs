@@ -285,7 +285,7 @@ fn every_listed_error_has_its_reason_and_status() {
         ("invalid_scope", Refused, 502),
         ("server_error", Busy, 503),
         ("temporarily_unavailable", Busy, 503),
-        ("invalid_client", Refused, 502),
+        ("invalid_client", Reason::ClientRefused, 502),
         ("invalid_request_object", Refused, 502),
         ("invalid_request_uri", Refused, 502),
         ("request_not_supported", Refused, 502),
@@ -582,6 +582,20 @@ fn a_login_hint_chooses_the_provider_of_its_domain() {
     }
 }
 
+/// A-D9: a hint may be a signed token with another inside it, and is passed on whole or not at all.
+#[test]
+fn a_login_hint_may_be_as_long_as_a_signed_token() {
+    let world = World::new(Plan::one_app());
+    for (length, passed) in [(2048, true), (2049, false)] {
+        let hint = "h".repeat(length);
+        let mut browser = world.browser(Person::ada());
+        let begun = browser.begins(&format!("https://app.test/.lychgate/login?return_to=%2F&login_hint={hint}"));
+        let given = begun.authorization_url.contains(&format!("login_hint={hint}"));
+        assert_eq!(given, passed, "{length}");
+        assert_eq!(begun.authorization_url.contains("login_hint="), passed, "{length}");
+    }
+}
+
 /// System C: the application is told that the subject is nobody's account.
 #[test]
 fn an_application_is_told_what_a_subject_rests_on() {
@@ -651,7 +665,7 @@ fn the_time_that_a_busy_provider_asks_for_is_passed_on() {
         (corp.manner, corp.retry_after) = (Manner::Failing(400, "invalid_client"), Some("120"));
     });
     let seen = world.browser(Person::ada()).opens("/page");
-    assert_eq!(seen.reason(), Some(Reason::ProviderRefused));
+    assert_eq!(seen.reason(), Some(Reason::ClientRefused));
     assert_eq!(refusal(&seen.outcome).unwrap().retry_after, None);
 }
 

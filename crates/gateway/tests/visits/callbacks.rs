@@ -274,7 +274,7 @@ fn each_error_of_the_provider_has_its_reason() {
         ("unauthorized_client", refused),
         ("unsupported_response_type", refused),
         ("invalid_scope", refused),
-        ("invalid_client", refused),
+        ("invalid_client", Reason::ClientRefused),
         ("never_heard_of", refused),
     ] {
         let world = World::new(Plan::one_app());
@@ -466,7 +466,7 @@ fn a_token_endpoint_that_fails_is_asked_once() {
     for (manner, expected) in [
         (Manner::Silent, Reason::ProviderUnavailable),
         (Manner::Failing(400, "invalid_grant"), Reason::LoginExpired),
-        (Manner::Failing(401, "invalid_client"), Reason::ProviderRefused),
+        (Manner::Failing(401, "invalid_client"), Reason::ClientRefused),
         (Manner::Failing(400, "unauthorized_client"), Reason::ProviderRefused),
         (Manner::Failing(500, "server_error"), Reason::TokenExchangeFailed),
         (Manner::Failing(200, "invalid_grant"), Reason::LoginExpired),

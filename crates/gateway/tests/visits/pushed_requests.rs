@@ -34,7 +34,7 @@ fn a_pushed_login_leads_to_the_page_like_any_other() {
 fn a_refused_push_sends_nobody_anywhere() {
     for (status, code, expected, retry_after) in [
         (400, "invalid_request", Reason::ProviderRefused, None),
-        (401, "invalid_client", Reason::ProviderRefused, None),
+        (401, "invalid_client", Reason::ClientRefused, None),
         (400, "server_error", Reason::ProviderUnavailable, Some(10)),
         (429, "slow_down", Reason::ProviderUnavailable, Some(17)),
     ] {
