@@ -95,6 +95,23 @@ fn the_guide_shows_providers_that_are_right() {
     assert!(shown >= 6, "{shown}");
 }
 
+/// What the page of each kind of provider shows first can be written as it stands.
+#[test]
+fn every_page_about_a_provider_shows_one_that_is_right() {
+    let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/providers");
+    let mut shown = 0;
+    for page in std::fs::read_dir(pages).expect("there are pages") {
+        let page = page.expect("a page").path();
+        let text = std::fs::read_to_string(&page).expect("a page is text");
+        let Some((_, rest)) = text.split_once("```toml\n") else { continue };
+        let (block, _) = rest.split_once("```").expect("a block ends");
+        let checked = check(&source(block), &NoVariables);
+        assert!(checked.is_ok(), "{}: {}", page.display(), checked.unwrap_err());
+        shown += 1;
+    }
+    assert!(shown >= 24, "{shown}");
+}
+
 /// The README's file with one letter missing, and what the README says that is said about it.
 #[test]
 fn the_readme_shows_what_is_printed() {
