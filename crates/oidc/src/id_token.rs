@@ -141,6 +141,7 @@ pub(crate) fn verify_userinfo(
     {
         return Err(IdTokenError::Expired { by: now.since(expires) });
     }
+    claims.check_start(provider.clock_tolerance, now)?;
     Ok(claims.0)
 }
 
@@ -374,21 +375,29 @@ impl Claims {
         }
     }
 
-    fn check_times(&self, tolerance: Duration, now: Timestamp) -> Result<(), IdTokenError> {
-        let expires = self.required_date("exp")?.plus(tolerance);
-        if now >= expires {
-            return Err(IdTokenError::Expired { by: now.since(expires) });
-        }
+    /// What is not valid yet, or comes from the future, is not believed, whether or not it has to say when it began.
+    fn check_start(&self, tolerance: Duration, now: Timestamp) -> Result<(), IdTokenError> {
         let latest_start = now.plus(tolerance);
         if let Some(not_before) = self.date("nbf")?
             && not_before > latest_start
         {
             return Err(IdTokenError::NotYetValid { by: not_before.since(latest_start) });
         }
-        let issued = self.required_date("iat")?;
-        if issued > latest_start {
+        if let Some(issued) = self.date("iat")?
+            && issued > latest_start
+        {
             return Err(IdTokenError::IssuedInTheFuture { by: issued.since(latest_start) });
         }
+        Ok(())
+    }
+
+    fn check_times(&self, tolerance: Duration, now: Timestamp) -> Result<(), IdTokenError> {
+        let expires = self.required_date("exp")?.plus(tolerance);
+        if now >= expires {
+            return Err(IdTokenError::Expired { by: now.since(expires) });
+        }
+        self.check_start(tolerance, now)?;
+        let issued = self.required_date("iat")?;
         let oldest = now.minus(tolerance).minus(AGE_MAX);
         if issued < oldest {
             return Err(IdTokenError::IssuedTooLongAgo { by: oldest.since(issued) });

@@ -152,7 +152,7 @@ fn oidcc_client_test_userinfo_signed() {
 /// OIDC Core §5.3.2: what is signed has to say whom it is from and for.
 #[test]
 fn signed_userinfo_that_is_not_for_us_is_refused() {
-    let changes: [(Change, IdTokenError); 8] = [
+    let changes: [(Change, IdTokenError); 10] = [
         (|token| token.without("iss"), IdTokenError::ClaimMissing { claim: "iss" }),
         (|token| token.claims["iss"] = "https://evil.example".into(), IdTokenError::Issuer),
         (|token| token.without("aud"), IdTokenError::ClaimMissing { claim: "aud" }),
@@ -160,6 +160,14 @@ fn signed_userinfo_that_is_not_for_us_is_refused() {
         (
             |token| token.claims["exp"] = (NOW - 60).into(),
             IdTokenError::Expired { by: std::time::Duration::from_secs(30) },
+        ),
+        (
+            |token| token.claims["nbf"] = (NOW + 60).into(),
+            IdTokenError::NotYetValid { by: std::time::Duration::from_secs(30) },
+        ),
+        (
+            |token| token.claims["iat"] = (NOW + 60).into(),
+            IdTokenError::IssuedInTheFuture { by: std::time::Duration::from_secs(30) },
         ),
         (|token| token.header["alg"] = "none".into(), IdTokenError::Algorithm),
         (|token| token.signed_by(&KEYS.p256, "ES256", "p256"), IdTokenError::Algorithm),
