@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
+use lychgate_oidc::grant::{self, Held};
 use lychgate_oidc::{
-    Algorithm, AssertionAudience, Certificate, ClientAuth, Dpop, DpopNonces, Exchange,
-    ExchangeError, KeyError, KnownError, Lookup, Moment, MtlsEndpointAliases, Paging, Read, Secret,
-    SecretMethod, SigningKey, Step, Timestamp, Userinfo,
+    Algorithm, AssertionAudience, Beginning, Certificate, ClientAuth, Dpop, DpopNonces, Exchange,
+    ExchangeError, Grant, KeyError, KnownError, LoginEntropy, LoginRequest, Lookup, Moment,
+    MtlsEndpointAliases, Paging, Provider, Pushing, Read, Secret, SecretMethod, SigningKey, Step,
+    Timestamp, Userinfo, introspection, login,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -183,6 +185,104 @@ fn a_provider_that_reads_only_the_query_gets_everything_there() {
     // D-D13: neither the step nor an error about it shows the address.
     let shown = format!("{:?}", Step::Ask(request, exchange));
     assert!(!shown.contains("secret") && !shown.contains("the-code"), "{shown}");
+}
+
+/// Every request that goes to the provider without the browser, with what proves who we are in it, in the order of
+/// exchange, refresh, push, revocation and introspection. Each is made with this assertion from elsewhere, if any.
+fn every_request(stage: &Stage, assertion: Option<&str>) -> Vec<(&'static str, Request<Vec<u8>>)> {
+    let moment = || {
+        let mut moment = stage::moment();
+        moment.client_assertion = assertion.map(Secret::new);
+        moment
+    };
+    let (provider, metadata) = (Arc::new(stage.provider.clone()), Arc::new(stage.metadata()));
+    let asked = |step: Step| match step {
+        Step::Ask(request, _) => request,
+        step => panic!("{step:?}"),
+    };
+    let (_, matched) = stage.come_back();
+    let exchange = matched.redeem(provider.clone(), metadata.clone(), moment()).unwrap();
+    let held =
+        Held { refresh_token: Secret::new("held-token"), subject: "ada".to_owned(), sub: None };
+    let refresh = grant::refresh(provider.clone(), metadata.clone(), held, moment()).unwrap();
+    let mut pushing = Provider::clone(&provider);
+    pushing.authorization.pushing = Pushing::Required;
+    let (keys, wish) = (stage::keys(&stage.keys), LoginRequest::default());
+    let entropy = LoginEntropy::from([7; 96]);
+    let pushed = login::begin(
+        &Arc::new(pushing),
+        &metadata,
+        &keys,
+        REDIRECT_URI,
+        &wish,
+        entropy,
+        moment(),
+    );
+    let Beginning::Push(push, _) = pushed.unwrap() else { panic!("it is not pushed") };
+    let grant: Grant = serde_json::from_value(json!({ "access_token": null, "refresh_token": "held-token", "expires_at": NOW })).unwrap();
+    let revocation = grant::revocation(&provider, &metadata, &grant, moment()).unwrap();
+    let token = Secret::new("some-token");
+    let introspection = introspection::request(&token, &provider, &metadata, moment()).unwrap();
+    vec![
+        ("token", asked(exchange)),
+        ("token", asked(refresh)),
+        ("par", push),
+        ("revoke", revocation),
+        ("introspect", introspection),
+    ]
+}
+
+/// RFC 6749 §2.3, RFC 7521 §4.2: what proves who we are at one endpoint proves it at all, method by method. An
+/// assertion from a file is the one of the moment, and two statements that we sign ourselves are never the same.
+#[test]
+fn each_method_proves_who_we_are_at_every_endpoint() {
+    let mut stage = Stage::new();
+    for (member, path) in [
+        ("pushed_authorization_request_endpoint", "par"),
+        ("revocation_endpoint", "revoke"),
+        ("introspection_endpoint", "introspect"),
+    ] {
+        stage.metadata[member] = format!("https://idp.example/{path}").into();
+    }
+    let jwt_bearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+    // `client_assertion` from a file, before and after it is replaced.
+    stage.provider.client_auth = ClientAuth::Assertion;
+    for assertion in ["old.file.signature", "new.file.signature"] {
+        for (endpoint, request) in every_request(&stage, Some(assertion)) {
+            assert_eq!(request.uri().path(), format!("/{endpoint}"));
+            let form = form(&request);
+            assert_eq!(value(&form, "client_assertion"), assertion, "{endpoint}");
+            assert_eq!(value(&form, "client_assertion_type"), jwt_bearer, "{endpoint}");
+            assert_eq!(value(&form, "client_id"), CLIENT, "{endpoint}");
+            assert!(!request.headers().contains_key("authorization"), "{endpoint}");
+        }
+    }
+
+    // `client_secret_jwt`.
+    let secret = "a secret of thirty-two bytes or more";
+    stage.provider.client_auth =
+        ClientAuth::Secret { secret: Secret::new(secret), method: Some(SecretMethod::Jwt) };
+    for (endpoint, request) in every_request(&stage, None) {
+        assert_eq!(request.uri().path(), format!("/{endpoint}"));
+        let form = form(&request);
+        let (header, claims) = open_with_secret(secret, value(&form, "client_assertion"));
+        assert_eq!(header["alg"], "HS256", "{endpoint}");
+        assert_eq!((&claims["iss"], &claims["aud"]), (&json!(CLIENT), &json!(ISSUER)));
+        assert_eq!(value(&form, "client_assertion_type"), jwt_bearer, "{endpoint}");
+        assert!(form.iter().all(|(_, value)| value != secret), "{endpoint}");
+    }
+
+    // The secret in the query: everything is there, and nothing in the body.
+    stage.send_secret(SecretMethod::Query);
+    for (endpoint, request) in every_request(&stage, None) {
+        assert_eq!(request.uri().path(), format!("/{endpoint}"));
+        assert!(request.body().is_empty(), "{endpoint}");
+        let query = request.uri().query().unwrap_or_default().as_bytes();
+        let query: Vec<_> = form_urlencoded::parse(query).into_owned().collect();
+        assert_eq!(value(&query, "client_secret"), CLIENT_SECRET, "{endpoint}");
+        assert_eq!(value(&query, "client_id"), CLIENT, "{endpoint}");
+    }
 }
 
 type Change<'a> = &'a dyn Fn(&mut Stage);
