@@ -308,7 +308,9 @@ impl Gateway {
                 let sign_in = Some(self.login_link(site, "/", &[]));
                 let refusal =
                     Refusal { sign_in, ..Refusal::new(Reason::LoginAlreadyUsed, request.kind()) };
-                Outcome::refuse(refusal)
+                let mut outcome = Outcome::refuse(refusal);
+                outcome.record.cause = Some("this login was completed before".to_owned());
+                outcome
             }
         };
         outcome.record.event = Some(Event::LoginReplayed { flow: id.text() });
