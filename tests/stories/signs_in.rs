@@ -243,16 +243,20 @@ async fn a_provider_that_goes_down_takes_nobody_along() {
 #[tokio::test]
 async fn every_classic_fault_ends_in_a_page_with_a_reason_and_without_a_session() {
     let house = House::open().await;
-    for (fault, reason) in [
-        (Fault::Clock, "clock_skew"),
-        (Fault::Issuer, "issuer_mismatch"),
-        (Fault::Audience, "audience_mismatch"),
-        (Fault::Nonce, "nonce_mismatch"),
-        (Fault::HugeGroups, "session_too_large"),
+    for (fault, reason, check) in [
+        (Fault::Clock, "clock_skew", "in the future"),
+        (Fault::Issuer, "issuer_mismatch", "`iss` differs"),
+        (Fault::Audience, "audience_mismatch", "`aud` does not name this client"),
+        (Fault::Nonce, "nonce_mismatch", "`nonce` is not that of this login"),
+        (Fault::HugeGroups, "session_too_large", "groups"),
     ] {
         house.provider.set(|control| control.fault = Some(fault));
 
-        expect_failure(&house, &[reason], fault.word()).await;
+        let page = expect_failure(&house, &[reason], fault.word()).await;
+
+        let audit = house.gate.audit_event(page.request_id()).await;
+        let cause = audit["error"]["message"].as_str().unwrap_or_default();
+        assert!(cause.contains(check), "{fault}: {cause:?}");
     }
 }
 
@@ -556,6 +560,8 @@ async fn expect_failure(house: &House, reasons: &[&str], what: &str) -> Answer {
         (&json!(reason), &json!("failure")),
         "{what}"
     );
+    let cause = audit["error"]["message"].as_str().unwrap_or_default();
+    assert!(!cause.is_empty() && !cause.contains("eyJ"), "{what}: {cause:?}");
     page
 }
 

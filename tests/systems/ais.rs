@@ -259,7 +259,7 @@ async fn whatever_the_bank_answers_instead_signs_nobody_in() {
         (
             "token_error",
             json!({ "error": "invalid_client", "status": 401 }),
-            (502, "provider_refused"),
+            (502, "client_refused"),
         ),
         ("token_error", json!({ "error": "invalid_scope" }), (502, "provider_refused")),
         ("token_error", json!({ "error": "bank_error_7" }), FAILED),
@@ -481,7 +481,7 @@ async fn a_bank_may_want_a_certificate_as_well() {
     }
     let bare = visitor();
     let answer = bare.opens(comes_back(&bare, "bare").await.as_str()).await;
-    is_refused(&gate, &bare, &answer, (502, "provider_refused"), "no certificate").await;
+    is_refused(&gate, &bare, &answer, (502, "client_refused"), "no certificate").await;
     let refused = ends_well(&gate, &bank, &[SECRET]).await;
     assert_eq!(refused, ["there is no client certificate"]);
 }

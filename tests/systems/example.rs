@@ -157,6 +157,8 @@ pub(crate) async fn is_refused(
     let event = gate.audit_event(answer.request_id()).await;
     assert_eq!(event["event"]["outcome"], "failure", "{story}: {event}");
     assert_eq!(event["event"]["reason"], reason, "{story}: {event}");
+    let cause = event["error"]["message"].as_str().unwrap_or_default();
+    assert!(!cause.is_empty(), "{story}: the line names no check: {event}");
 }
 
 /// Asserts of a whole story that the simulator did not fail, that no code was sent twice (CB-28), and that nothing

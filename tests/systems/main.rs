@@ -4,8 +4,10 @@
 //! to. Its JOSE is somebody else's, so that one mistake cannot hide on both sides.
 
 mod ais;
+mod checks;
 mod example;
 mod fanbase;
+mod faults;
 mod oten;
 mod stage;
 mod strict;

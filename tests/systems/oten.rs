@@ -17,6 +17,7 @@ const MALFORMED: (&str, u16) = ("login_malformed", 400);
 const NOT_OURS: (&str, u16) = ("login_not_ours", 400);
 const NO_TOKENS: (&str, u16) = ("token_exchange_failed", 502);
 const OTHER_ISSUER: (&str, u16) = ("issuer_mismatch", 502);
+const UNKNOWN: (&str, u16) = ("client_refused", 502);
 const REFUSED: (&str, u16) = ("provider_refused", 502);
 const STALE: (&str, u16) = ("clock_skew", 502);
 const UNAVAILABLE: (&str, u16) = ("provider_unavailable", 503);
@@ -181,8 +182,8 @@ async fn every_error_of_otens_list_has_its_page_and_its_document() {
     };
     let rows = [
         (named("invalid_request"), "invalid_request", REFUSED, false),
-        (named("invalid_client"), "invalid_client", REFUSED, false),
-        (("ip_blocked", json!({})), "invalid_client", REFUSED, false),
+        (named("invalid_client"), "invalid_client", UNKNOWN, false),
+        (("ip_blocked", json!({})), "invalid_client", UNKNOWN, false),
         (named("unauthorized_client"), "unauthorized_client", REFUSED, false),
         (named("unsupported_response_type"), "unsupported_response_type", REFUSED, false),
         (named("invalid_scope"), "invalid_scope", REFUSED, false),
@@ -243,7 +244,7 @@ async fn whatever_is_wrong_with_an_answer_of_oten_signs_nobody_in() {
             row("wrong_iss", json!({}), OTHER_ISSUER, 0),
             row("dup_params", json!({ "names": ["code"] }), MALFORMED, 0),
             row("token_invalid_grant", json!({}), EXPIRED, 1),
-            row("token_error", json!({ "error": "invalid_client", "status": 401 }), REFUSED, 1),
+            row("token_error", json!({ "error": "invalid_client", "status": 401 }), UNKNOWN, 1),
             row("token_error", json!({ "error": "unauthorized_client" }), REFUSED, 1),
             row("token_html_502", json!({}), NO_TOKENS, 1),
             row("no_id_token", json!({}), NO_TOKENS, 1),

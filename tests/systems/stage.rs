@@ -21,6 +21,8 @@ use sha2::{Digest as _, Sha256};
 use toml::Table;
 use url::Url;
 
+use crate::checks::check_named_after;
+
 /// A gate with one of our examples, a simulator and an application. They end with it.
 #[derive(Debug)]
 pub(crate) struct Stage {
@@ -78,12 +80,24 @@ pub(crate) fn row(
     Misbehaviour { switches: vec![(switch, parameters)], reason, status, exchanges }
 }
 
+impl Misbehaviour {
+    /// Whether this is about the check that finds it: of several misbehaviours the last is the one that counts.
+    fn names_its_check(&self, cause: &str) -> bool {
+        let last = self.switches.last().and_then(|(switch, _)| check_named_after(switch));
+        last.is_some_and(|words| cause.contains(words))
+    }
+}
+
 impl Plan {
     /// The example `deploy/examples/NAME.toml` with the site, the application and the files of a story.
     pub(crate) async fn of_example(name: &str) -> Self {
         let file =
             Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../deploy/examples/{name}.toml"));
-        let example = fs::read_to_string(file).expect("there is an example");
+        Self::of(&fs::read_to_string(file).expect("there is an example")).await
+    }
+
+    /// The same of a configuration that a story wrote down itself.
+    pub(crate) async fn of(example: &str) -> Self {
         let mut configuration: Table = example.parse().expect("an example is TOML");
         let application = Echo::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
         let application = application.expect("the application starts");
@@ -278,10 +292,16 @@ impl Stage {
                 303 => ("", 303),
                 status => (&*answer.reason(), status),
             };
-            if found == (row.reason, row.status) && set.is_empty() {
+            let cause = match found.1 {
+                303 => String::new(),
+                _ => self.cause(&answer).await,
+            };
+            let fits = found == (row.reason, row.status) && row.names_its_check(&cause);
+            if fits && set.is_empty() {
                 self.refused(&back, &answer, row).await;
             } else {
-                others.push(format!("{:?}: {found:?}, not taken: {set:?}", row.switches));
+                let switches = &row.switches;
+                others.push(format!("{switches:?}: {found:?}, {cause:?}, not taken: {set:?}"));
             }
         }
         assert!(others.is_empty(), "{}\n{}", others.join("\n"), self.gate.output());
@@ -296,6 +316,8 @@ impl Stage {
         );
         let event = self.gate.audit_event(answer.request_id()).await;
         assert_eq!(event["event"]["reason"], row.reason, "{row:?}: {event}");
+        let cause = self.cause(answer).await;
+        assert!(row.names_its_check(&cause), "{row:?}: {cause:?}");
         let code = back.parameter("code").unwrap_or_default();
         assert_eq!(self.simulator.token_requests(&code).await, row.exchanges, "{row:?}");
         self.nobody_is_signed_in(&back.visitor).await;
@@ -304,6 +326,12 @@ impl Stage {
             let value = back.parameter(name).unwrap_or_default();
             assert!(value.is_empty() || !answer.text().contains(&value), "{row:?}: {name}");
         }
+    }
+
+    /// What the audit log says about why the sign-in did not end in a session.
+    async fn cause(&self, answer: &Answer) -> String {
+        let event = self.gate.audit_event(answer.request_id()).await;
+        event["error"]["message"].as_str().unwrap_or_default().to_owned()
     }
 
     /// CB-54.

@@ -23,6 +23,7 @@ const OTHER_AUDIENCE: (&str, u16) = ("audience_mismatch", 502);
 const OTHER_CONSENT: (&str, u16) = ("consent_mismatch", 502);
 const OTHER_ISSUER: (&str, u16) = ("issuer_mismatch", 502);
 const OTHER_NONCE: (&str, u16) = ("nonce_mismatch", 502);
+const UNKNOWN: (&str, u16) = ("client_refused", 502);
 const REFUSED: (&str, u16) = ("provider_refused", 502);
 const STALE: (&str, u16) = ("clock_skew", 502);
 const UNAVAILABLE: (&str, u16) = ("provider_unavailable", 503);
@@ -321,7 +322,7 @@ async fn what_a_bank_answers_for_a_code_is_believed_only_if_it_is_all_right() {
             row("token_html_502", json!({}), NO_TOKENS, 1),
             row("token_500", json!({}), NO_TOKENS, 1),
             row("token_429", json!({ "retry_after": 7 }), UNAVAILABLE, 1),
-            row("token_error", json!({ "error": "invalid_client", "status": 401 }), REFUSED, 1),
+            row("token_error", json!({ "error": "invalid_client", "status": 401 }), UNKNOWN, 1),
             row("token_redirect", json!({}), NO_TOKENS, 1),
             row("token_empty", json!({}), NO_TOKENS, 1),
             row("token_truncated", json!({}), NO_TOKENS, 1),
@@ -462,7 +463,7 @@ async fn a_push_that_fails_ends_the_sign_in() {
         ("par_error", json!({ "error": "invalid_request" }), REFUSED),
         ("par_error", json!({ "error": "invalid_scope" }), REFUSED),
         ("par_error", json!({ "error": "unauthorized_client" }), REFUSED),
-        ("par_error", json!({ "error": "invalid_client", "status": 401 }), REFUSED),
+        ("par_error", json!({ "error": "invalid_client", "status": 401 }), UNKNOWN),
         ("par_error", json!({ "error": "server_error" }), UNAVAILABLE),
     ];
     let pushes = async || {
@@ -486,6 +487,8 @@ async fn a_push_that_fails_ends_the_sign_in() {
         }
         let event = stage.gate.audit_event(answer.request_id()).await;
         assert_eq!(event["event"]["reason"], reason, "{switch}: {event}");
+        let cause = event["error"]["message"].as_str().unwrap_or_default();
+        assert!(cause.contains("authorization request"), "{switch}: {cause:?}");
         stage.nobody_is_signed_in(&visitor).await;
     }
     assert_eq!(simulator.authorize_queries().await, [""; 0], "nobody was sent anywhere");
@@ -496,7 +499,7 @@ async fn a_push_that_fails_ends_the_sign_in() {
     let other = json!({ "client_id": client_id, "certificate_sha256": "00" });
     simulator.register(&other).await;
     let answer = stage.visitor().opens("/page").await;
-    assert_eq!(answer.reason(), "provider_refused");
+    assert_eq!(answer.reason(), UNKNOWN.0);
     let refusals = simulator.refusals().await;
     assert!(refusals.last().is_some_and(|why| why.contains("certificate")), "{refusals:?}");
     stage.ends(&secrets).await;

@@ -87,7 +87,9 @@ impl Simulator {
         let mut program = LineProtocol::start("simulators/main.mjs", [] as [&str; 0]);
         let ready = program.ask(&setup).await;
         let ready = serde_json::from_value(ready).expect("the first line says where it is");
-        Self { ready, http: reqwest::Client::new(), _program: program }
+        // Node closes a connection that was idle for some seconds just as it may be used again.
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0).build();
+        Self { ready, http: http.expect("a client"), _program: program }
     }
 
     /// The issuer: a URL, or with `sim-fanbase` a word.
