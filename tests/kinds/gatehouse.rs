@@ -29,9 +29,16 @@ impl Gatehouse {
         Self::before(Vendor::start(kind).await, Scratch::new(), keys).await
     }
 
+    /// As [`open`](Self::open), for those alone whom this entry of `allow` is about.
+    pub(crate) async fn admitting(kind: &str, keys: &str, entry: &str) -> Self {
+        let vendor = Vendor::start(kind).await;
+        let proof = proof_by_secret(&vendor);
+        Self::proving(vendor, Scratch::new(), keys, &proof, entry).await
+    }
+
     pub(crate) async fn before(vendor: Vendor, scratch: Scratch, keys: &str) -> Self {
-        let proof = format!("client_secret = \"{}\"", vendor.client("secret"));
-        Self::proving(vendor, scratch, keys, &proof).await
+        let proof = proof_by_secret(&vendor);
+        Self::proving(vendor, scratch, keys, &proof, ANYBODY).await
     }
 
     /// As [`open`](Self::open), at a vendor to whom a client proves itself with a key of this kind, over https;
@@ -40,6 +47,15 @@ impl Gatehouse {
         kind: &str,
         keys: &str,
         algorithm: &'static SignatureAlgorithm,
+    ) -> Self {
+        Self::signing_and_admitting(kind, keys, algorithm, ANYBODY).await
+    }
+
+    pub(crate) async fn signing_and_admitting(
+        kind: &str,
+        keys: &str,
+        algorithm: &'static SignatureAlgorithm,
+        entry: &str,
     ) -> Self {
         let (vendor, scratch) = (Vendor::start(kind).await, Scratch::new());
         let key = KeyPair::generate_for(algorithm).expect("a key");
@@ -52,10 +68,17 @@ impl Gatehouse {
                 keys = keys.replace(&place, vendor.client(member));
             }
         }
-        Self::proving(vendor, scratch, &keys, "signing_key = { file = 'signing.pem' }").await
+        let proof = "signing_key = { file = 'signing.pem' }";
+        Self::proving(vendor, scratch, &keys, proof, entry).await
     }
 
-    async fn proving(vendor: Vendor, scratch: Scratch, keys: &str, proof: &str) -> Self {
+    async fn proving(
+        vendor: Vendor,
+        scratch: Scratch,
+        keys: &str,
+        proof: &str,
+        entry: &str,
+    ) -> Self {
         let application = Echo::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
         let application = application.expect("the application starts");
         let (port, admin) = (free_port(), free_port());
@@ -89,7 +112,7 @@ keys = ["{SESSION_KEY}"]
 [routes.app]
 url      = "{home}"
 upstream = "http://{application}"
-allow    = ["anyone-with-an-account"]
+allow    = ['{entry}']
 headers.request = {{ "X-Name" = "{{name}}" }}
 
 [providers.vendor]
@@ -108,6 +131,14 @@ client_id     = "{id}"
 
     /// Somebody signs in, and this is where it ends.
     pub(crate) async fn signs_in(&self, persona: &str) -> Answer {
+        let (visitor, answer) = self.arrives(persona).await;
+        assert_eq!(visitor.has_session(), answer.status == 200, "{}", answer.text());
+        // The same page once more, as a program reads it.
+        if visitor.has_session() { visitor.fetches("/deep?q=1").await } else { answer }
+    }
+
+    /// The same, of somebody who may be known and still not be let in.
+    pub(crate) async fn arrives(&self, persona: &str) -> (Visitor, Answer) {
         self.vendor.persona(persona).await;
         let vendor = [self.vendor.base_url()];
         let visitor = match &self.certificate {
@@ -126,9 +157,15 @@ client_id     = "{id}"
             let sent = visitor.sends(Method::POST, &action, &headers, fields.into_bytes()).await;
             answer = visitor.follows(sent).await;
         }
-        assert_eq!(visitor.has_session(), answer.status == 200, "{}", answer.text());
-        // The same page once more, as a program reads it.
-        if visitor.has_session() { visitor.fetches("/deep?q=1").await } else { answer }
+        (visitor, answer)
+    }
+
+    /// How often the gate asked for newer tokens.
+    pub(crate) async fn refreshes(&self) -> usize {
+        let asked = self.vendor.requests("token").await;
+        let body = |request: &serde_json::Value| request["body"].as_str().map(str::to_owned);
+        let bodies = asked.iter().filter_map(body);
+        bodies.filter(|body| body.contains("grant_type=refresh_token")).count()
     }
 
     /// Why somebody does not get in, of which the log says nothing secret.
@@ -141,6 +178,13 @@ client_id     = "{id}"
         assert!(!written.contains("Bearer "), "the log is silent about tokens");
         (answer, reason)
     }
+}
+
+/// The entry of `allow` that is about everybody who can sign in.
+const ANYBODY: &str = "anyone-with-an-account";
+
+fn proof_by_secret(vendor: &Vendor) -> String {
+    format!("client_secret = \"{}\"", vendor.client("secret"))
 }
 
 /// Where a page that submits itself posts to, and what, if this is one.

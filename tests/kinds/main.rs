@@ -2,6 +2,7 @@
 //!
 //! `cargo build -p lychgate-server` comes first, and Node has to be there.
 
+mod again;
 mod gatehouse;
 mod members;
 mod table;

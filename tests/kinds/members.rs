@@ -5,6 +5,7 @@ use lychgate_tests::cast::vendor::Vendor;
 use serde_json::json;
 
 use crate::gatehouse::{Gatehouse, told};
+use crate::table::SIGNED;
 
 /// Kind, keys, and somebody who does not get in beside the outsider.
 const ROWS: &[(&str, &str)] = &[
@@ -31,6 +32,117 @@ const ROWS: &[(&str, &str)] = &[
          reads.groups = { each = '', value = '{slug}', only = { active = true } }",
     ),
 ];
+
+/// Kind, keys, and an entry of `allow` that is about the member: where a kind has no list of its own, the route's
+/// rule keeps others out.
+const BY_RULE: &[(&str, &str, &str)] = &[
+    ("adfs", "issuer = '{issuer}'", "group:EXAMPLE\\Platform"),
+    (
+        "auth0",
+        "issuer = '{issuer}'\nclaims.groups = 'https://lychgate.example.com/roles'",
+        "group:operator",
+    ),
+    ("cidaas", "issuer = '{issuer}'", "group:platform:ADMIN"),
+    ("cognito", "issuer = '{issuer}'", "group:operators"),
+    ("digitalocean", "base_url = '{base}'", "group:8310c0de-0000-4000-8000-000000000001"),
+    ("facebook", "base_url = '{base}'", "user:102283104000001"),
+    ("keycloak", "issuer = '{issuer}'\nscopes = ['openid', 'groups']", "group:/staff/platform"),
+    ("keycloak", "issuer = '{issuer}'", "group:role:operator"),
+    ("linkedin", "base_url = '{base}'", "email:mira@example.com"),
+    ("okta", "issuer = '{issuer}'", "group:platform"),
+    ("sourcehut", "base_url = '{base}'", "user:mlindqvist"),
+];
+
+#[tokio::test]
+async fn an_outsider_is_known_and_refused_where_only_a_rule_keeps_them_out() {
+    let mut wrong = Vec::new();
+    for (kind, keys, entry) in BY_RULE {
+        let house = Gatehouse::admitting(kind, keys, entry).await;
+        wrong.extend(keeps_out(&house, kind).await);
+    }
+    for (kind, keys, algorithm, ..) in SIGNED {
+        let entry = "email:mira@example.com";
+        let house = Gatehouse::signing_and_admitting(kind, keys, algorithm, entry).await;
+        wrong.extend(keeps_out(&house, kind).await);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// What is wrong when a member and an outsider come by.
+async fn keeps_out(house: &Gatehouse, kind: &str) -> Option<String> {
+    let (_, member) = house.arrives("member").await;
+    let (_, outsider) = house.arrives("outsider").await;
+    if member.status != 200 {
+        return Some(format!("{kind}: member: {} {}", member.status, member.text()));
+    }
+    let fits = outsider.status == 403 && outsider.reason() == "access_not_granted";
+    (!fits).then(|| format!("{kind}: outsider: {} {}", outsider.status, outsider.text()))
+}
+
+/// Kind, keys, who it is, how many groups they have in all, and the endpoint with how many pages of them.
+const PAGED: &[(&str, &str, &str, usize, (&str, usize))] = &[
+    ("bitbucket", "base_url = '{base}'", "many", 132, ("workspaces", 2)),
+    ("discord", "base_url = '{base}'", "many", 250, ("guilds", 2)),
+    (
+        "entra",
+        "base_url = '{base}'\ntenant = '1f0c1a52-6a0e-4a50-9c55-0a8d83100001'\ngroups_from = 'graph'",
+        "member",
+        3,
+        ("transitive_member_of", 2),
+    ),
+    // 122 organizations and as many teams.
+    ("gitea", "base_url = '{base}'", "many", 244, ("orgs", 3)),
+];
+
+/// Each in its vendor's own manner of paging: a next address, the last identifier, Graph's link, a header.
+#[tokio::test]
+async fn groups_are_read_to_their_last_page_at_every_vendor() {
+    let mut wrong = Vec::new();
+    for (kind, keys, persona, groups, (endpoint, pages)) in PAGED {
+        let house = Gatehouse::open(kind, keys).await;
+        // Graph's pages hold more than a session does.
+        house.vendor.settings(json!({ "page": 2 })).await;
+        let found = told(&house.signs_in(persona).await).groups.len();
+        let asked = house.vendor.requests(endpoint).await.len();
+        if (found, asked) != (*groups, *pages) {
+            wrong.push(format!("{kind}: {found} groups, {asked} pages"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn googles_directory_is_read_to_its_last_page() {
+    let house = with_directory("").await;
+    house.vendor.settings(json!({ "page": 2 })).await;
+
+    let member = told(&house.signs_in("member").await);
+
+    assert_eq!(member.groups.len(), 3, "{member:?}");
+    let asked = house.vendor.requests("groups").await;
+    assert_eq!(asked.len(), 2, "{asked:?}");
+}
+
+/// What the guide to `oauth2` shows is what these fixtures understand, so it signs people in.
+#[tokio::test]
+async fn what_the_page_about_oauth2_shows_signs_people_in() {
+    let page = include_str!("../../docs/providers/oauth2.md");
+    let (_, block) = page.split_once("```toml\n").expect("the page shows a provider");
+    let (block, _) = block.split_once("```").expect("a block ends");
+    let ours = |line: &&str| {
+        !["[providers.forum]", "kind ", "client_id ", "client_secret "]
+            .iter()
+            .any(|start| line.starts_with(start))
+    };
+    let keys: Vec<_> = block.lines().filter(ours).collect();
+    let keys = keys.join("\n").replace("https://forum.example.com/oauth", "{base}");
+    let keys = keys.replace("https://forum.example.com", "{base}").replace(".forum.", ".vendor.");
+    let house = Gatehouse::open("oauth2", &keys).await;
+
+    let member = told(&house.signs_in("member").await);
+
+    assert_eq!((member.user.as_str(), member.groups.len()), ("mlindqvist", 2), "{member:?}");
+}
 
 /// The lists hold, whatever routes allow: this one lets in anyone who has an account.
 #[tokio::test]
@@ -133,10 +245,8 @@ async fn somebody_with_a_google_account_of_no_domain_does_not_get_in() {
     assert_eq!(house.is_refused("member").await.1, "membership_required");
 }
 
-/// With a service account: the first scopes are not granted, nested groups count, and somebody of another
-/// domain is looked up in the other way.
-#[tokio::test]
-async fn googles_directory_says_who_is_in_a_group() {
+/// A gate whose groups are those of Google's directory; `more` is what it wants of them.
+pub(crate) async fn with_directory(more: &str) -> Gatehouse {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).expect("a key is made");
     let vendor = Vendor::start("google").await;
     vendor.client_keys(&[key.public_key_pem()]).await;
@@ -154,12 +264,20 @@ async fn googles_directory_says_who_is_in_a_group() {
         "token_uri": "https://oauth2.googleapis.com/token",
     });
     let file = scratch.write("directory.json", account.to_string());
+    let more = if more.is_empty() { String::new() } else { format!(", {more}") };
     let keys = format!(
-        "base_url = '{{base}}'\ngroups = {{ service_account = {{ file = '{}' }}, admin = 'admin@example.com', \
-         members_of = ['nested@example.com', 'everyone@example.com'] }}",
+        "base_url = '{{base}}'\ngroups = {{ service_account = {{ file = '{}' }}, admin = 'admin@example.com'{more} }}",
         file.display()
     );
-    let house = Gatehouse::before(vendor, scratch, &keys).await;
+    Gatehouse::before(vendor, scratch, &keys).await
+}
+
+/// With a service account: the first scopes are not granted, nested groups count, and somebody of another
+/// domain is looked up in the other way.
+#[tokio::test]
+async fn googles_directory_says_who_is_in_a_group() {
+    let house =
+        with_directory("members_of = ['nested@example.com', 'everyone@example.com']").await;
 
     let member = told(&house.signs_in("member").await);
     assert_eq!(member.groups, ["nested@example.com", "everyone@example.com"]);

@@ -96,7 +96,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// Those to whom we sign who we are.
-const SIGNED: &[(&str, &str, &SignatureAlgorithm, &str, &str)] = &[
+pub(crate) const SIGNED: &[(&str, &str, &SignatureAlgorithm, &str, &str)] = &[
     (
         "apple",
         "base_url = '{base}'\nteam_id = '{team_id}'\nsigning_key_id = '{key_id}'",

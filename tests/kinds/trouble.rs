@@ -9,13 +9,65 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("bitbucket", "base_url = '{base}'\nworkspaces = ['lychgate-works']", "workspaces"),
     ("digitalocean", "base_url = '{base}'", "account"),
     ("discord", "base_url = '{base}'\nguilds = ['1100000000000004097']", "guilds"),
+    (
+        "entra",
+        "base_url = '{base}'\ntenant = '1f0c1a52-6a0e-4a50-9c55-0a8d83100001'\ngroups_from = 'graph'",
+        "transitive_member_of",
+    ),
     ("facebook", "base_url = '{base}'", "me"),
+    ("forgejo", "base_url = '{base}'\nteams = ['lychgate-works/platform']", "teams"),
     ("gitea", "base_url = '{base}'\norganizations = ['lychgate-works']", "teams"),
     ("github", "base_url = '{base}'\norganizations = ['lychgate-works']", "orgs"),
     ("gitlab", "base_url = '{base}'\nprojects = ['lychgate/gate']", "project"),
     ("nextcloud", "base_url = '{base}'\ngroups = ['staff']", "user"),
+    (
+        "oauth2",
+        "authorization_endpoint = '{base}/authorize'\ntoken_endpoint = '{base}/token'\n\
+         memberships = { groups = ['platform'] }\n\
+         [[providers.vendor.lookups]]\nurl = '{base}/api/me'\nreads = { sub = 'data.user.id' }\n\
+         [[providers.vendor.lookups]]\nurl = '{base}/api/groups'\npaging = 'link'\n\
+         reads.groups = { each = '', value = '{slug}' }",
+        "groups",
+    ),
+    (
+        "oidc",
+        "issuer = '{issuer}'\nuserinfo = 'never'\nscopes = ['openid', 'profile', 'groups']\n\
+         memberships = { teams = ['platform'] }\n\
+         [[providers.vendor.lookups]]\nurl = '{base}/userinfo'\n\
+         reads = { teams = 'groups' }",
+        "userinfo",
+    ),
     ("sourcehut", "base_url = '{base}'", "query"),
 ];
+
+/// Those whose memberships are what userinfo says.
+const USERINFO_ROWS: &[(&str, &str)] = &[
+    ("cidaas", "issuer = '{issuer}'"),
+    ("keycloak", "issuer = '{issuer}'\nscopes = ['openid', 'groups']\nuserinfo = 'always'"),
+];
+
+#[tokio::test]
+async fn userinfo_that_is_busy_or_down_lets_nobody_in_and_says_so() {
+    let mut wrong = Vec::new();
+    for (kind, keys) in USERINFO_ROWS {
+        let house = Gatehouse::open(kind, keys).await;
+        for (how, reason) in [
+            ("rate_limit", "provider_unavailable"),
+            ("status", "token_exchange_failed"),
+            ("garbage", "token_exchange_failed"),
+            ("truncated", "provider_unavailable"),
+            ("cut", "provider_unavailable"),
+        ] {
+            house.vendor.fails(json!({ "endpoint": "userinfo", "how": how })).await;
+            let answer = house.signs_in("member").await;
+            if answer.status == 200 || answer.reason() != reason {
+                wrong.push(format!("{kind} {how}: {} {}", answer.status, answer.text()));
+            }
+        }
+        assert_eq!(house.signs_in("member").await.status, 200, "{kind} afterwards");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
 
 #[tokio::test]
 async fn a_vendor_that_is_busy_or_down_lets_nobody_in_and_says_so() {

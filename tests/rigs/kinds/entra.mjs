@@ -105,7 +105,7 @@ export const kind = {
         if (!fields) return whole;
         return Object.fromEntries(Object.entries(whole).filter(([name]) => name === '@odata.type' || fields.includes(name)));
       });
-      const { items, next } = byToken(request, all, [100, 999], { sizeParameter: '$top', tokenParameter: '$skiptoken' });
+      const { items, next } = byToken(request, all, [100, rig.settings.page ?? 999], { sizeParameter: '$top', tokenParameter: '$skiptoken' });
       return json({
         '@odata.context': 'https://graph.microsoft.com/v1.0/$metadata#directoryObjects(id)',
         ...(next && { '@odata.nextLink': nextAddress(rig, request, { $skiptoken: next }) }),

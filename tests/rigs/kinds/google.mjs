@@ -141,7 +141,7 @@ export const kind = {
         const all = rig.groups(found[0]).map((email, index) => ({
           ...rig.recording('group'), id: `00gjdgxs${index}`, email, name: email.split('@')[0],
         }));
-        const { items, next, bad } = byToken(request, all, [200, 200], {
+        const { items, next, bad } = byToken(request, all, [200, rig.settings.page ?? 200], {
           sizeParameter: 'maxResults', tokenParameter: 'pageToken',
         });
         if (bad) return refused(400, 'invalid', 'Invalid Value');

@@ -66,6 +66,11 @@ impl Vendor {
         self.tell("fail", fault).await;
     }
 
+    /// Takes somebody out of every group, team and organization; their tokens stay good.
+    pub async fn takes_memberships(&self, persona: &str) {
+        self.tell("revoke", json!({ "persona": persona })).await;
+    }
+
     /// Changes how it behaves.
     pub async fn settings(&self, settings: Value) {
         self.tell("settings", settings).await;
