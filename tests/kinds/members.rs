@@ -276,8 +276,7 @@ pub(crate) async fn with_directory(more: &str) -> Gatehouse {
 /// domain is looked up in the other way.
 #[tokio::test]
 async fn googles_directory_says_who_is_in_a_group() {
-    let house =
-        with_directory("members_of = ['nested@example.com', 'everyone@example.com']").await;
+    let house = with_directory("members_of = ['nested@example.com', 'everyone@example.com']").await;
 
     let member = told(&house.signs_in("member").await);
     assert_eq!(member.groups, ["nested@example.com", "everyone@example.com"]);

@@ -248,7 +248,7 @@ async fn every_classic_fault_ends_in_a_page_with_a_reason_and_without_a_session(
         (Fault::Issuer, "issuer_mismatch", "`iss` differs"),
         (Fault::Audience, "audience_mismatch", "`aud` does not name this client"),
         (Fault::Nonce, "nonce_mismatch", "`nonce` is not that of this login"),
-        (Fault::HugeGroups, "session_too_large", "groups"),
+        (Fault::HugeGroups, "session_too_large", "the token is longer than"),
     ] {
         house.provider.set(|control| control.fault = Some(fault));
 
@@ -400,7 +400,7 @@ async fn whatever_a_token_endpoint_says_instead_of_tokens_nobody_is_signed_in() 
     busy.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000)).into_bytes();
     let failed: &[&str] =
-        &["token_exchange_failed", "provider_unavailable", "provider_refused", "login_expired"];
+        &["token_exchange_failed", "provider_unavailable", "client_refused", "login_expired"];
     for (what, answer) in [
         ("nothing", RawAnswer { status: StatusCode::NO_CONTENT, ..RawAnswer::default() }),
         ("empty", typed("application/json", Vec::new())),

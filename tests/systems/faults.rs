@@ -160,7 +160,11 @@ async fn metadata_with_anything_wrong_sends_nobody_anywhere() {
         ("metadata_huge", json!({ "bytes": 2_000_000 }), "longer than"),
         ("metadata_missing", json!({}), "`token_endpoint` is missing"),
         ("metadata_http_endpoint", json!({}), "`token_endpoint` is not https"),
-        ("metadata_set", json!({ "set": { "token_endpoint": 7 } }), "`token_endpoint` has the wrong type"),
+        (
+            "metadata_set",
+            json!({ "set": { "token_endpoint": 7 } }),
+            "`token_endpoint` has the wrong type",
+        ),
         ("metadata_slow", json!({}), "timed out"),
     ] {
         nobody_goes_to_the_provider(switch, &parameters, words).await;
@@ -290,8 +294,7 @@ fn assertion(key: &KeyPair, issuer: &str, id: &str) -> String {
 }
 
 fn base64url(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] =
-        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
     for three in bytes.chunks(3) {
         let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));

@@ -266,7 +266,10 @@ fn keys_and_certificates_that_cannot_work_are_refused() {
 fn where_grants_are_given_back_can_be_written_down() {
     let kept = Kept::new("endpoints");
     for kind in ["oidc", "oauth2"] {
-        let keys = if kind == "oidc" { "jwks_uri = \"https://id.example.com/keys\"" } else { "" };
+        let keys = match kind {
+            "oidc" => "jwks_uri = \"https://id.example.com/keys\"",
+            _ => "lookups = [{ url = \"https://id.example.com/me\", reads = { sub = \"id\" } }]",
+        };
         let text = format!(
             "kind = \"{kind}\"\nauthorization_endpoint = \"https://id.example.com/authorize\"\n\
              token_endpoint = \"https://id.example.com/token\"\n{keys}\n\

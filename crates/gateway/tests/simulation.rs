@@ -523,8 +523,8 @@ impl Simulation {
         if succeeded {
             self.judges_login(browser, ask, outcome);
         }
-        if let Some(state) =
-            world::location(outcome).filter(|_| matches!(outcome.record.event, Some(Event::LoginStarted { .. })))
+        if let Some(state) = world::location(outcome)
+            .filter(|_| matches!(outcome.record.event, Some(Event::LoginStarted { .. })))
         {
             let state = parameter(state, "state").expect("a state");
             let under = self.configuration;

@@ -172,12 +172,13 @@ fn for_the_log(refusal: &ProviderRefusal) -> String {
     [description, place].into_iter().flatten().collect()
 }
 
-/// A foreign text without what in it could be a token, a code or a key: long words of letters and digits. The ids
-/// by which providers find a request in their own logs (UUIDs) stay.
+/// A foreign text without what in it could be a token, a code or a key: long words of letters and digits; and without
+/// e-mail addresses, since the operator may not want people named in the audit log. The ids by which providers find a
+/// request in their own logs (UUIDs) stay.
 fn without_tokens(text: &str) -> String {
     const LONG: usize = 24;
     let is_of_token =
-        |character: char| character.is_ascii_alphanumeric() || "-_.~+=".contains(character);
+        |character: char| character.is_ascii_alphanumeric() || "-_.~+=@".contains(character);
     let is_id = |word: &str| {
         let parts = word.split('-').map(str::len);
         parts.eq([8, 4, 4, 4, 12]) && !word.contains(|character: char| "_.~+=".contains(character))
@@ -188,7 +189,8 @@ fn without_tokens(text: &str) -> String {
         let end = rest.find(|character| !is_of_token(character)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
         let has_digit = word.contains(|character: char| character.is_ascii_digit());
-        let is_secret = word.len() >= LONG && has_digit && !is_id(word.trim_end_matches('.'));
+        let is_token = word.len() >= LONG && has_digit && !is_id(word.trim_end_matches('.'));
+        let is_secret = is_token || word.contains('@');
         kept.push_str(if is_secret { "REDACTED" } else { word });
         let next = after.find(is_of_token).unwrap_or(after.len());
         let (between, after) = after.split_at(next);
@@ -418,7 +420,11 @@ mod tests {
         for (text, expected) in [
             ("Code 0AfJohXl-9hCaRfw27QyMN3vW4lC is used", "Code REDACTED is used"),
             ("token=eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.", "REDACTED"),
-            ("Trace ID: 9a8b7c6d-0000-4000-8000-1f2e3d4c5b6a.", "Trace ID: 9a8b7c6d-0000-4000-8000-1f2e3d4c5b6a."),
+            (
+                "Trace ID: 9a8b7c6d-0000-4000-8000-1f2e3d4c5b6a.",
+                "Trace ID: 9a8b7c6d-0000-4000-8000-1f2e3d4c5b6a.",
+            ),
+            ("User mira@example.com is not assigned", "User REDACTED is not assigned"),
             ("error_description_with_a_long_word", "error_description_with_a_long_word"),
             ("", ""),
         ] {

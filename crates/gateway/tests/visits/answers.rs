@@ -589,7 +589,8 @@ fn a_login_hint_may_be_as_long_as_a_signed_token() {
     for (length, passed) in [(2048, true), (2049, false)] {
         let hint = "h".repeat(length);
         let mut browser = world.browser(Person::ada());
-        let begun = browser.begins(&format!("https://app.test/.lychgate/login?return_to=%2F&login_hint={hint}"));
+        let begun = browser
+            .begins(&format!("https://app.test/.lychgate/login?return_to=%2F&login_hint={hint}"));
         let given = begun.authorization_url.contains(&format!("login_hint={hint}"));
         assert_eq!(given, passed, "{length}");
         assert_eq!(begun.authorization_url.contains("login_hint="), passed, "{length}");

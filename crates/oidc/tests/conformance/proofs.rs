@@ -209,17 +209,13 @@ fn every_request(stage: &Stage, assertion: Option<&str>) -> Vec<(&'static str, R
     pushing.authorization.pushing = Pushing::Required;
     let (keys, wish) = (stage::keys(&stage.keys), LoginRequest::default());
     let entropy = LoginEntropy::from([7; 96]);
-    let pushed = login::begin(
-        &Arc::new(pushing),
-        &metadata,
-        &keys,
-        REDIRECT_URI,
-        &wish,
-        entropy,
-        moment(),
-    );
+    let pushed =
+        login::begin(&Arc::new(pushing), &metadata, &keys, REDIRECT_URI, &wish, entropy, moment());
     let Beginning::Push(push, _) = pushed.unwrap() else { panic!("it is not pushed") };
-    let grant: Grant = serde_json::from_value(json!({ "access_token": null, "refresh_token": "held-token", "expires_at": NOW })).unwrap();
+    let grant: Grant = serde_json::from_value(
+        json!({ "access_token": null, "refresh_token": "held-token", "expires_at": NOW }),
+    )
+    .unwrap();
     let revocation = grant::revocation(&provider, &metadata, &grant, moment()).unwrap();
     let token = Secret::new("some-token");
     let introspection = introspection::request(&token, &provider, &metadata, moment()).unwrap();
