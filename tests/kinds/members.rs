@@ -80,7 +80,9 @@ async fn keeps_out(house: &Gatehouse, kind: &str) -> Option<String> {
 }
 
 /// Kind, keys, who it is, how many groups they have in all, and the endpoint with how many pages of them.
-const PAGED: &[(&str, &str, &str, usize, (&str, usize))] = &[
+type Paged = (&'static str, &'static str, &'static str, usize, (&'static str, usize));
+
+const PAGED: &[Paged] = &[
     ("bitbucket", "base_url = '{base}'", "many", 132, ("workspaces", 2)),
     ("discord", "base_url = '{base}'", "many", 250, ("guilds", 2)),
     (

@@ -238,12 +238,56 @@ impl World for Live {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use lychgate_oidc::Secret;
+    use lychgate_oidc::{
+        Beginning, LoginEntropy, LoginRequest, Metadata, Moment, Provider, Secret, login,
+    };
+    use serde_json::json;
     use tokio::sync::Notify;
+    use url::Url;
 
     use super::*;
+
+    /// CB-01: with what the operating system gives, ten thousand logins share none of their three values.
+    #[test]
+    fn ten_thousand_logins_repeat_nothing() {
+        let issuer = "https://id.test";
+        let document = json!({
+            "issuer": issuer,
+            "authorization_endpoint": "https://id.test/authorize",
+            "token_endpoint": "https://id.test/token",
+            "jwks_uri": "https://id.test/keys",
+        });
+        let metadata = Metadata::parse(document.to_string().as_bytes(), issuer).unwrap();
+        let (provider, metadata) =
+            (Arc::new(Provider::new("corp", issuer, "wiki")), Arc::new(metadata));
+        let keys = KeySet::parse(br#"{"keys":[]}"#).unwrap();
+        let (back, wish) = ("https://wiki.test/.lychgate/callback", LoginRequest::default());
+        let mut seen = HashSet::new();
+        for _ in 0..10_000 {
+            let (mut entropy, mut moment) = ([0; 96], [0; 32]);
+            fill_random(&mut entropy);
+            fill_random(&mut moment);
+            let (entropy, moment) =
+                (LoginEntropy::from(entropy), Moment::new(Timestamp::new(0), moment));
+
+            let begun =
+                login::begin(&provider, &metadata, &keys, back, &wish, entropy, moment).unwrap();
+
+            let Beginning::Go(url, _) = begun else { panic!("{begun:?}") };
+            let url = Url::parse(url.as_str()).unwrap();
+            for (name, value) in url.query_pairs() {
+                if ["code_challenge", "nonce", "state"].contains(&&*name) {
+                    // 32 bytes, which is 256 bits.
+                    assert_eq!(value.len(), 43, "{name}");
+                    assert!(seen.insert(value.into_owned()), "{name} came twice");
+                }
+            }
+        }
+        assert_eq!(seen.len(), 30_000);
+    }
 
     fn grant() -> GrantId {
         GrantId::of(SessionId::new([7; 16]), &Secret::new("refresh-token"), Timestamp::new(0))

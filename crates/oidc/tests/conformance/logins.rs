@@ -46,27 +46,6 @@ fn a_login_asks_for_a_code_and_binds_it_three_times() {
     assert_eq!(pending.begun_at(), Timestamp::new(NOW));
 }
 
-/// CB-01: with what the operating system gives, ten thousand logins share none of their three values.
-#[test]
-fn ten_thousand_logins_repeat_nothing() {
-    let stage = Stage::new();
-    let mut seen = std::collections::HashSet::new();
-    for _ in 0..10_000 {
-        let mut entropy = [0; 96];
-        getrandom::fill(&mut entropy).expect("randomness");
-        let (url, pending) = stage.begin_with(&LoginRequest::default(), entropy.into());
-        let url = pairs(url.as_str());
-        for name in ["state", "nonce", "code_challenge"] {
-            let (_, value) = url.iter().find(|(found, _)| found == name).expect("it is there");
-            // 32 bytes, that is 256 bits.
-            assert_eq!(value.len(), 43, "{name}");
-            assert!(seen.insert(value.clone()), "{name} came twice");
-        }
-        assert!(seen.contains(pending.state()));
-    }
-    assert_eq!(seen.len(), 30_000);
-}
-
 /// `F4`: the three values come from different bytes, and the verifier stays here.
 #[test]
 fn the_three_values_differ_and_the_verifier_is_not_in_the_address() {

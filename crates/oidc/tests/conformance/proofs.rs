@@ -198,7 +198,7 @@ fn every_request(stage: &Stage, assertion: Option<&str>) -> Vec<(&'static str, R
     let (provider, metadata) = (Arc::new(stage.provider.clone()), Arc::new(stage.metadata()));
     let asked = |step: Step| match step {
         Step::Ask(request, _) => request,
-        step => panic!("{step:?}"),
+        step @ (Step::Believe(_) | Step::NewerKeys(_) | Step::Renewed(..)) => panic!("{step:?}"),
     };
     let (_, matched) = stage.come_back();
     let exchange = matched.redeem(provider.clone(), metadata.clone(), moment()).unwrap();

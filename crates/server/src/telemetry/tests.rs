@@ -284,9 +284,14 @@ fn every_event_has_its_action_and_outcome() {
         assert_eq!(line["error"]["message"], "the nonce is not this login's", "{event:?}");
         assert_eq!(line["lychgate"]["provider"], "corp", "{event:?}");
         let flow = match event {
-            Event::LoginFailed { flow: None } => Value::Null,
+            Event::AccessDenied | Event::LoginFailed { flow: None } | Event::TokenRefused => {
+                Value::Null
+            }
             Event::Logout | Event::Refreshed | Event::RefreshFailed => json!(login),
-            _ => json!("flow-1"),
+            Event::LoginFailed { flow: Some(_) }
+            | Event::LoginReplayed { .. }
+            | Event::LoginStarted { .. }
+            | Event::LoginSucceeded { .. } => json!("flow-1"),
         };
         assert_eq!(line["lychgate"]["flow"], flow, "{event:?}");
         assert!(line.get("user").is_none(), "{event:?}");
