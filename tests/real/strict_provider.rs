@@ -342,7 +342,7 @@ async fn a_strict_provider_is_asked_what_a_token_is_worth() {
         format!(
             "\n[routes.{name}]\nurl = \"ORIGIN/tokens/{name}\"\nupstream = \"UPSTREAM\"\nlogin = \"never\"\n\
              providers = []\nallow = [\"authenticated\"]\n\
-             bearer = {{ issuers = [\"{name}\"], introspection = \"always\" }}\n"
+             bearer = {{ issuers = [\"{name}\"], introspection = \"always\", any_audience = true }}\n"
         )
     };
     let bank = Bank::open_with(&rows, &[], route).await;

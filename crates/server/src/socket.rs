@@ -13,6 +13,7 @@
 //! Sources: RFC 9112 §2.2, §9.3, §9.5, §9.6; RFC 9113 §3.4; RFC 6585 §5.
 
 mod buffered;
+mod preface;
 mod refusal;
 mod tied;
 mod tunnel;
@@ -35,10 +36,11 @@ use pingora_core::protocols::{
     Ssl, TimingDigest, UniqueID, UniqueIDType,
 };
 use pingora_http::ResponseHeader;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use self::buffered::Buffered;
+pub(crate) use self::preface::sniff;
 use self::tunnel::Tunnel;
 use crate::listener::{Entrance, Idleness};
 use crate::tether::Tether;
@@ -47,9 +49,6 @@ use crate::turned_away::Cause;
 /// How long and how far a request that was refused half read is read on, so that its sender sees our answer.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 256 * 1024;
-
-/// How a client that speaks HTTP/2 begins (RFC 9113 §3.4).
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a socket allows.
 #[derive(Clone, Copy, Debug)]
@@ -152,25 +151,6 @@ impl Connection {
     fn enter(&self, stage: Stage) {
         self.stage.store(stage as u8, Ordering::Release);
     }
-}
-
-/// Waits for the first bytes of a plain-text connection and tells which protocol they are.
-///
-/// No more is read than it takes to tell; what was read has to be handed to [`GuardedSocket::new`]. A
-/// connection that closes first counts as HTTP/1, in which that is nothing unusual.
-///
-/// # Errors
-/// When reading fails.
-pub(crate) async fn sniff<S: AsyncRead + Unpin>(socket: &mut S) -> io::Result<(Protocol, Bytes)> {
-    let mut seen = Vec::with_capacity(PREFACE.len());
-    while let Some(wanted) = PREFACE.get(seen.len()..).filter(|rest| !rest.is_empty()) {
-        let before = seen.len();
-        let read = socket.take(wanted.len() as u64).read_buf(&mut seen).await?;
-        if read == 0 || seen.get(before..) != wanted.get(..read) {
-            return Ok((Protocol::Http1, seen.into()));
-        }
-    }
-    Ok((Protocol::Http2, seen.into()))
 }
 
 /// A client's socket.
@@ -501,7 +481,7 @@ impl<S> Peek for GuardedSocket<S> {}
 mod tests {
     use super::*;
     use crate::turned_away::tests::Notebook;
-    use tokio::io::{AsyncWriteExt as _, DuplexStream};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
     const LIMITS: SocketLimits = SocketLimits {
         head_bytes_max: 32,
@@ -677,26 +657,9 @@ mod tests {
         assert_eq!(read_to_end(&mut socket).await, LIMITS.head_timeout);
 
         let (mut client, mut socket, _) = accepted(Protocol::Http2);
-        client.write_all(PREFACE).await.unwrap();
-        assert_eq!(read(&mut socket).await, PREFACE.len());
+        client.write_all(preface::PREFACE).await.unwrap();
+        assert_eq!(read(&mut socket).await, preface::PREFACE.len());
         let silence = tokio::time::timeout(Duration::from_secs(3600), read(&mut socket)).await;
         assert!(silence.is_err(), "HTTP/2 has a limit of its own");
-    }
-
-    /// J14: a preface is looked for byte by byte, so a request that is shorter than one is not waited on.
-    #[tokio::test]
-    async fn the_first_bytes_tell_which_protocol_it_is() {
-        for (sent, protocol, seen) in [
-            (&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nmore"[..], Protocol::Http2, 24),
-            (b"GET / HTTP/1.0\r\n\r\n", Protocol::Http1, 18),
-            (b"PRI * HTTP/1.1\r\n\r\n", Protocol::Http1, 18),
-            (b"PUT", Protocol::Http1, 3),
-        ] {
-            let (mut client, mut ours) = tokio::io::duplex(64);
-            client.write_all(sent).await.unwrap();
-            let (found, bytes) = sniff(&mut ours).await.unwrap();
-            assert_eq!(found, protocol);
-            assert!(sent.starts_with(&bytes) && bytes.len() <= seen, "{bytes:?}");
-        }
     }
 }
