@@ -9,7 +9,9 @@ It exits with 1 when a signed-in request allocates more than is allowed above th
 
 import argparse
 import collections
+import contextlib
 import dataclasses
+import itertools
 import pathlib
 import re
 import shutil
@@ -33,6 +35,18 @@ ALLOWED_ALLOCATIONS = 40
 ALLOCATORS = re.compile(
     r"(_rjem_)?(malloc|mallocx|calloc|realloc|rallocx|posix_memalign|aligned_alloc|memalign)"
 )
+# With `--caches`: a core's own caches as many servers have them, 64-byte lines; the last one stands for
+# the second level, behind which everybody else's programs are.
+CACHES = ["--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=524288,8,64"]
+# What one connection needs stays in the caches; this many push each other out, as in the other benchmark.
+CONNECTIONS_WITH_CACHES = 64
+# The counters that are shown, and what each is of.
+MISSES = {
+    "first level, code": ["I1mr"],
+    "first level, data": ["D1mr", "D1mw"],
+    "second level, code": ["ILmr"],
+    "second level, data": ["DLmr", "DLmw"],
+}
 REQUEST = "GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n{cookie}\r\n"
 
 
@@ -44,6 +58,8 @@ class Profile:
     instructions: collections.Counter
     # How often each function was called, calls by allocators left out.
     calls: collections.Counter
+    # How often each event happened in all: `Ir` and, where caches are simulated, misses.
+    events: collections.Counter
 
     def per_request(self, shorter, requests):
         """What each of `requests` more than in the shorter profile cost."""
@@ -55,6 +71,7 @@ class Profile:
         return Cost(
             difference(self.instructions, shorter.instructions),
             difference(self.calls, shorter.calls),
+            difference(self.events, shorter.events),
         )
 
 
@@ -64,6 +81,7 @@ class Cost:
 
     by_function: dict[str, float]
     calls: dict[str, float]
+    events: dict[str, float]
 
     @property
     def instructions(self):
@@ -80,12 +98,14 @@ def main():
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: sys.exit("bench: stopped"))
     try:
-        with Callgrind(options.binaries, options.keep) as rig:
+        with Callgrind(options) as rig:
             costs = dict(measure(rig, options))
     except Failed as failure:
         sys.exit(f"bench: {failure}")
     bare, signed_in = costs[BARE_WITH_COOKIE], costs[SIGNED_IN]
     print_costs(options, costs, bare)
+    if options.caches:
+        print_misses(costs)
     if options.functions:
         print_functions(signed_in, bare, options.functions)
 
@@ -113,6 +133,11 @@ def arguments():
         help="also print the N functions in which a signed-in request spends most more than the bare proxy's",
     )
     parser.add_argument(
+        "--caches",
+        action="store_true",
+        help=f"also simulate caches, and let {CONNECTIONS_WITH_CACHES} connections take turns",
+    )
+    parser.add_argument(
         "--keep", type=pathlib.Path, metavar="DIRECTORY",
         help="where the profiles are left for callgrind_annotate or KCachegrind",
     )
@@ -127,11 +152,12 @@ class Callgrind(Contenders):
 
     start_seconds = START_SECONDS
 
-    def __init__(self, binaries, keep):
-        super().__init__(binaries)
-        self.keep = keep
-        if keep:
-            keep.mkdir(parents=True, exist_ok=True)
+    def __init__(self, options):
+        super().__init__(options.binaries)
+        self.keep = options.keep
+        self.caches = CACHES if options.caches else []
+        if self.keep:
+            self.keep.mkdir(parents=True, exist_ok=True)
 
     def start_ours(self, name, command, ready):
         """Starts one of our programs, counted from the beginning."""
@@ -139,6 +165,7 @@ class Callgrind(Contenders):
             *("valgrind", "--tool=callgrind", "--quiet", "--dump-line=no"),
             # Recursion is of no interest here, and a function is then one function.
             "--separate-recs=1",
+            *self.caches,
             f"--callgrind-out-file={self.directory / name}.callgrind",
             f"--vgdb-prefix={self.directory}/vgdb",
         ]
@@ -179,12 +206,16 @@ def count(rig, name, process, address, path, cookie, requests):
     request = REQUEST.format(path=path, host=address, cookie=f"Cookie: {cookie}\r\n").encode()
     arrived = rig.requests_at_upstream()
     total = WARM_UP_REQUESTS + 3 * requests
-    with socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS) as connection:
-        ask(connection, request, WARM_UP_REQUESTS)
+    with contextlib.ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS))
+            for _ in range(CONNECTIONS_WITH_CACHES if rig.caches else 1)
+        ]
+        ask(connections, request, WARM_UP_REQUESTS)
         rig.take(name, process, "warm-up")
-        ask(connection, request, requests)
+        ask(connections, request, requests)
         shorter = rig.take(name, process, f"{path.strip('/') or 'root'}-{requests}")
-        ask(connection, request, 2 * requests)
+        ask(connections, request, 2 * requests)
         longer = rig.take(name, process, f"{path.strip('/') or 'root'}-{2 * requests}")
     # The second question is counted by the upstream as well.
     arrived = rig.requests_at_upstream() - arrived - 1
@@ -193,9 +224,9 @@ def count(rig, name, process, address, path, cookie, requests):
     return longer.per_request(shorter, requests)
 
 
-def ask(connection, request, times):
-    """Sends a request so many times on one connection, each after the answer to the one before."""
-    for _ in range(times):
+def ask(connections, request, times):
+    """Sends a request so many times, on each connection in turn, each after the answer to the one before."""
+    for _, connection in zip(range(times), itertools.cycle(connections)):
         connection.sendall(request)
         answer = b""
         while b"\r\n\r\n" not in answer:
@@ -222,7 +253,8 @@ def read_profile(file):
     A name is given once, with a number, and the number is used from then on. After `calls=` comes one
     line about all that the called function cost, which is not the caller's own.
     """
-    instructions, calls, names = collections.Counter(), collections.Counter(), {}
+    instructions, calls, events = (collections.Counter() for _ in range(3))
+    kinds, names = ["Ir"], {}
     function = called = None
     skip = False
 
@@ -237,9 +269,14 @@ def read_profile(file):
         for line in map(str.strip, lines):
             if line[:1].isdigit() or line[:1] in ("+", "-", "*"):
                 if not skip:
-                    instructions[function] += int(line.split()[1])
+                    # Zeros at the end are left out.
+                    counts = [int(count) for count in line.split()[1:]]
+                    instructions[function] += counts[0] if counts else 0
+                    events.update(dict(zip(kinds, counts)))
                 skip = False
                 continue
+            if line.startswith("events: "):
+                kinds = line.split()[1:]
             key, _, value = line.partition("=")
             if key == "fn":
                 function = name_of(value)
@@ -249,7 +286,7 @@ def read_profile(file):
                 if not is_allocator(function):
                     calls[called] += int(value.split()[0])
                 skip = True
-    return Profile(instructions, calls)
+    return Profile(instructions, calls, events)
 
 
 def is_allocator(name):
@@ -257,9 +294,10 @@ def is_allocator(name):
 
 
 def print_costs(options, costs, bare):
+    connections = f"{CONNECTIONS_WITH_CACHES} connections" if options.caches else "one connection"
     print(f"""
 versions  {first_line(options.binaries / "lychgate", "--version")}, {first_line("valgrind", "--version")}
-load      {options.requests} requests on one connection, answers of 256 bytes; \
+load      {options.requests} requests on {connections}, answers of 256 bytes; \
 the session was seen before
 
 {'for each request':30}{'instructions':>13}{'ratio':>7}{'allocations':>13}{'more':>7}""")
@@ -268,6 +306,14 @@ the session was seen before
             f"{title:30}{cost.instructions:13,.0f}{bare.instructions / cost.instructions:7.3f}"
             f"{cost.allocations:13.1f}{cost.allocations - bare.allocations:7.1f}"
         )
+
+
+def print_misses(costs):
+    """What a request does not find in a core's own caches: 64 bytes each, a few or some fifty cycles away."""
+    print(f"\n{'lines not found, each request':30}" + "".join(f"{title:>20}" for title in MISSES))
+    for title, cost in costs.items():
+        misses = (sum(cost.events[event] for event in events) for events in MISSES.values())
+        print(f"{title:30}" + "".join(f"{count:20,.0f}" for count in misses))
 
 
 def print_functions(signed_in, bare, number):
