@@ -14,7 +14,7 @@ pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Waits for the first bytes of a plain-text connection and tells which protocol they are.
 ///
-/// No more is read than it takes to tell; what was read has to be handed to [`GuardedSocket::new`]. A
+/// No more is read than it takes to tell; what was read has to be handed to [`GuardedSocket::new`](super::GuardedSocket::new). A
 /// connection that closes first counts as HTTP/1, in which that is nothing unusual.
 ///
 /// # Errors
