@@ -7,7 +7,6 @@ nobody finishes use memory up.
 
 import argparse
 import dataclasses
-import http.cookiejar
 import json
 import os
 import pathlib
@@ -18,7 +17,7 @@ import subprocess
 import sys
 
 from measure import at_least_one, cpu_seconds, resident_bytes
-from rig import HERE, USER, Failed, Rig, Unavailable, fetch, free_address, listens, patiently
+from rig import HERE, Failed, Rig, Unavailable, free_address, listens
 
 CONCURRENCY = 32
 WARM_UP_LOGINS = 200
@@ -134,7 +133,7 @@ class LoginRig(Rig):
         command = [self.binaries / "lychgate", "run", "--config", configuration]
         process = self.start("gateway", self.contender_core, command, ready=lambda: listens(address))
         # Its metadata is fetched before anybody is let loose on it.
-        patiently(lambda: self.logins(address, PLAIN, concurrency=1, logins=1))
+        self.patiently(lambda: self.logins(address, PLAIN, concurrency=1, logins=1))
         return address, process
 
     def logins(self, address, name, **plan):
@@ -248,7 +247,7 @@ def cost(rig, address, gateway, options):
 
 def crowd(rig, address, options):
     """What those who are signed in feel of many logins with large keys."""
-    cookie = session(address)
+    cookie = rig.sign_in(f"http://{address}", "lychgate")
     paced(rig, address, cookie, 1)
     ratios, quiet_p99, crowded_p99 = [], [], []
     for number in range(options.rounds):
@@ -274,15 +273,6 @@ def crowd(rig, address, options):
     if ratio > ALLOWED_RATIO:
         return [f"logins are felt by who is signed in: {ratio:.2f}, and {ALLOWED_RATIO:.2f} is allowed"]
     return []
-
-
-def session(address):
-    """The `Cookie` header of somebody who signs in, and is known to the upstream then."""
-    jar = http.cookiejar.CookieJar()
-    told = fetch(f"http://{address}/identity", jar)
-    if told != USER:
-        raise Failed(f"the upstream was told that the user is {told!r}, not {USER!r}")
-    return "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar if cookie.name == "lychgate")
 
 
 def paced(rig, address, cookie, seconds):

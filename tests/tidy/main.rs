@@ -47,6 +47,26 @@ fn workspace() -> Metadata {
     metadata.expect("the workspace can be read")
 }
 
+/// The scripts of the benchmarks share modules, and nobody starts all of them each time that one changes.
+#[test]
+fn every_script_of_the_benchmarks_finds_what_it_imports() {
+    let scripts =
+        files(&[".py"]).into_iter().filter(|file| file.starts_with(root().join("benches")));
+    let mut broken = Vec::new();
+    for script in scripts {
+        let name = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let read = Command::new("python3")
+            .args(["-B", "-c", &format!("import {name}")])
+            .current_dir(root().join("benches"))
+            .output()
+            .expect("python3 is there");
+        if !read.status.success() {
+            broken.push(format!("{name}: {}", String::from_utf8_lossy(&read.stderr)));
+        }
+    }
+    expect_none("scripts that cannot be read", &broken);
+}
+
 /// A floor may use what is below it and these libraries. To add one is a decision, made here.
 #[test]
 fn each_floor_uses_what_it_may_and_no_more() {
