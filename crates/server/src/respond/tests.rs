@@ -492,13 +492,7 @@ fn me_is_refused_to_whoever_is_not_signed_in() {
 
 #[test]
 fn a_way_back_is_promised_only_where_somebody_was_on_the_way() {
-    let about = About {
-        request_id: "0123456789abcdef",
-        method: &Method::GET,
-        now: NOW,
-        route: None,
-        language: "en",
-    };
+    let about = about();
     for (reason, promised) in [(Reason::SessionRequired, false), (Reason::LoginExpired, true)] {
         let sign_in = Some("/.gate/login".to_owned());
         let refusal = Refusal { sign_in, ..Refusal::new(reason, Client::Navigation) };
@@ -512,16 +506,21 @@ fn a_way_back_is_promised_only_where_somebody_was_on_the_way() {
 }
 
 /// CB-36.
+/// A page that is asked for in English, on no route.
+fn about() -> About<'static> {
+    About {
+        request_id: "0123456789abcdef",
+        method: &Method::GET,
+        now: NOW,
+        route: None,
+        language: "en",
+    }
+}
+
 #[test]
 fn a_redirect_has_the_headers_of_a_page_and_no_body() {
     for status in [StatusCode::FOUND, StatusCode::SEE_OTHER, StatusCode::PERMANENT_REDIRECT] {
-        let about = About {
-            request_id: "0123456789abcdef",
-            method: &Method::GET,
-            now: NOW,
-            route: None,
-            language: "en",
-        };
+        let about = about();
         let response = Responder::new(Pages::built_in("/.gate")).redirect(
             "https://id.test/authorize?state=x",
             status,
@@ -538,13 +537,7 @@ fn a_redirect_has_the_headers_of_a_page_and_no_body() {
 
 #[test]
 fn a_target_that_would_break_its_header_is_not_followed() {
-    let about = About {
-        request_id: "0123456789abcdef",
-        method: &Method::GET,
-        now: NOW,
-        route: None,
-        language: "en",
-    };
+    let about = about();
     let response = Responder::new(Pages::built_in("/.gate")).redirect(
         "/a\r\nX-Evil: 1",
         StatusCode::FOUND,
