@@ -394,6 +394,25 @@ async fn a_reset_is_no_end_of_an_answer() {
     }
 }
 
+/// R11, R12: an application that falls silent in the middle of its answer is not waited for, and the log says whose
+/// silence it was.
+#[tokio::test]
+async fn an_application_that_falls_silent_in_its_answer_is_cut_off() {
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this";
+    let upstream = Upstream::start(Script::Answer(answer)).await;
+    let patience = "timeouts = { response = \"300ms\" }";
+    let addresses = format!("addresses = [\"http://{}\"]\n{patience}", upstream.address());
+    let gate = open(Scratch::new(), &addresses, "").await;
+
+    let exchange = raw::send(gate.address(), get(&gate, "/x")).await;
+
+    assert_eq!(exchange.end, End::Closed, "{exchange:?}");
+    assert!(!exchange.statuses().contains(&200), "{exchange:?}");
+    let line = gate.line("the access line", |line| line["path"] == "/x").await;
+    assert_eq!(line["error"], "the upstream was silent for too long", "{line}");
+    assert_eq!(line["upstream_status"], 200, "{line}");
+}
+
 /// R19, K3: a header that drips is cut off in time, and those who come meanwhile do not notice.
 #[tokio::test]
 async fn headers_that_drip_are_cut_off_and_harm_nobody() {

@@ -41,6 +41,7 @@ use lychgate_gateway::world::World;
 use lychgate_gateway::{Gateway, visit as gateway_visit};
 use lychgate_oidc::Timestamp;
 use pingora_core::modules::http::HttpModules;
+use pingora_core::protocols::ALPN;
 use pingora_core::upstreams::peer::{HttpPeer, Peer as _};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -280,7 +281,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
 
     async fn upstream_peer(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         visit: &mut Box<Visit<W>>,
     ) -> Result<Box<HttpPeer>> {
         let Some(admission) = visit.admission() else {
@@ -307,7 +308,22 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
             return Error::e_explain(ErrorType::InternalError, "no peer is left");
         };
         Ok(match manner {
-            Manner::Exchange => Box::new(peer.clone()),
+            Manner::Exchange => {
+                let mut peer = Box::new(peer.clone());
+                // A client that has said everything is looked after while it waits, and by the same timer the
+                // application is.
+                if let Some(patience) = peer.options.read_timeout
+                    && peer.options.alpn == ALPN::H1
+                    && session.is_body_empty()
+                    && session
+                        .digest()
+                        .and_then(Connection::of)
+                        .is_some_and(|it| it.waits(patience))
+                {
+                    peer.options.read_timeout = None;
+                }
+                peer
+            }
             Manner::Handshake => {
                 let (peer, answered) = upstream.for_handshake(peer);
                 *handshake = Some(answered);
@@ -464,7 +480,10 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         error: &Error,
         visit: &mut Box<Visit<W>>,
     ) -> FailToProxy {
-        let reason = visit.cut_short.or_else(|| failure::reason(error));
+        let connection = session.digest().and_then(Connection::of);
+        let silent = connection.is_some_and(Connection::waited_in_vain);
+        let late = silent.then_some(Reason::UpstreamTimeout);
+        let reason = visit.cut_short.or(late).or_else(|| failure::reason(error));
         let nothing = FailToProxy { error_code: 0, can_reuse_downstream: false };
         let sent = session.response_written().is_some_and(|response| {
             !response.status.is_informational()

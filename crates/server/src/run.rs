@@ -107,7 +107,12 @@ pub(crate) fn run(sources: Vec<Source>, socket: Option<&Path>) -> u8 {
 pub(crate) fn in_runtime(work: impl Future<Output = u8>) -> u8 {
     // Before anything can make a TLS object of its own choice.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("lychgate").build() {
+    // Where one thread does all the work, nothing has to be shared out.
+    let mut runtime = match std::thread::available_parallelism().map_or(1, usize::from) {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    match runtime.enable_all().thread_name("lychgate").build() {
         Ok(runtime) => {
             let code = runtime.block_on(work);
             telemetry::log::flush(LOG_PATIENCE);

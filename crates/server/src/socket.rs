@@ -7,12 +7,16 @@
 //! ours is asked, so such answers do not carry pingora's name, and it reads on for a moment after closing
 //! with a request half read, because the kernel would otherwise take our answer back (RFC 9112 §9.6).
 //!
+//! While an application is waited for it watches the time as well: pingora looks here for a client that leaves, and
+//! one timer for each connection, which rarely has to be moved, costs less than one for each answer.
+//!
 //! The filters tell it where a connection stands through [`Connection`], which they find in the digest that
 //! pingora hands to every request. HTTP/2 has limits of its own; there only the preface is waited for.
 //!
 //! Sources: RFC 9112 §2.2, §9.3, §9.5, §9.6; RFC 9113 §3.4; RFC 6585 §5.
 
 mod buffered;
+mod connection;
 mod preface;
 mod refusal;
 mod tied;
@@ -21,29 +25,27 @@ mod tunnel;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
-use lychgate_gateway::forwarded::Peer;
-use lychgate_gateway::memory::Memory;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::{
-    ALPN, Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest,
-    Ssl, TimingDigest, UniqueID, UniqueIDType,
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType,
 };
 use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use self::buffered::Buffered;
+use self::connection::Stage;
+pub(crate) use self::connection::{Connection, Protocol};
 pub(crate) use self::preface::sniff;
 use self::tunnel::Tunnel;
-use crate::listener::{Entrance, Idleness};
-use crate::tether::Tether;
 use crate::turned_away::Cause;
 
 /// How long and how far a request that was refused half read is read on, so that its sender sees our answer.
@@ -60,97 +62,6 @@ pub(crate) struct SocketLimits {
     pub(crate) head_timeout: Duration,
     /// From the end of a response to the first byte of the next request.
     pub(crate) idle_timeout: Duration,
-}
-
-/// The version of HTTP that a connection speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    /// HTTP/1.1, or 1.0.
-    Http1,
-    /// HTTP/2.
-    Http2,
-}
-
-/// A client's connection, as the filters see it.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    /// Where it came in.
-    pub(crate) entrance: Arc<Entrance>,
-    /// Who is at the other end.
-    pub(crate) peer: Peer,
-    /// Whether it waits for its next request; who does may have to give way.
-    pub(crate) idleness: Arc<Idleness>,
-    /// What its last request's cookies came to.
-    pub(crate) memory: Memory,
-    protocol: Protocol,
-    stage: AtomicU8,
-    lingers: AtomicBool,
-    /// Whether there is a tether, so that no request but those that have one looks for it.
-    tied: AtomicBool,
-    tether: Mutex<Option<Arc<Tether>>>,
-}
-
-/// Where a connection stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Nothing of the next request has arrived.
-    Idle,
-    /// A header block is awaited or arriving, and no filter has been asked yet.
-    Head,
-    /// A request is being served.
-    Busy,
-}
-
-impl Connection {
-    /// A connection that has just been accepted.
-    pub(crate) fn new(entrance: Arc<Entrance>, peer: Peer, protocol: Protocol) -> Self {
-        let stage = AtomicU8::new(Stage::Head as u8);
-        let (idleness, lingers) = (Arc::default(), AtomicBool::new(false));
-        let (tied, tether) = (AtomicBool::new(false), Mutex::default());
-        let memory = Memory::default();
-        Self { entrance, peer, idleness, memory, protocol, stage, lingers, tied, tether }
-    }
-
-    /// Whether it ever waits for a request as HTTP/1 does.
-    pub(crate) fn can_be_idle(&self) -> bool {
-        self.protocol == Protocol::Http1
-    }
-
-    /// The connection of a request.
-    pub(crate) fn of(digest: &Digest) -> Option<&Self> {
-        let shared = digest.proxy_digest.as_ref()?.user_data.as_ref()?;
-        shared.downcast_ref::<Arc<Self>>().map(Arc::as_ref)
-    }
-
-    /// A header block has been read whole.
-    pub(crate) fn request_begins(&self) {
-        self.enter(Stage::Busy);
-    }
-
-    /// A response has been written whole.
-    pub(crate) fn request_ends(&self) {
-        if self.protocol == Protocol::Http1 {
-            self.untie();
-            self.enter(Stage::Idle);
-        }
-    }
-
-    /// The connection will be closed although its client may still be sending.
-    pub(crate) fn read_on_after_close(&self) {
-        self.lingers.store(true, Ordering::Release);
-    }
-
-    fn stage(&self) -> Stage {
-        match self.stage.load(Ordering::Acquire) {
-            stage if stage == Stage::Idle as u8 => Stage::Idle,
-            stage if stage == Stage::Head as u8 => Stage::Head,
-            _ => Stage::Busy,
-        }
-    }
-
-    fn enter(&self, stage: Stage) {
-        self.stage.store(stage as u8, Ordering::Release);
-    }
 }
 
 /// A client's socket.
@@ -176,12 +87,12 @@ pub(crate) struct GuardedSocket<S> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
-    /// For nothing, or for something that has its limit elsewhere.
-    None,
     /// For the next request.
     Idle { until: Instant },
     /// For the rest of a header block. Most come whole, so the clock is read when one does not.
     Head { until: Option<Instant> },
+    /// For an application to say something. The clock is read when there is nothing to do but wait.
+    Answer { until: Option<Instant> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,28 +135,38 @@ impl<S> GuardedSocket<S> {
     /// Follows what the filters said about the connection.
     fn follow(&mut self, stage: Stage) {
         match (stage, self.wait) {
-            (Stage::Busy, _) => self.wait = Wait::None,
-            (Stage::Idle, Wait::Idle { .. }) | (Stage::Head, Wait::Head { .. }) => {}
-            (Stage::Idle, Wait::None | Wait::Head { .. }) => {
+            (Stage::Busy, Wait::Answer { .. })
+            | (Stage::Idle, Wait::Idle { .. })
+            | (Stage::Head, Wait::Head { .. }) => {}
+            (Stage::Busy, Wait::Idle { .. } | Wait::Head { .. }) => self.answer_goes_on(),
+            (Stage::Idle, Wait::Head { .. } | Wait::Answer { .. }) => {
                 let now = Instant::now();
                 self.wait = Wait::Idle { until: now + self.limits.idle_timeout };
                 self.head_bytes = 0;
                 self.tunnel = None;
                 self.connection.idleness.begins(now, &self.connection.entrance.places);
             }
-            (Stage::Head, Wait::None | Wait::Idle { .. }) => {
+            (Stage::Head, Wait::Idle { .. } | Wait::Answer { .. }) => {
                 self.wait = Wait::Head { until: None };
             }
         }
     }
 
+    /// Something was said, by either side: the application's time begins anew.
+    fn answer_goes_on(&mut self) {
+        self.wait = Wait::Answer { until: None };
+    }
+
     /// Whether the current wait is over. Wakes the task when it will be.
     fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let until = match &mut self.wait {
-            Wait::None => return Poll::Pending,
             Wait::Idle { until } => *until,
             Wait::Head { until } => {
                 *until.get_or_insert_with(|| Instant::now() + self.limits.head_timeout)
+            }
+            Wait::Answer { until } => {
+                let Some(patience) = self.connection.patience() else { return Poll::Pending };
+                *until.get_or_insert_with(|| Instant::now() + patience)
             }
         };
         loop {
@@ -278,7 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedSocket<S> {
             return Poll::Ready(Ok(length));
         }
         let most = match self.wait {
-            Wait::None => into.remaining(),
+            Wait::Answer { .. } => into.remaining(),
             Wait::Idle { .. } | Wait::Head { .. } => self.limits.head_bytes_max - self.head_bytes,
         };
         if most >= into.remaining() {
@@ -290,6 +211,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedSocket<S> {
             into.advance(length);
         }
         Poll::Ready(Ok(into.filled().len() - before))
+    }
+
+    /// Reads while a request is served: mostly to see that its client is still there.
+    fn poll_read_busy(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = match self.connection.tied.load(Ordering::Acquire) {
+            true => self.poll_read_tied(context, into),
+            false => self.poll_some(context, into).map_ok(drop),
+        };
+        if read.is_ready() {
+            self.answer_goes_on();
+            return read;
+        }
+        ready!(self.poll_overdue(context));
+        self.connection.waited_in_vain.store(true, Ordering::Release);
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Makes our last word on this connection the one for `cause`, unless it was said.
@@ -324,8 +264,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedSocket<S> {
         }
         let stage = this.connection.stage();
         this.follow(stage);
-        if stage == Stage::Busy && this.connection.tied.load(Ordering::Acquire) {
-            return this.poll_read_tied(context, into);
+        if stage == Stage::Busy {
+            return this.poll_read_busy(context, into);
         }
         if stage == Stage::Idle && this.connection.idleness.is_to_leave(context) {
             // Somebody else needs the place.
@@ -343,16 +283,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedSocket<S> {
                 into.set_filled(before);
                 return Poll::Ready(Ok(()));
             }
-            match (stage, this.connection.protocol) {
-                (Stage::Busy, _) => {}
-                (Stage::Idle | Stage::Head, _) if read == 0 => {}
-                (Stage::Idle | Stage::Head, Protocol::Http1) => {
+            match this.connection.protocol {
+                _ if read == 0 => {}
+                Protocol::Http1 => {
                     this.connection.enter(Stage::Head);
                     this.follow(Stage::Head);
                     this.head_bytes += read;
                 }
                 // The preface begins; from here on HTTP/2 has its own limits.
-                (Stage::Idle | Stage::Head, Protocol::Http2) => this.connection.enter(Stage::Busy),
+                Protocol::Http2 => this.connection.enter(Stage::Busy),
             }
             return Poll::Ready(Ok(()));
         }
@@ -382,6 +321,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedSocket<S> {
             ready!(this.poll_refuse(context))?;
             return Poll::Ready(Ok(bytes.len()));
         }
+        this.answer_goes_on();
         if this.connection.tied.load(Ordering::Acquire) {
             return this.poll_write_tied(context, bytes);
         }
@@ -480,7 +420,9 @@ impl<S> Peek for GuardedSocket<S> {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listener::Entrance;
     use crate::turned_away::tests::Notebook;
+    use lychgate_gateway::forwarded::Peer;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
     const LIMITS: SocketLimits = SocketLimits {
@@ -661,5 +603,59 @@ mod tests {
         assert_eq!(read(&mut socket).await, preface::PREFACE.len());
         let silence = tokio::time::timeout(Duration::from_secs(3600), read(&mut socket)).await;
         assert!(silence.is_err(), "HTTP/2 has a limit of its own");
+    }
+
+    /// A connection with a request under way, whose application may be silent for three seconds.
+    async fn waiting() -> (DuplexStream, GuardedSocket<DuplexStream>, Arc<Connection>) {
+        let (mut client, mut socket, connection) = accepted(Protocol::Http1);
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        assert_eq!(read(&mut socket).await, 18);
+        connection.request_begins();
+        assert!(connection.waits(Duration::from_secs(3)));
+        (client, socket, connection)
+    }
+
+    /// R11: from the request to the answer, and between its pieces.
+    #[tokio::test(start_paused = true)]
+    async fn an_application_may_be_silent_for_so_long() {
+        let (_client, mut socket, connection) = waiting().await;
+        let begin = Instant::now();
+        for piece in 1..=3 {
+            let wait = tokio::time::timeout(Duration::from_secs(2), socket.read_u8()).await;
+            assert!(wait.is_err(), "before piece {piece}");
+            socket.write_all(b"piece").await.unwrap();
+        }
+        assert_eq!(begin.elapsed().as_secs(), 6);
+        assert!(!connection.waited_in_vain());
+
+        let begin = Instant::now();
+        let error = socket.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(begin.elapsed().as_secs(), 3);
+        assert!(connection.waited_in_vain());
+    }
+
+    /// R11: each request has its own time, and one that nobody asked to be watched has all the time that there is.
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_takes_no_time_from_the_next() {
+        let (mut client, mut socket, connection) = waiting().await;
+        assert!(tokio::time::timeout(Duration::from_secs(2), socket.read_u8()).await.is_err());
+        socket.write_all(b"answer").await.unwrap();
+        connection.request_ends();
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        assert_eq!(read(&mut socket).await, 18);
+        connection.request_begins();
+        assert!(tokio::time::timeout(Duration::from_secs(3600), socket.read_u8()).await.is_err());
+
+        assert!(connection.waits(Duration::from_secs(3)));
+        assert!(tokio::time::timeout(Duration::from_secs(2), socket.read_u8()).await.is_err());
+        assert_eq!(socket.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    /// Over HTTP/2 answers come side by side, and each has a limit of its own elsewhere.
+    #[tokio::test]
+    async fn a_connection_with_many_answers_watches_none() {
+        let (_client, _socket, connection) = accepted(Protocol::Http2);
+        assert!(!connection.waits(Duration::from_secs(3)));
     }
 }

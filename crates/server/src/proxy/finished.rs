@@ -27,7 +27,13 @@ impl<W: World + Send + Sync + 'static> App<W> {
             Some(answer) => answer.after,
             None => passage.began.elapsed(),
         });
-        let error = error.filter(|error| failure::is_for_the_operator(error));
+        // pingora takes that for the client's silence.
+        let error = match connection.waited_in_vain() {
+            true => Some("the upstream was silent for too long".to_owned()),
+            false => {
+                error.filter(|error| failure::is_for_the_operator(error)).map(ToString::to_string)
+            }
+        };
         if error.is_none() && !visit.site.telemetry.writes(record) {
             let upstream = upstream_duration.map(|duration| (duration, upstream_status));
             let (method, active) = (&head.method, visit.active.as_ref());
@@ -41,7 +47,6 @@ impl<W: World + Send + Sync + 'static> App<W> {
         };
         let text =
             |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let error = error.map(ToString::to_string);
         visit.site.telemetry.finished(&Finished {
             request_id: visit.id.as_str(),
             time: visit.came,
