@@ -11,6 +11,7 @@
 //! Sources: RFC 6750 §2.1, §3; RFC 7662 §4; RFC 9068 §4; RFC 9728 §2, §3, §5.1.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -202,9 +203,14 @@ impl KnownToken {
         asked.iter().filter(|scope| !self.scopes.contains(scope))
     }
 
-    /// What the upstream of `route` is told about its owner.
-    pub(crate) fn introduction(&self, route: &Arc<Route>) -> Arc<Introduction> {
-        let introduce = || Arc::new(Introduction::of_token(route, Person::from(&self.identity)));
+    /// What the upstream of `route` is told about its owner, who comes from `client`.
+    pub(crate) fn introduction(
+        &self,
+        route: &Arc<Route>,
+        client: Option<IpAddr>,
+    ) -> Arc<Introduction> {
+        let owner = Person::from(&self.identity);
+        let introduce = || Arc::new(Introduction::of_token(route, owner, client));
         let (to, introduction) =
             self.introduction.get_or_init(|| (Arc::downgrade(route), introduce()));
         let is_it = std::ptr::eq(to.as_ptr(), Arc::as_ptr(route));

@@ -218,6 +218,8 @@ fn belongs_to_the_client(name: &HeaderName) -> bool {
 pub struct Introduction {
     /// About the person, and where browsers know the route.
     headers: HeaderMap,
+    /// Whose address they say as well: that of the first request. Most people have one for a while.
+    client: Option<IpAddr>,
     /// The client's headers that do not get through, by exact name, beside everything that [`Stripped`] contains.
     withheld: Vec<HeaderName>,
 }
@@ -227,8 +229,18 @@ pub struct Introduction {
 pub struct HeaderEdits {
     introduction: Arc<Introduction>,
     request_id: HeaderValue,
-    /// The client's address, and how the request came here from it, where there is one.
-    way: Option<(HeaderValue, HeaderValue)>,
+    way: Way,
+}
+
+/// How a request came here.
+#[derive(Clone, Debug)]
+enum Way {
+    /// As the introduction says.
+    AsIntroduced,
+    /// From this address, in these steps.
+    From { client: HeaderValue, path: HeaderValue },
+    /// From somewhere without an address.
+    Unknown,
 }
 
 /// What the forwarding headers say.
@@ -242,6 +254,25 @@ pub struct Forwarding<'a> {
     pub request_id: &'a RequestId,
     /// What the connection remembers, where the door keeps that.
     pub memory: Option<&'a Memory>,
+}
+
+impl Forwarding<'_> {
+    fn way_from(&self, client: IpAddr) -> Way {
+        let written = match self.memory {
+            Some(memory) => memory.address_header(client, address_header),
+            None => address_header(client),
+        };
+        let Some(client) = written else { return Way::Unknown };
+        let path = match self.path {
+            [] | [_] => client.clone(),
+            path => {
+                let path: Vec<String> = path.iter().map(ToString::to_string).collect();
+                // Addresses are always the value of a header.
+                HeaderValue::from_str(&path.join(", ")).unwrap_or_else(|_| client.clone())
+            }
+        };
+        Way::From { client, path }
+    }
 }
 
 impl IdentityHeaders {
@@ -262,8 +293,9 @@ impl IdentityHeaders {
 }
 
 impl Introduction {
-    /// What the upstream of `route` is told about `person`, or about nobody on a public rule.
-    pub fn new(route: &Route, person: Option<Person<'_>>) -> Self {
+    /// What the upstream of `route` is told about `person`, or about nobody on a public rule; first in a request from
+    /// `client`.
+    pub fn new(route: &Route, person: Option<Person<'_>>, client: Option<IpAddr>) -> Self {
         let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
         headers.extend(route.identity.fill(person));
         let scheme = HeaderValue::from_static(route.origin.scheme().as_str());
@@ -271,10 +303,11 @@ impl Introduction {
         headers.insert(X_FORWARDED_HOST, route.origin.authority_header().clone());
         // Applications make links of it, so it is the address that browsers know.
         headers.insert(header::HOST, route.origin.authority_header().clone());
-        // Their places; each request fills them.
-        for name in [X_REQUEST_ID, X_FORWARDED_FOR, X_REAL_IP] {
-            headers.insert(name, HeaderValue::from_static(""));
-        }
+        // Its place; each request fills it, as those do with the others that come from elsewhere.
+        headers.insert(X_REQUEST_ID, HeaderValue::from_static(""));
+        let address = client.and_then(address_header).unwrap_or(HeaderValue::from_static(""));
+        headers.insert(X_FORWARDED_FOR, address.clone());
+        headers.insert(X_REAL_IP, address);
 
         let mut withheld = route.identity.remove.clone();
         // A header that a person fills, or would have filled, must not be the client's either.
@@ -284,13 +317,13 @@ impl Introduction {
         if route.clients.bearer.is_some() {
             withheld.push(header::AUTHORIZATION);
         }
-        Self { headers, withheld }
+        Self { headers, client, withheld }
     }
 
     /// What the upstream of `route` is told about the owner of a token that was verified; and the token itself, where
     /// the route says so.
-    pub fn of_token(route: &Route, owner: Person<'_>) -> Self {
-        let mut introduction = Self::new(route, Some(owner));
+    pub fn of_token(route: &Route, owner: Person<'_>, client: Option<IpAddr>) -> Self {
+        let mut introduction = Self::new(route, Some(owner), client);
         let is_forwarded = route.clients.bearer.as_ref().is_some_and(|bearer| bearer.forward);
         let is_ours = introduction.headers.contains_key(header::AUTHORIZATION)
             || route.identity.remove.contains(&header::AUTHORIZATION);
@@ -304,39 +337,33 @@ impl Introduction {
 impl HeaderEdits {
     /// The edits for a request, on top of what its upstream is told in any case.
     pub fn new(introduction: Arc<Introduction>, request: &Forwarding<'_>) -> Self {
-        let client = request.client.address().and_then(|address| match request.memory {
-            Some(memory) => memory.address_header(address, address_header),
-            None => address_header(address),
-        });
-        let way = client.map(|client| {
-            let path = match request.path {
-                [] | [_] => client.clone(),
-                path => {
-                    let path: Vec<String> = path.iter().map(ToString::to_string).collect();
-                    // Addresses are always the value of a header.
-                    HeaderValue::from_str(&path.join(", ")).unwrap_or_else(|_| client.clone())
-                }
-            };
-            (client, path)
-        });
-        Self { introduction, request_id: request.request_id.as_header().clone(), way }
+        let request_id = request.request_id.as_header().clone();
+        let way = match request.client.address() {
+            None => Way::Unknown,
+            Some(client) if introduction.client == Some(client) && request.path.len() <= 1 => {
+                Way::AsIntroduced
+            }
+            Some(client) => request.way_from(client),
+        };
+        Self { introduction, request_id, way }
     }
 
     /// The headers for the upstream: ours, and what of those that were `sent` is not withheld. Names that
     /// [`Stripped`] contains must be gone from them already.
     pub fn apply(&self, sent: impl Iterator<Item = (HeaderName, HeaderValue)>) -> HeaderMap {
-        let Introduction { headers, withheld } = &*self.introduction;
+        let Introduction { headers, withheld, client: _ } = &*self.introduction;
         let mut headers = headers.clone();
         for (name, value) in sent.filter(|(name, _)| !withheld.contains(name)) {
             headers.append(name, value);
         }
         headers.insert(X_REQUEST_ID, self.request_id.clone());
         match &self.way {
-            Some((client, path)) => {
+            Way::AsIntroduced => {}
+            Way::From { client, path } => {
                 headers.insert(X_FORWARDED_FOR, path.clone());
                 headers.insert(X_REAL_IP, client.clone());
             }
-            None => {
+            Way::Unknown => {
                 headers.remove(X_FORWARDED_FOR);
                 headers.remove(X_REAL_IP);
             }
@@ -451,6 +478,16 @@ mod tests {
         remove: &[&'static str],
         identity: Option<&Identity>,
     ) -> HeaderEdits {
+        edits_after(None, set, remove, identity)
+    }
+
+    /// The edits for a request from 192.0.2.1, of somebody who was first seen at the address `first`.
+    fn edits_after(
+        first: Option<IpAddr>,
+        set: &[(&'static str, &str)],
+        remove: &[&'static str],
+        identity: Option<&Identity>,
+    ) -> HeaderEdits {
         let mut route = crate::route::tests::route("app", "https://app.test:8443/x");
         let template = |text| Template::parse(text, |_| None).unwrap();
         let set = set.iter().map(|(name, text)| (HeaderName::from_static(name), template(text)));
@@ -474,7 +511,8 @@ mod tests {
             request_id: &request.id,
             memory: request.memory,
         };
-        HeaderEdits::new(Arc::new(Introduction::new(&route, identity.map(Into::into))), &forwarding)
+        let introduction = Introduction::new(&route, identity.map(Into::into), first);
+        HeaderEdits::new(Arc::new(introduction), &forwarding)
     }
 
     /// What a door makes of a client's headers.
@@ -556,18 +594,20 @@ mod tests {
         for name in ["x-forwarded-host", "x-forwarded-proto", "x-forwarded-for", "forwarded"] {
             sent.append(HeaderName::from_static(name), HeaderValue::from_static("evil.test"));
         }
-        let headers = applied(&edits(&[], &[], None), &sent);
+        for first in [None, Some([192, 0, 2, 1].into()), Some([192, 0, 2, 9].into())] {
+            let headers = applied(&edits_after(first, &[], &[], None), &sent);
 
-        for (name, expected) in [
-            ("x-forwarded-host", Some("app.test:8443")),
-            ("x-forwarded-proto", Some("https")),
-            ("x-forwarded-for", Some("192.0.2.1")),
-            ("x-real-ip", Some("192.0.2.1")),
-            ("x-request-id", Some("request-1")),
-            ("forwarded", None),
-        ] {
-            let sent = headers.get(name).map(|value| value.to_str().unwrap());
-            assert_eq!(sent, expected, "{name}");
+            for (name, expected) in [
+                ("x-forwarded-host", Some("app.test:8443")),
+                ("x-forwarded-proto", Some("https")),
+                ("x-forwarded-for", Some("192.0.2.1")),
+                ("x-real-ip", Some("192.0.2.1")),
+                ("x-request-id", Some("request-1")),
+                ("forwarded", None),
+            ] {
+                let sent = headers.get(name).map(|value| value.to_str().unwrap());
+                assert_eq!(sent, expected, "{name}, {first:?}");
+            }
         }
     }
 

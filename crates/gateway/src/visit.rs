@@ -19,6 +19,7 @@ mod target;
 mod token;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -125,9 +126,9 @@ impl OpenSession {
         }
     }
 
-    /// What the upstream of `route` is told about the person.
-    fn introduction(&self, route: &Route) -> Arc<Introduction> {
-        let introduce = || Arc::new(Introduction::new(route, Some(self.session.person())));
+    /// What the upstream of `route` is told about the person, who comes from `client`.
+    fn introduction(&self, route: &Route, client: Option<IpAddr>) -> Arc<Introduction> {
+        let introduce = || Arc::new(Introduction::new(route, Some(self.session.person()), client));
         for place in &self.introductions {
             let (to, introduction) = place.get_or_init(|| (route.name.clone(), introduce()));
             if *to == route.name {
@@ -169,7 +170,7 @@ impl Gateway {
             .collect();
         let routes = origins.iter().flat_map(|origin| settings.routes.at(origin));
         let nobody = routes
-            .map(|route| (route.name.clone(), Arc::new(Introduction::new(route, None))))
+            .map(|route| (route.name.clone(), Arc::new(Introduction::new(route, None, None))))
             .collect();
         let routes = origins.iter().flat_map(|origin| settings.routes.at(origin));
         let bearers = routes.filter_map(|route| Some((route, route.clients.bearer.as_deref()?)));
@@ -310,7 +311,7 @@ impl Gateway {
     ) -> Outcome {
         let route = permit.rule().route();
         let introduction = match &opened {
-            Some(opened) => opened.open.introduction(route),
+            Some(opened) => opened.open.introduction(route, request.client.address()),
             None => self.nobody(route),
         };
         let mut outcome = self.admission(request, permit, introduction, cookie);
@@ -330,7 +331,7 @@ impl Gateway {
     fn nobody(&self, route: &Route) -> Arc<Introduction> {
         match self.nobody.get(&route.name) {
             Some(introduction) => Arc::clone(introduction),
-            None => Arc::new(Introduction::new(route, None)),
+            None => Arc::new(Introduction::new(route, None, None)),
         }
     }
 

@@ -120,7 +120,7 @@ impl Gateway {
                 };
                 if lacking.is_empty() {
                     let introduction = match &known {
-                        Ok(token) => token.introduction(route),
+                        Ok(token) => token.introduction(route, request.client.address()),
                         Err(_) => self.nobody(route),
                     };
                     let cookie = site.cookies.read(request.headers).for_upstream;

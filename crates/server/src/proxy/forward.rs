@@ -71,9 +71,14 @@ impl Rules<'_> {
         let put_back = put_back.into_iter().filter_map(|(name, value)| Some((name, value?)));
 
         parts.headers = self.admission.edits().apply(passed_on.chain(put_back));
-        parts.uri = PathAndQuery::try_from(self.admission.target())
-            .or_err(ErrorType::InvalidHTTPHeader, "the target for the upstream")?
-            .into();
+        let target = self.admission.target();
+        if parts.uri.authority().is_some()
+            || parts.uri.path_and_query().is_none_or(|it| it != target)
+        {
+            parts.uri = PathAndQuery::try_from(target)
+                .or_err(ErrorType::InvalidHTTPHeader, "the target for the upstream")?
+                .into();
+        }
         *upstream = RequestHeader::from(parts);
         upstream.set_send_end_stream(ends.unwrap_or(true));
         Ok(())
