@@ -106,6 +106,7 @@ def soak(rig, options):
         raise Failed("the gateway no longer answers")
     warm_up = min(len(samples), max(int(len(samples) * WARM_UP_SHARE), WARM_UP_SECONDS))
     slope, spread = trend(samples[warm_up:])
+    said = f"{slope / MIB:+.1f} ± {spread / MIB:.1f} MB/h"
 
     missed = []
     rows = [
@@ -124,7 +125,7 @@ def soak(rig, options):
         ),
         (
             f"slope over the last {(len(samples) - warm_up) / 60:.1f} min of load",
-            f"{slope / MIB:+.1f} ± {spread / MIB:.1f} MB/h" if warm_up < len(samples) else "too short to say",
+            said if warm_up < len(samples) else "too short to say",
             f"< {SLOPE_BYTES_PER_HOUR_MAX / MIB:.0f} MB/h",
             # What is less than its own spread says nothing: a short soak has a wide one.
             slope - 2 * spread < SLOPE_BYTES_PER_HOUR_MAX,
