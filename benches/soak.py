@@ -15,6 +15,7 @@ import contextlib
 import ipaddress
 import os
 import pathlib
+import re
 import resource
 import secrets
 import signal
@@ -42,6 +43,8 @@ SLOPE_BYTES_PER_HOUR_MAX = 4 * MIB
 # of a second in which one began to wait, until the five minutes are over that `timeouts.idle` says.
 WARM_UP_SHARE = 1 / 3
 WARM_UP_SECONDS = 330
+# What the slope goes through are means of so many seconds.
+PIECE_SECONDS = 30
 # Decay of what the allocator keeps for the next crowd.
 SETTLING_SECONDS = 15
 # No second of a soak is without an answer for longer than this.
@@ -87,11 +90,12 @@ def soak(rig, options):
     )
     # `taskset` has become the gateway by the time that somebody listens.
     pid = process.pid
-    idle = settled(pid)
+    settled(pid)
+    idle = resident_bytes(pid)
     cookie = rig.lychgate_cookie(origin)
     before = settled(pid)
     held = [guest(address, cookie) for _ in range(options.connections)]
-    full = resident_bytes(pid)
+    full = anonymous_bytes(pid)
     for connection in held:
         connection.close()
     after = settled(pid)
@@ -104,9 +108,10 @@ def soak(rig, options):
         raise Failed(f"the gateway has ended:\n{rig.last_words('gateway')}")
     if not listens(address):
         raise Failed("the gateway no longer answers")
-    warm_up = min(len(samples), max(int(len(samples) * WARM_UP_SHARE), WARM_UP_SECONDS))
-    slope, spread = trend(samples[warm_up:])
+    warm_up = max(options.minutes * 60 * WARM_UP_SHARE, WARM_UP_SECONDS)
+    slope, spread = trend(samples, warm_up)
     said = f"{slope / MIB:+.1f} ± {spread / MIB:.1f} MB/h"
+    weights = [weight for _, weight in samples]
 
     missed = []
     rows = [
@@ -124,14 +129,14 @@ def soak(rig, options):
             given_back > GIVEN_BACK_MIN or full - before < MIB,
         ),
         (
-            f"slope over the last {(len(samples) - warm_up) / 60:.1f} min of load",
-            said if warm_up < len(samples) else "too short to say",
+            f"slope of the load after {warm_up / 60:.1f} min",
+            said if spread < float("inf") else "too short to say",
             f"< {SLOPE_BYTES_PER_HOUR_MAX / MIB:.0f} MB/h",
             # What is less than its own spread says nothing: a short soak has a wide one.
             slope - 2 * spread < SLOPE_BYTES_PER_HOUR_MAX,
         ),
-        ("at the most, and at the end of the load",
-         f"{max(samples) / MIB:.1f}, {samples[-1] / MIB:.1f} MB", "", True),
+        ("of that, at the most and in the end",
+         f"{max(weights) / MIB:.1f}, {weights[-1] / MIB:.1f} MB", "", True),
         ("answers that were not the right ones", f"{load.wrong}", "0", load.wrong == 0),
     ]
     for title, found, target, met in rows:
@@ -144,27 +149,46 @@ def soak(rig, options):
     return missed
 
 
+def anonymous_bytes(pid):
+    """What the process keeps in memory that is in no file: what can grow (proc_pid_smaps(5)).
+
+    The program's own pages are not in it. They are shared with whoever runs it too, and a share changes
+    as others come and go.
+    """
+    rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(r"\nAnonymous: +(\d+) kB", rollup)[1]) * KIB
+
+
 def settled(pid):
-    """The memory once it has stopped to fall."""
+    """The memory that can grow, once it has stopped to fall."""
     until = time.monotonic() + SETTLING_SECONDS
-    lowest = resident_bytes(pid)
+    lowest = anonymous_bytes(pid)
     while time.monotonic() < until:
         time.sleep(0.5)
-        lowest = min(lowest, resident_bytes(pid))
+        lowest = min(lowest, anonymous_bytes(pid))
     return lowest
 
 
-def trend(values):
-    """The slope of the memory in bytes an hour, and its standard error."""
-    if len(values) < 3:
+def trend(samples, warm_up):
+    """The slope of the memory in bytes an hour, from `warm_up` seconds on, and its standard error.
+
+    Of the means of half minutes: what one second sees is much what the second before saw, and an error
+    that takes them for independent is far too small.
+    """
+    pieces = {}
+    for seconds, weight in samples:
+        if seconds >= warm_up:
+            pieces.setdefault(seconds // PIECE_SECONDS, []).append(weight)
+    if len(pieces) < 3:
         return 0.0, float("inf")
-    seconds = range(len(values))
-    slope, intercept = statistics.linear_regression(seconds, values)
-    errors = [value - (intercept + slope * at) for at, value in zip(seconds, values)]
-    middle = statistics.fmean(seconds)
-    spread = sum((at - middle) ** 2 for at in seconds)
+    values = list(map(statistics.fmean, pieces.values()))
+    slope, intercept = statistics.linear_regression(list(pieces), values)
+    errors = [value - (intercept + slope * at) for at, value in zip(pieces, values)]
+    middle = statistics.fmean(pieces)
+    spread = sum((at - middle) ** 2 for at in pieces)
     error = (sum(e * e for e in errors) / (len(values) - 2) / spread) ** 0.5
-    return slope * 3600, error * 3600
+    an_hour = 3600 / PIECE_SECONDS
+    return slope * an_hour, error * an_hour
 
 
 def connect(address):
@@ -246,14 +270,14 @@ class Load:
         for thread in threads:
             thread.start()
         samples = []
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        began = time.monotonic()
+        while (passed := time.monotonic() - began) < seconds:
+            samples.append((passed, anonymous_bytes(pid)))
             time.sleep(1)
-            samples.append(resident_bytes(pid))
         self.over.set()
         for thread in threads:
             thread.join(timeout=SOCKET_SECONDS * 2)
-        return samples or [resident_bytes(pid)]
+        return samples
 
     def again_and_again(self, name, act):
         number = 0
