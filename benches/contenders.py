@@ -108,7 +108,10 @@ class Contenders(Rig):
             command += [self.authority.chain, self.authority.key]
         return self.start_ours("bare", command, ready=lambda: listens(address))
 
-    def start_lychgate(self, name, address, issuer, access_log):
+    def start_lychgate(
+        self, name, address, issuer, access_log, trusted="", audit_log="stdout"
+    ):
+        """The gateway; `trusted` is the network of proxies that it believes."""
         key = self.keep_secret(f"{name}.key", secrets.token_hex(32))
         client_secret = self.keep_secret(f"{name}.secret", CLIENT["client_secret"])
         configuration = self.directory / f"{name}.toml"
@@ -118,17 +121,20 @@ class Contenders(Rig):
             tls.certificate = "{self.authority.chain}"
             tls.key = "{self.authority.key}"
             """
+        proxies = f'trusted_proxies = ["{trusted}"]' if trusted else ""
         # A session is renewed after a twelfth of the idle time. Nobody here takes the new cookie,
         # and every later answer would bring another one; a browser takes the first.
         configuration.write_text(f"""
             [listeners.only]
             address = "{address}"
             {tls}
+            {proxies}
             [admin]
             address = "{free_address()}"
 
             [telemetry]
             access_log = {{ output = "{access_log}" }}
+            audit_log  = {{ output = "{audit_log}" }}
 
             [sessions]
             keys         = [{{ file = "{key}" }}]

@@ -8,6 +8,7 @@ use lychgate_tests::cast::backends::installed;
 use lychgate_tests::cast::house::House;
 use lychgate_tests::cast::scratch::Scratch;
 use lychgate_tests::cast::upstream::{Authority, Validity};
+use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -114,10 +115,97 @@ async fn k3_slow_clients_of_another_program_keep_nobody_waiting() {
     }
 }
 
-/// A house whose only listener speaks TLS.
+/// What testssl.sh finds grave, and why that stays.
+const KNOWN_TO_TESTSSL: &[(&str, &str)] = &[
+    ("cert_revocation", "the authority of a test says nowhere what it revoked"),
+    ("cert_validityPeriod", "certificates of tests are good for two thousand years"),
+    (
+        "cipher_order",
+        "all ciphers are good, so the client may choose the one that is fast on its processor",
+    ),
+];
+
+/// What testssl.sh has to find in order.
+const FINE_FOR_TESTSSL: &[&str] = &[
+    "SSLv2",
+    "SSLv3",
+    "TLS1_2",
+    "TLS1_3",
+    "cipherlist_NULL",
+    "cipherlist_aNULL",
+    "cipherlist_EXPORT",
+    "cipherlist_LOW",
+    "cipherlist_STRONG",
+    "PFS",
+    "cert_chain_of_trust",
+    "cert_trust",
+    "heartbleed",
+    "CCS",
+    "ticketbleed",
+    "ROBOT",
+    "secure_renego",
+    "secure_client_renego",
+    "CRIME_TLS",
+    "BREACH",
+    "POODLE_SSL",
+    "fallback_SCSV",
+    "SWEET32",
+    "FREAK",
+    "DROWN",
+    "LOGJAM",
+    "BEAST",
+    "LUCKY13",
+    "RC4",
+];
+
+/// K5: testssl.sh, which tries versions, ciphers and the weaknesses of TLS that have a name.
+#[tokio::test]
+async fn k5_testssl_finds_nothing_wrong() {
+    let house = over_tls().await;
+    let scratch = house.gate.scratch();
+    let mut program = Command::new("testssl");
+    program.args(["--quiet", "--color", "0", "--warnings", "batch", "--nodns", "none"]);
+    program.args(["--ip", "127.0.0.1", "--add-ca"]).arg(scratch.file("issuer.pem"));
+    program.args(["--protocols", "--standard", "--pfs", "--server-preference"]);
+    program.args(["--server-defaults", "--vulnerable", "--jsonfile"]).arg(scratch.file("found"));
+    program.arg(format!("https://app.localhost:{}/public/", house.gate.address().port()));
+
+    let printed = runs(&mut program).await;
+
+    let found: Vec<Finding> =
+        serde_json::from_str(&scratch.read("found")).expect("a list of findings");
+    let of = |severities: &[&str]| -> BTreeSet<_> {
+        let those = found.iter().filter(|found| severities.contains(&&*found.severity));
+        those.map(|found| &*found.id).collect()
+    };
+    let not_offered: Vec<_> = found.iter().filter(|found| found.finding == "not offered").collect();
+    for version in ["TLS1", "TLS1_1", "cipherlist_3DES_IDEA", "cipherlist_AVERAGE"] {
+        assert!(not_offered.iter().any(|found| found.id == version), "{version}:\n{printed}");
+    }
+    let fine = of(&["OK"]);
+    let not_fine: Vec<_> = FINE_FOR_TESTSSL.iter().filter(|what| !fine.contains(*what)).collect();
+    assert!(not_fine.is_empty(), "testssl.sh does not find {not_fine:?} in order:\n{printed}");
+    let grave = of(&["MEDIUM", "HIGH", "CRITICAL", "FATAL"]);
+    let known = KNOWN_TO_TESTSSL.iter().map(|(what, _)| *what).collect();
+    let (new, over): (Vec<_>, Vec<_>) =
+        (grave.difference(&known).collect(), known.difference(&grave).collect());
+    assert!(new.is_empty(), "testssl.sh complains of {new:?}:\n{printed}");
+    assert!(over.is_empty(), "testssl.sh complains no longer of {over:?}: take them off the list");
+}
+
+/// One thing that testssl.sh found.
+#[derive(Debug, Deserialize)]
+struct Finding {
+    id: String,
+    severity: String,
+    finding: String,
+}
+
+/// A house whose only listener speaks TLS. `issuer.pem` beside its configuration vouches for it.
 async fn over_tls() -> House {
-    let scratch = Scratch::new();
-    let (certificate, key) = Authority::new().issues("app.localhost", Validity::Now);
+    let (scratch, authority) = (Scratch::new(), Authority::new());
+    scratch.write("issuer.pem", authority.pem());
+    let (certificate, key) = authority.issues("app.localhost", Validity::Now);
     scratch.write("certificate.pem", certificate);
     scratch.write("key.pem", key);
     House::planned(|plan| {

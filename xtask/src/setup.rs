@@ -64,6 +64,7 @@ const NEEDED: &[(Evidence, &str)] = &[
     (Evidence::Program("h2load"), "nghttp2-client"),
     // What breaks servers.
     (Evidence::Program("slowhttptest"), "slowhttptest"),
+    (Evidence::Program("testssl"), "testssl.sh"),
     // The applications' home, which needs pip inside.
     (Evidence::Program("python3"), "python3"),
     (Evidence::PythonModule("ensurepip"), "python3-venv"),
