@@ -67,7 +67,7 @@ codes! {
     E0201 "A route or rule does not say who may use it."
     E0202 "A route or rule says in two ways who may use it."
     E0203 "An entry of `allow` or `deny` cannot be read."
-    E0204 "A group is allowed that may be another one at another provider."
+    E0204 "A group, a user or a claim is allowed that may be another one at another provider."
     E0210 "A route lets in everybody in the world who has an account at a public provider."
     E0211 "Two providers send browsers back to one address, and their answers cannot be told apart."
     E0212 "A provider posts its answers to an address that is served by http."
