@@ -14,6 +14,7 @@ mod line;
 pub(crate) mod log;
 pub(crate) mod metrics;
 mod person;
+pub(crate) mod provider_requests;
 mod redact;
 pub(crate) mod reloads;
 mod repeats;

@@ -15,7 +15,8 @@ use lychgate_oidc::Timestamp;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::metrics::{FAMILIES, FetchOutcome, ProviderEndpoint};
+use super::metrics::FAMILIES;
+use super::provider_requests::{FetchOutcome, ProviderEndpoint};
 use super::*;
 use crate::turned_away::Cause;
 
