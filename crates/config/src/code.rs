@@ -103,6 +103,7 @@ codes! {
     W0405 "A client secret travels in an address."
     W0510 "No session key can be kept; sessions end at restart. Said by `run`."
     W0511 "`lychgate reload` cannot be listened for. Said by `run`."
+    W0512 "Logins that are used up cannot be marked in the state directory. Said by `run`."
     W0601 "A file is mounted by itself and will never be updated. Said by `run`."
 }
 

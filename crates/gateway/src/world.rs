@@ -100,8 +100,8 @@ pub trait World: Clone + Send + Sync + 'static {
     }
 
     /// Uses a login up, for good. Of two visits that come with the same one, exactly one gets
-    /// [`Spent::Now`], however close together they are.
-    fn spend(&self, login: LoginId, return_to: &str) -> Spent;
+    /// [`Spent::Now`], however close together they are, wherever the world knows of both.
+    fn spend(&self, login: LoginId, return_to: &str) -> impl Future<Output = Spent> + Send;
 
     /// Where a login that was used up led.
     fn spent(&self, login: LoginId) -> Option<String>;

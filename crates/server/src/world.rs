@@ -195,8 +195,8 @@ impl World for Live {
         self.login_starts.begin(client)
     }
 
-    fn spend(&self, login: LoginId, return_to: &str) -> Spent {
-        self.ledger.spend(login, return_to)
+    async fn spend(&self, login: LoginId, return_to: &str) -> Spent {
+        self.ledger.spend(login, return_to).await
     }
 
     fn spent(&self, login: LoginId) -> Option<String> {

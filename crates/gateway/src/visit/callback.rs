@@ -107,7 +107,7 @@ impl Gateway {
             return self.failed(request, site, None, about, failure);
         };
         // From here on this login is used up, whichever way it ends (CB-09, CB-30).
-        if world.spend(id, return_to.as_str()) == Spent::Before {
+        if world.spend(id, return_to.as_str()).await == Spent::Before {
             return self.replayed(world, request, site, id, return_to.as_str(), now);
         }
         let begun_at = state.pending.begun_at();

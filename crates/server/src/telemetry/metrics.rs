@@ -78,6 +78,8 @@ families! {
         "The last moment at which the certificate that a listener shows is good.";
     PANICS: Counter "lychgate_panics_total" ("") [],
         "Mistakes of the program itself, each kept to one request or connection. Anything but 0 deserves a report to us.";
+    UNMARKED: Counter "lychgate_spent_logins_unmarked_total" ("") [],
+        "Logins that were used up and could not be marked in the state directory: only this process knows of them.";
     CONFIG_INFO: Gauge "lychgate_config_info" ("") ["version", "hash"],
         "1, for the configuration in use and the version that reads it.";
     BUILD_INFO: Gauge "lychgate_build_info" ("") ["version", "tls_backend"],
@@ -396,6 +398,7 @@ impl Metrics {
         exposition.family(&AUDIT_DROPPED).number(&[], audit);
         self.expose_reloads(&mut exposition);
         exposition.family(&PANICS).number(&[], crate::panics::counted());
+        exposition.family(&UNMARKED).number(&[], crate::marks::unmarked());
         let version = env!("CARGO_PKG_VERSION");
         exposition.family(&CONFIG_INFO).number(&[version, &self.config_hash], 1);
         exposition.family(&BUILD_INFO).number(&[version, "rustls"], 1);
