@@ -5,6 +5,7 @@
 
 mod ais;
 mod checks;
+mod events;
 mod example;
 mod fanbase;
 mod faults;

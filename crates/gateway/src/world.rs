@@ -37,6 +37,12 @@ pub trait World: Clone + Send + Sync + 'static {
         async move { Some(work.await) }
     }
 
+    /// How long it has been since some moment, by a clock that never steps: what passes between two questions is what
+    /// something took. A world without a clock stands still.
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// What is known of a provider today, without asking it; `None` while it has never answered.
     fn provider(&self, name: &str) -> Option<Known>;
 

@@ -1,8 +1,8 @@
 //! The world as it is: the operating system's randomness, the providers, and what this process remembers.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ahash::RandomState;
 use lychgate_gateway::bearer::{KnownToken, TokenId};
@@ -79,7 +79,7 @@ impl moka::Expiry<GrantId, Refreshed> for ByAnswer {
         &self,
         _: &GrantId,
         refreshed: &Refreshed,
-        _: std::time::Instant,
+        _: Instant,
     ) -> Option<Duration> {
         Some(match refreshed {
             // What it renewed has to reach every browser that came with the token of before.
@@ -127,6 +127,11 @@ impl World for Live {
         work: impl Future<Output = T> + Send,
     ) -> Option<T> {
         tokio::time::timeout(patience, work).await.ok()
+    }
+
+    fn elapsed(&self) -> Duration {
+        static SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);
+        SINCE.elapsed()
     }
 
     async fn client_assertion(&self, provider: &str) -> Result<Option<Secret>, Unreachable> {
@@ -350,7 +355,7 @@ mod tests {
     #[test]
     fn what_is_no_answer_is_forgotten_sooner() {
         use moka::Expiry as _;
-        let now = std::time::Instant::now();
+        let now = Instant::now();
         let lasts =
             |refreshed: Refreshed| ByAnswer.expire_after_create(&grant(), &refreshed, now).unwrap();
         let unanswered = Refreshed::Unanswered { cause: String::new(), grant: None };

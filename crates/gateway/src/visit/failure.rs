@@ -22,6 +22,8 @@ pub(super) struct Failure {
     pub(super) cause: String,
     /// Whether it says that a person who is signed in may not go on.
     pub(super) ends_the_session: bool,
+    /// Whether it is the ID token that was not believed.
+    pub(super) distrusts_id_token: bool,
     /// When it may work, where somebody knows.
     pub(super) retry_after: Option<Duration>,
 }
@@ -30,7 +32,14 @@ impl Failure {
     pub(super) fn new(reason: Reason, cause: impl Into<String>) -> Self {
         let cause = cause.into();
         let words = Words::default();
-        Self { reason, words, cause, ends_the_session: false, retry_after: None }
+        Self {
+            reason,
+            words,
+            cause,
+            ends_the_session: false,
+            distrusts_id_token: false,
+            retry_after: None,
+        }
     }
 }
 
@@ -92,7 +101,7 @@ impl From<CallbackError> for Failure {
         if let CallbackError::Provider(refusal) = &error {
             cause.push_str(&for_the_log(refusal));
         }
-        Self { reason, words, cause, ends_the_session: false, retry_after: None }
+        Self { words, ..Self::new(reason, cause) }
     }
 }
 
@@ -328,6 +337,7 @@ impl From<ExchangeError> for Failure {
             | ExchangeError::TooLarge { .. } => Reason::TokenExchangeFailed,
         };
         let ends_the_session = ends_the_session(&error);
+        let distrusts_id_token = matches!(error, ExchangeError::IdToken(_));
         let mut cause = chain(&error);
         if let ExchangeError::TokenClientRefused(refusal)
         | ExchangeError::TokenGrantRefused(refusal)
@@ -335,7 +345,7 @@ impl From<ExchangeError> for Failure {
         {
             cause.push_str(&for_the_log(refusal));
         }
-        let mut failure = Self { ends_the_session, ..Self::new(reason, cause) };
+        let mut failure = Self { ends_the_session, distrusts_id_token, ..Self::new(reason, cause) };
         if let ExchangeError::MembershipRequired { hint, .. } = error {
             failure.words.explain = hint;
         } else if let ExchangeError::RateLimited { retry_after, .. } = error {
