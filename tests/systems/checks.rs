@@ -20,6 +20,24 @@ const NAMED: &[(&str, &str)] = &[
     ("details_missing", "authorization"),
     ("details_other_consent", "authorization"),
     ("dup_params", "is given twice"),
+    ("front_id_token_alg_none", "algorithm that is not allowed"),
+    ("front_id_token_alg_other", "algorithm that is not allowed"),
+    ("front_id_token_aud_missing", "`aud` is missing"),
+    ("front_id_token_aud_wrong", "`aud` does not name"),
+    ("front_id_token_bad_signature", "the signature is wrong"),
+    ("front_id_token_c_hash_missing", "`c_hash` is missing"),
+    ("front_id_token_c_hash_wrong", "`c_hash` does not fit"),
+    ("front_id_token_exp_past", "the token expired"),
+    ("front_id_token_garbage", "canonical base64url"),
+    ("front_id_token_iat_week_old", "too long ago"),
+    ("front_id_token_iss_missing", "`iss` is missing"),
+    ("front_id_token_iss_wrong", "`iss` differs"),
+    ("front_id_token_nonce_missing", "`nonce` is missing"),
+    ("front_id_token_nonce_wrong", "`nonce` is not that"),
+    ("front_id_token_s_hash_missing", "`s_hash` is missing"),
+    ("front_id_token_s_hash_wrong", "`s_hash` does not fit"),
+    ("front_id_token_sub_missing", "`sub` is missing"),
+    ("front_id_token_unknown_kid", "a key that the provider does not publish"),
     ("id_token_acr_missing", "`acr` is missing"),
     ("id_token_acr_wrong", "`acr` is none of those"),
     ("id_token_alg_hs256_public_key", "algorithm that is not allowed"),
@@ -57,6 +75,7 @@ const NAMED: &[(&str, &str)] = &[
     ("id_token_sub_empty", "`sub`"),
     ("id_token_sub_missing", "`sub` is missing"),
     ("id_token_sub_number", "`sub`"),
+    ("id_token_sub_other", "another person than that of the authorization response"),
     ("id_token_typ_wrong", "`typ`"),
     ("id_token_unknown_kid", "a key that the provider does not publish"),
     ("id_token_wrong_secret", "the signature is wrong"),
@@ -83,6 +102,7 @@ const NAMED: &[(&str, &str)] = &[
     ("jarm_unknown_kid", "a key that the provider does not publish"),
     ("jwks_empty", "key"),
     ("no_access_token", "access"),
+    ("no_front_id_token", "none came"),
     ("no_id_token", "`id_token` is missing"),
     ("no_iss", "`iss` is missing"),
     ("no_state", "`state` is missing"),
@@ -157,6 +177,9 @@ const OF_TOKENS: &str = "alg_none alg_other alg_hs256_public_key bad_signature u
 /// Of ID tokens alone: they have to say more.
 const OF_ID_TOKENS: &str = "exp_missing iat_missing iat_week_old nonce_missing nonce_wrong at_hash_wrong auth_time_missing \
     auth_time_old acr_missing acr_wrong plain";
+/// Of an ID token beside a code, for which it has to vouch.
+const OF_FRONT_TOKENS: &str = "alg_none bad_signature iss_wrong aud_wrong exp_past nonce_missing nonce_wrong c_hash_missing \
+    c_hash_wrong s_hash_missing s_hash_wrong";
 /// Of signed answers, which are about nobody.
 const OF_ANSWERS: &str = "alg_none alg_other bad_signature unknown_kid iss_missing iss_wrong aud_missing aud_wrong exp_past \
     exp_missing encrypted_unasked";
@@ -177,6 +200,7 @@ fn every_fault_of_a_token_is_put_before_the_gate() {
     let all = [
         of("id_token", OF_TOKENS),
         of("id_token", OF_ID_TOKENS),
+        of("front_id_token", OF_FRONT_TOKENS),
         of("jarm", OF_ANSWERS),
         of("userinfo_jwt", OF_TOKENS),
         of("userinfo_jwt", "sub_other"),
@@ -188,11 +212,15 @@ fn every_fault_of_a_token_is_put_before_the_gate() {
         .filter(|switch| {
             // A story may write down the fault alone, beside what it is a fault of.
             let tried = stories.iter().any(|story| {
-                let of_id_token = switch.strip_prefix("id_token_").is_some_and(|fault| {
-                    story.contains("\"id_token_{fault}\"")
+                let (kind, fault) = ["front_id_token_", "id_token_"]
+                    .into_iter()
+                    .find_map(|kind| Some((kind, switch.strip_prefix(kind)?)))
+                    .unwrap_or_default();
+                let of_its_kind = !kind.is_empty() && {
+                    story.contains(&format!("\"{kind}{{fault}}\""))
                         && story.contains(&format!("\"{fault}\""))
-                });
-                story.contains(&format!("\"{switch}\"")) || of_id_token
+                };
+                story.contains(&format!("\"{switch}\"")) || of_its_kind
             });
             !tried || check_named_after(switch).is_none()
         })

@@ -9,6 +9,7 @@ mod events;
 mod example;
 mod fanbase;
 mod faults;
+mod hybrid;
 mod oten;
 mod stage;
 mod strict;

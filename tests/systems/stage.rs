@@ -298,7 +298,8 @@ impl Stage {
         back.visitor
     }
 
-    fn keep_cookies_of(&self, visitor: &Visitor) {
+    /// What somebody was given must not be in the log.
+    pub(crate) fn keep_cookies_of(&self, visitor: &Visitor) {
         let values = visitor.cookies().into_iter().map(|(_, value)| value);
         self.cookies.lock().unwrap_or_else(PoisonError::into_inner).extend(values);
     }

@@ -9,7 +9,7 @@ use lychgate_oidc::{
 };
 
 use super::conversation::{moment, until_believed};
-use super::failure::Failure;
+use super::failure::{Failure, IdTokenOf};
 use super::sign_in::Wish;
 use super::stale::{forgetting, means_another_tab};
 use super::{Gateway, Provider, Site};
@@ -37,11 +37,16 @@ impl Course {
     fn exchanged(&mut self, failure: Option<&Failure>, took: Duration) {
         let leg = |kind, reason, took| Leg { kind, flow: self.flow.clone(), reason, took };
         let reason = failure.map(|failure| failure.reason);
-        // A token that is not believed did come.
-        let distrusted = failure.is_some_and(|failure| failure.distrusts_id_token);
-        let exchange = leg(LegKind::CodeExchanged, reason.filter(|_| !distrusted), Some(took));
-        let id_token = distrusted.then(|| leg(LegKind::IdTokenRefused, reason, None));
-        self.legs.extend([exchange].into_iter().chain(id_token));
+        let refused = failure.and_then(|failure| failure.refused_id_token);
+        let exchange = match refused {
+            // The code was never sent.
+            Some(IdTokenOf::AuthorizationResponse) => None,
+            // What is not believed did come.
+            Some(IdTokenOf::TokenEndpoint) => Some(leg(LegKind::CodeExchanged, None, Some(took))),
+            None => Some(leg(LegKind::CodeExchanged, reason, Some(took))),
+        };
+        let id_token = refused.map(|_| leg(LegKind::IdTokenRefused, reason, None));
+        self.legs.extend(exchange.into_iter().chain(id_token));
     }
 }
 
@@ -175,7 +180,8 @@ impl Gateway {
         };
         let redeem = {
             let (registration, metadata) = (Arc::clone(registration), Arc::clone(&known.metadata));
-            move |moment| matched.redeem(registration, metadata, moment)
+            let keys = Arc::clone(&known.keys);
+            move |moment| matched.redeem(registration, metadata, &keys, moment)
         };
         let asked_at = world.elapsed();
         let believed = until_believed(world, registration, &known, redeem, &request.id, now).await;
