@@ -441,8 +441,13 @@ async fn a_console_that_nobody_reads_holds_nobody_up() {
 /// R36: it needs no home, no name, no directory of its own and no right to write anything.
 #[tokio::test]
 async fn it_runs_as_nobody_and_writes_nothing() {
-    let house = House::open().await;
     let (port, scratch) = (free_port(), Scratch::new());
+    let origin = format!("http://app.localhost:{port}");
+    let house = House::planned(|plan| {
+        let ours = vec![format!("{origin}/.lychgate/callback")];
+        plan.provider.clients[0].redirect_uris = ours;
+    })
+    .await;
     let program = scratch.file("program");
     fs::copy(binary(), &program).expect("a copy that anybody may run");
     fs::set_permissions(&program, Permissions::from_mode(0o555)).expect("a mode");
@@ -450,7 +455,6 @@ async fn it_runs_as_nobody_and_writes_nothing() {
     let may_read = |path: &Path, mode| {
         fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
     };
-    let origin = format!("http://app.localhost:{port}");
     let toml = standard(&origin, port, house.provider.address(), house.application.address());
     // Without a key in the configuration one would be kept, if there were a place for it.
     let toml = without_table(&toml, "sessions");
@@ -475,6 +479,14 @@ async fn it_runs_as_nobody_and_writes_nothing() {
 
     assert_eq!((public.status, private.status), (StatusCode::OK, StatusCode::UNAUTHORIZED));
     gate.line("sessions end at restart", |line| line["code"] == "W0510").await;
+    gate.line("logins cannot be marked", |line| line["code"] == "W0512").await;
+    visitor.signs_in_as("bob", "/x").await;
+    assert!(visitor.has_session(), "{}", gate.output());
+    let ready = reqwest::get(gate.admin_url("/readyz?verbose")).await.expect("an answer");
+    let told = ready.text().await.expect("a text");
+    assert!(told.contains("spent logins: known to this process alone (not counted)"), "{told}");
+    let metrics = gate.metrics().await;
+    assert!(metrics.contains("\nlychgate_spent_logins_unmarked_total 1\n"), "{metrics}");
     may_read(&directory, 0o755);
 }
 

@@ -18,6 +18,8 @@ use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 use toml::{Table, Value};
 
+use crate::checks::check_named_after;
+
 /// An example configuration. A story replaces what an operator has to replace, and nothing that is not there: so
 /// neither can change without the other.
 pub(crate) struct Example {
@@ -158,7 +160,13 @@ pub(crate) async fn is_refused(
     assert_eq!(event["event"]["outcome"], "failure", "{story}: {event}");
     assert_eq!(event["event"]["reason"], reason, "{story}: {event}");
     let cause = event["error"]["message"].as_str().unwrap_or_default();
-    assert!(!cause.is_empty(), "{story}: the line names no check: {event}");
+    // A story is named after its switch, and whatever else there is to say.
+    let switch = story.split(' ').next().unwrap_or_default();
+    let words = check_named_after(switch).unwrap_or_default();
+    assert!(
+        !cause.is_empty() && cause.contains(words),
+        "{story}: the line does not name the check ({words:?}): {event}"
+    );
 }
 
 /// Asserts of a whole story that the simulator did not fail, that no code was sent twice (CB-28), and that nothing

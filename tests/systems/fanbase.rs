@@ -144,13 +144,13 @@ async fn an_id_token_that_lies_signs_nobody_in() {
         let alice = house.visitor();
         house.fanbase.switch_once(&format!("id_token_{fault}"), &parameters).await;
         let answer = alice.opens(comes_back(&alice, provider).await.as_str()).await;
-        let story = format!("{fault} {parameters}");
+        let story = format!("id_token_{fault} {parameters}");
         is_refused(&house.gate, &alice, &answer, expected, &story).await;
     }
     let alice = house.visitor();
     house.fanbase.switch_once("no_id_token", &json!({})).await;
     let answer = alice.opens(comes_back(&alice, "fanbase").await.as_str()).await;
-    is_refused(&house.gate, &alice, &answer, (502, "token_exchange_failed"), "no ID token").await;
+    is_refused(&house.gate, &alice, &answer, (502, "token_exchange_failed"), "no_id_token").await;
 
     // What nobody depends on may be missing: the person is the same without it.
     for fault in ["profile_missing", "profile_text"] {

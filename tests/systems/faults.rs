@@ -1,6 +1,7 @@
 //! A plain OpenID Provider with every fault that concerns its metadata, its keys, userinfo and what was asked of the
 //! authentication: each ends in its page, without a session, with a line that names the check and holds no token.
 
+use std::net::Ipv4Addr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lychgate_tests::cast::scratch::Scratch;
@@ -13,6 +14,7 @@ use crate::stage::{Plan, Stage, client, field, form, row};
 const INVALID: (&str, u16) = ("token_invalid", 502);
 const NO_TOKENS: (&str, u16) = ("token_exchange_failed", 502);
 const UNAVAILABLE: (&str, u16) = ("provider_unavailable", 503);
+const USED: (&str, u16) = ("login_already_used", 400);
 const UNVERIFIED: (&str, u16) = ("signature_invalid", 502);
 const USERINFO: (&str, u16) = ("userinfo_invalid", 502);
 
@@ -224,26 +226,48 @@ async fn nobody_goes_to_the_provider(switch: &str, parameters: &Value, words: &s
     stage.ends(&[SECRET.to_owned()]).await;
 }
 
-/// CB-31: which logins are spent is known to the process that spent them. A copy of the login's cookie and of its
-/// callback is redeemed once more after a restart, and then it is the provider that knows the code as used.
+/// CB-31: which logins are used up is known after a restart, however sudden. A copy of the login's cookie and of its
+/// callback is not redeemed again.
 #[tokio::test]
 async fn a_copied_login_is_worth_nothing_after_a_restart() {
     let mut stage = stage("").await;
     let back = stage.returns().await;
-    let thief = stage.visitor();
-    for (name, value) in back.visitor.cookies() {
-        thief.takes_cookie(&name, &value);
-    }
+    let thief = stage.copy_at(Ipv4Addr::LOCALHOST, &back.visitor);
     assert_eq!(back.arrives().await.status, 303);
     stage.gate.dies_and_starts_again().await;
     stage.becomes_ready().await;
 
     let answer = thief.opens(&back.callback).await;
 
-    assert_eq!((&*answer.reason(), answer.status.as_u16()), ("login_expired", 400));
+    assert_eq!((&*answer.reason(), answer.status.as_u16()), USED);
     let code = back.parameter("code").expect("a code");
-    assert_eq!(stage.simulator.token_requests(&code).await, 2);
+    assert_eq!(stage.simulator.token_requests(&code).await, 1);
     stage.nobody_is_signed_in(&thief).await;
+    stage.ends(&[SECRET.to_owned()]).await;
+}
+
+/// CB-30, CB-31: of two instances with one state directory, to which the same callback comes at the same moment, one
+/// redeems it.
+#[tokio::test]
+async fn of_two_instances_one_redeems_a_login() {
+    let stage = stage("").await;
+    let elsewhere = Ipv4Addr::new(127, 0, 0, 2);
+    let other = stage.another_instance(elsewhere).await;
+    let back = stage.returns().await;
+    let copy = stage.copy_at(elsewhere, &back.visitor);
+
+    let (here, there) = tokio::join!(back.arrives(), copy.opens(&back.callback));
+
+    let code = back.parameter("code").expect("a code");
+    assert_eq!(stage.simulator.token_requests(&code).await, 1);
+    let answers = [(&here, &back.visitor), (&there, &copy)];
+    let [(_, in_), (refused, out)] = match here.status.as_u16() {
+        303 => answers,
+        _ => [answers[1], answers[0]],
+    };
+    assert!(in_.has_session(), "{}\n{}", stage.gate.output(), other.output());
+    assert_eq!((&*refused.reason(), refused.status.as_u16()), USED);
+    assert!(!out.has_session());
     stage.ends(&[SECRET.to_owned()]).await;
 }
 

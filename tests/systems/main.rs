@@ -5,9 +5,11 @@
 
 mod ais;
 mod checks;
+mod events;
 mod example;
 mod fanbase;
 mod faults;
+mod hybrid;
 mod oten;
 mod stage;
 mod strict;

@@ -230,6 +230,38 @@ impl Stage {
         Visitor::trusting(self.gate.url(), &[provider], &self.authority)
     }
 
+    /// Another instance of the gate: the same configuration and the same state directory, at another address.
+    pub(crate) async fn another_instance(&self, address: Ipv4Addr) -> Gate {
+        let (ours, scratch) = (self.gate.scratch(), Scratch::new());
+        for entry in fs::read_dir(ours.path()).expect("a directory") {
+            let file = entry.expect("an entry").path();
+            let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+            if file.is_file() {
+                fs::copy(&file, scratch.file(name)).expect("a copy");
+            }
+        }
+        let mut configuration: Table = ours.read("lychgate.toml").parse().expect("this is TOML");
+        let (port, admin) = (self.gate.address().port(), free_port());
+        let other = format!(
+            "[listeners.https]\naddress = \"{address}:{port}\"\n[admin]\naddress = \"127.0.0.1:{admin}\""
+        );
+        merge(&mut configuration, other.parse().expect("this is TOML"));
+        Gate::start_as(scratch, &configuration.to_string(), |command| {
+            command.env("STATE_DIRECTORY", ours.file("state"));
+        })
+        .await
+    }
+
+    /// Somebody who has every cookie of `visitor`, and whom the balancer leads to this address.
+    pub(crate) fn copy_at(&self, address: Ipv4Addr, visitor: &Visitor) -> Visitor {
+        let provider = self.simulator.endpoint("authorization");
+        let copy = Visitor::trusting_at(address, self.gate.url(), &[provider], &self.authority);
+        for (name, value) in visitor.cookies() {
+            copy.takes_cookie(&name, &value);
+        }
+        copy
+    }
+
     /// Somebody goes to the provider by way of a page, and the provider sends them back.
     pub(crate) async fn returns(&self) -> Return {
         self.returns_to("/page?q=1").await
@@ -266,7 +298,8 @@ impl Stage {
         back.visitor
     }
 
-    fn keep_cookies_of(&self, visitor: &Visitor) {
+    /// What somebody was given must not be in the log.
+    pub(crate) fn keep_cookies_of(&self, visitor: &Visitor) {
         let values = visitor.cookies().into_iter().map(|(_, value)| value);
         self.cookies.lock().unwrap_or_else(PoisonError::into_inner).extend(values);
     }

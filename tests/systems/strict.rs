@@ -177,6 +177,9 @@ async fn a_financial_grade_provider_takes_what_we_send_it() {
     assert_eq!(house.ends_well().await, [""; 0]);
 }
 
+const INVALID: (u16, &str) = (502, "token_invalid");
+const UNVERIFIED: (u16, &str) = (502, "signature_invalid");
+
 /// CB-25, CB-54, FM-02, 7.2 "JARM": an answer that lies, or is plain, reaches no token endpoint. So does an ID token
 /// that is not encrypted where that was agreed on, or encrypted where it was not, or with what nobody accepts.
 #[tokio::test]
@@ -190,21 +193,34 @@ async fn a_signed_answer_that_lies_is_not_redeemed() {
     let house = House::open("sim-fapi1", &json!({}), &registrations).await;
     for (switch, expected) in [
         ("plain_response", (400, "login_malformed")),
-        ("jarm_alg_none", (502, "signature_invalid")),
-        ("jarm_alg_other", (502, "signature_invalid")),
-        ("jarm_bad_signature", (502, "signature_invalid")),
-        ("jarm_unknown_kid", (502, "signature_invalid")),
+        ("jarm_alg_none", UNVERIFIED),
+        ("jarm_alg_other", UNVERIFIED),
+        ("jarm_alg_hs256_public_key", UNVERIFIED),
+        ("jarm_bad_signature", UNVERIFIED),
+        ("jarm_unknown_kid", UNVERIFIED),
+        ("jarm_no_kid_unpublished", UNVERIFIED),
         ("jarm_iss_wrong", (502, "issuer_mismatch")),
-        ("jarm_iss_missing", (502, "token_invalid")),
+        ("jarm_iss_missing", INVALID),
         ("jarm_aud_wrong", (502, "audience_mismatch")),
-        ("jarm_aud_missing", (502, "token_invalid")),
+        ("jarm_aud_array_stranger", (502, "audience_mismatch")),
+        ("jarm_azp_wrong", (502, "audience_mismatch")),
+        ("jarm_aud_missing", INVALID),
         ("jarm_exp_past", (502, "clock_skew")),
-        ("jarm_exp_missing", (502, "token_invalid")),
-        ("jarm_encrypted_unasked", (502, "token_invalid")),
+        ("jarm_exp_missing", INVALID),
+        ("jarm_crit_unknown", INVALID),
+        ("jarm_typ_wrong", INVALID),
+        ("jarm_encrypted_unasked", INVALID),
+        ("jarm_encrypted_rsa1_5", INVALID),
+        ("jarm_garbage", INVALID),
         ("state_dropped", (400, "login_not_ours")),
     ] {
         let visitor = house.visitor();
-        house.provider.switch_once(switch, &json!({})).await;
+        let parameters = match switch {
+            // To the key that there is.
+            "jarm_encrypted_unasked" => json!({ "alg": "RSA-OAEP" }),
+            _ => json!({}),
+        };
+        house.provider.switch_once(switch, &parameters).await;
         let answer = visitor.opens(comes_back(&visitor, "pushed").await.as_str()).await;
         is_refused(&house.gate, &visitor, &answer, expected, switch).await;
     }

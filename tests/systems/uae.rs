@@ -50,7 +50,7 @@ async fn prepared(behaviour: &Value) -> (Plan, Simulator, Vec<String>) {
     (plan, simulator, secrets)
 }
 
-async fn stage() -> (Stage, Vec<String>) {
+pub(crate) async fn stage() -> (Stage, Vec<String>) {
     let (plan, simulator, secrets) = prepared(&json!({})).await;
     (plan.open(simulator).await, secrets)
 }

@@ -58,6 +58,9 @@ const CLAIMED: [(&str, &str, &[&str]); 10] = [
             "-distributed-claims",
             "-mtls-endpoint-aliases",
             "-userinfo-signed",
+            "-missing-chash",
+            "-invalid-chash",
+            "-nonce-unless-code-flow",
         ],
     ),
     (
@@ -124,6 +127,8 @@ const CLAIMED: [(&str, &str, &[&str]); 10] = [
         &[
             "encrypted-idtoken",
             "encrypted-idtoken-usingrsa15",
+            "invalid-shash",
+            "missing-shash",
             "iat-is-week-in-past",
             "valid-aud-as-array",
             "no-scope-in-token-endpoint-response",

@@ -67,7 +67,7 @@ codes! {
     E0201 "A route or rule does not say who may use it."
     E0202 "A route or rule says in two ways who may use it."
     E0203 "An entry of `allow` or `deny` cannot be read."
-    E0204 "A group is allowed that may be another one at another provider."
+    E0204 "A group, a user or a claim is allowed that may be another one at another provider."
     E0210 "A route lets in everybody in the world who has an account at a public provider."
     E0211 "Two providers send browsers back to one address, and their answers cannot be told apart."
     E0212 "A provider posts its answers to an address that is served by http."
@@ -103,6 +103,7 @@ codes! {
     W0405 "A client secret travels in an address."
     W0510 "No session key can be kept; sessions end at restart. Said by `run`."
     W0511 "`lychgate reload` cannot be listened for. Said by `run`."
+    W0512 "Logins that are used up cannot be marked in the state directory. Said by `run`."
     W0601 "A file is mounted by itself and will never be updated. Said by `run`."
 }
 

@@ -208,7 +208,7 @@ fn keys(path: &[&str]) -> String {
 }
 
 /// A key, in quotes unless it is a bare one.
-fn key(key: &str) -> String {
+pub(crate) fn key(key: &str) -> String {
     let bare = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
     if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { quoted(key) }
 }

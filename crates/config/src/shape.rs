@@ -298,6 +298,7 @@ static PROVIDER_KEYS: &[Key] = &[
     key("authorization_params_from_login", Texts),
     key("resource", Texts),
     key("authorization_details", FreeTables),
+    with("response_type", Word(&["code", "code id_token"]), "\"code\""),
     with("response_mode", Word(RESPONSE_MODES), "\"query\""),
     key("authorization_response_iss_parameter", Word(&["required", "if-present"])),
     key("authorization_signed_response_alg", TextsOrText),

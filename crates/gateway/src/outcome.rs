@@ -406,6 +406,10 @@ pub struct Record {
     pub token: Option<Arc<KnownToken>>,
     /// Something that the audit log is told.
     pub event: Option<Event>,
+    /// What was done before that, and is told by itself, in order.
+    pub legs: Vec<Leg>,
+    /// The provider's own error code, where it is known to be one.
+    pub provider_error: Option<String>,
     /// The chain of causes, for the log only.
     pub cause: Option<String>,
 }
@@ -485,6 +489,44 @@ pub enum Event {
     RefreshFailed,
     /// A token was presented that is not good here, or not known to be.
     TokenRefused,
+}
+
+/// A part of a login that the audit log is told by itself (CB-61).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leg {
+    /// Which part.
+    pub kind: LegKind,
+    /// Of which login, when it could be told.
+    pub flow: Option<String>,
+    /// Why it failed, if it did.
+    pub reason: Option<Reason>,
+    /// How long the provider took, where it was asked something.
+    pub took: Option<Duration>,
+}
+
+/// Which part of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegKind {
+    /// A browser came back from the provider, with an answer that nobody believes yet.
+    CallbackReceived,
+    /// The code was given for tokens, and everything asked that belongs to it.
+    CodeExchanged,
+    /// The ID token among them was not believed.
+    IdTokenRefused,
+    /// The request was pushed to the provider ahead of the browser (PAR).
+    RequestPushed,
+}
+
+impl LegKind {
+    /// As in the audit log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CallbackReceived => "callback",
+            Self::CodeExchanged => "code-exchange",
+            Self::IdTokenRefused => "id-token",
+            Self::RequestPushed => "pushed-request",
+        }
+    }
 }
 
 impl Event {

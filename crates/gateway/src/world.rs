@@ -37,6 +37,12 @@ pub trait World: Clone + Send + Sync + 'static {
         async move { Some(work.await) }
     }
 
+    /// How long it has been since some moment, by a clock that never steps: what passes between two questions is what
+    /// something took. A world without a clock stands still.
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// What is known of a provider today, without asking it; `None` while it has never answered.
     fn provider(&self, name: &str) -> Option<Known>;
 
@@ -100,8 +106,8 @@ pub trait World: Clone + Send + Sync + 'static {
     }
 
     /// Uses a login up, for good. Of two visits that come with the same one, exactly one gets
-    /// [`Spent::Now`], however close together they are.
-    fn spend(&self, login: LoginId, return_to: &str) -> Spent;
+    /// [`Spent::Now`], however close together they are, wherever the world knows of both.
+    fn spend(&self, login: LoginId, return_to: &str) -> impl Future<Output = Spent> + Send;
 
     /// Where a login that was used up led.
     fn spent(&self, login: LoginId) -> Option<String>;

@@ -4,10 +4,13 @@
 //! began makes a [`MatchedCallback`], and only that can be traded for tokens; so a forged callback
 //! never reaches the token endpoint, and a forged error is never shown as the provider's.
 //!
+//! A response may bring an ID token that vouches for the code (`code id_token`). It is required where that was agreed on,
+//! and verified before the code is redeemed: [`MatchedCallback::redeem`] begins with it.
+//!
 //! A response may come as one signed token. Then nothing of it is read before the token is verified, and plain
 //! parameters beside it, or in its place, are refused: who could choose would choose those.
 //!
-//! Sources: RFC 6749 §4.1.2, §10.12; RFC 9207 (issuer in the response); OIDC Core §3.1.2.5; JARM §2.3, §2.4.
+//! Sources: RFC 6749 §4.1.2, §10.12; RFC 9207 (issuer in the response); OIDC Core §3.1.2.5, §3.3.2.5; JARM §2.3, §2.4.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +27,7 @@ use crate::login::PendingLogin;
 use crate::moment::Moment;
 use crate::provider::Provider;
 use crate::refusal::{KnownError, ProviderRefusal};
-use crate::response::IssuerParameter;
+use crate::response::{IssuerParameter, ResponseType};
 use crate::secret::{self, Secret};
 
 /// How long a callback's parameters may be, in a query or in a form.
@@ -58,7 +61,8 @@ impl AuthorizationResponse {
         match given.response.take() {
             Some(_) if !given.is_empty() => Err(CallbackError::UnsignedBeside),
             Some(token) => Ok(Self::Signed(SignedResponse(Secret::new(token)))),
-            None if parameters.len() > CALLBACK_BYTES_MAX => {
+            // A token may be as long as one that is the whole response.
+            None if parameters.len() > CALLBACK_BYTES_MAX && given.id_token.is_none() => {
                 Err(CallbackError::TooLarge { what: "the query" })
             }
             None => Callback::of(given, Protection::None).map(Self::Plain),
@@ -118,7 +122,8 @@ enum Protection {
 }
 
 enum Answer {
-    Code(Secret),
+    /// With the ID token beside it, if there is one.
+    Code(Secret, Option<Secret>),
     Refused(ProviderRefusal),
 }
 
@@ -161,7 +166,7 @@ impl Callback {
                 if code.is_empty() || !code.bytes().all(|byte| byte.is_ascii_graphic()) {
                     return Err(CallbackError::MalformedCode);
                 }
-                Answer::Code(Secret::new(code))
+                Answer::Code(Secret::new(code), given.id_token.map(Secret::new))
             }
             (None, None) => return Err(CallbackError::NothingGiven),
         };
@@ -190,8 +195,8 @@ impl Callback {
             (Answer::Refused(refusal), _) => {
                 CallbackError::UnsolicitedRefusal { error: refusal.error.known() }
             }
-            (Answer::Code(_), None) => CallbackError::StateMissing,
-            (Answer::Code(_), Some(_)) => CallbackError::StateUnknown,
+            (Answer::Code(..), None) => CallbackError::StateMissing,
+            (Answer::Code(..), Some(_)) => CallbackError::StateUnknown,
         }
     }
 
@@ -203,7 +208,7 @@ impl Callback {
     pub fn refusal_without_state(&self) -> Option<&ProviderRefusal> {
         match (&self.answer, &self.state) {
             (Answer::Refused(refusal), None) => Some(refusal),
-            (Answer::Code(_) | Answer::Refused(_), _) => None,
+            (Answer::Code(..) | Answer::Refused(_), _) => None,
         }
     }
 
@@ -219,6 +224,8 @@ impl Callback {
     /// - [`CallbackError::SignedResponse`], [`CallbackError::Unsigned`]: it is not signed, or not unsigned, as
     ///   was asked for (`CB-25`).
     /// - [`CallbackError::Provider`]: it answers this login, and the answer is no.
+    /// - [`CallbackError::IdTokenMissing`], [`CallbackError::IdTokenUnasked`]: it brings no ID token, or one, and
+    ///   something else was asked for.
     pub fn matching(
         self,
         pending: PendingLogin,
@@ -248,7 +255,13 @@ impl Callback {
             None | Some(_) => {}
         }
         match self.answer {
-            Answer::Code(code) => Ok(MatchedCallback { code, login: pending }),
+            Answer::Code(code, id_token) => match (provider.answers.response_type, &id_token) {
+                (ResponseType::Code, Some(_)) => Err(CallbackError::IdTokenUnasked),
+                (ResponseType::CodeIdToken, None) => Err(CallbackError::IdTokenMissing),
+                (ResponseType::Code, None) | (ResponseType::CodeIdToken, Some(_)) => {
+                    Ok(MatchedCallback { code, id_token, login: pending })
+                }
+            },
             Answer::Refused(refusal) => Err(CallbackError::Provider(refusal)),
         }
     }
@@ -257,7 +270,7 @@ impl Callback {
 impl fmt::Debug for Callback {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.answer {
-            Answer::Code(_) => "code",
+            Answer::Code(..) => "code",
             Answer::Refused(_) => "error",
         };
         formatter.debug_struct("Callback").field("answer", &kind).finish_non_exhaustive()
@@ -268,23 +281,27 @@ impl fmt::Debug for Callback {
 #[derive(Debug)]
 pub struct MatchedCallback {
     pub(crate) code: Secret,
+    /// What the answer itself says of who signed in. Nobody's word yet.
+    pub(crate) id_token: Option<Secret>,
     pub(crate) login: PendingLogin,
 }
 
 impl MatchedCallback {
-    /// Trades the code for tokens, once.
+    /// Trades the code for tokens, once. Where the answer brings an ID token, that is verified first, and a code that it
+    /// does not vouch for is never sent.
     ///
-    /// `provider` and `metadata` are those that the callback was matched with.
+    /// `provider` and `metadata` are those that the callback was matched with; `keys` are the provider's, as fetched last.
     ///
     /// ```
     /// # use std::sync::Arc;
     /// # use lychgate_oidc::*;
     /// # fn story(
     /// #     pending: PendingLogin, provider: Arc<Provider>, metadata: Arc<Metadata>,
-    /// #     moment: Moment,
+    /// #     keys: KeySet, moment: Moment,
     /// # ) -> Result<(), CallbackError> {
     /// let callback = Callback::parse("state=s&code=c")?;
-    /// let step = callback.matching(pending, &provider, &metadata)?.redeem(provider, metadata, moment);
+    /// let matched = callback.matching(pending, &provider, &metadata)?;
+    /// let step = matched.redeem(provider, metadata, &keys, moment);
     /// # Ok(())
     /// # }
     /// ```
@@ -296,10 +313,10 @@ impl MatchedCallback {
     /// # use lychgate_oidc::*;
     /// # fn story(
     /// #     pending: PendingLogin, provider: Arc<Provider>, metadata: Arc<Metadata>,
-    /// #     moment: Moment,
+    /// #     keys: KeySet, moment: Moment,
     /// # ) -> Result<(), CallbackError> {
     /// let callback = Callback::parse("state=s&code=c")?;
-    /// let step = callback.redeem(provider, metadata, moment);
+    /// let step = callback.redeem(provider, metadata, &keys, moment);
     /// # Ok(())
     /// # }
     /// ```
@@ -310,19 +327,26 @@ impl MatchedCallback {
         self,
         provider: Arc<Provider>,
         metadata: Arc<Metadata>,
+        keys: &KeySet,
         moment: Moment,
     ) -> Result<Step, ExchangeError> {
-        Step::redeem(self, provider, metadata, moment)
+        Step::redeem(self, provider, metadata, keys, moment)
     }
 }
 
 /// Why a callback is not believed, or that it is and says no.
 ///
-/// Only [`Provider`](Self::Provider), [`IssuerMissing`](Self::IssuerMissing) and
-/// [`IssuerDiffers`](Self::IssuerDiffers) come after the callback was found to answer this
-/// browser's login; everything else is the browser's doing, or of whoever made it come here.
+/// Only [`Provider`](Self::Provider), [`IssuerMissing`](Self::IssuerMissing),
+/// [`IssuerDiffers`](Self::IssuerDiffers), [`IdTokenMissing`](Self::IdTokenMissing) and
+/// [`IdTokenUnasked`](Self::IdTokenUnasked) come after the callback was found to answer this browser's login; everything else is the browser's doing, or of whoever made it come here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallbackError {
+    /// There is no ID token beside the code, and one was asked for.
+    #[error("an ID token was asked for beside the code, and none came")]
+    IdTokenMissing,
+    /// An ID token beside the code, which was not asked for.
+    #[error("an ID token came beside the code, and none was asked for")]
+    IdTokenUnasked,
     /// `iss` names another issuer than the one where the login began: perhaps a mix-up attack.
     #[error("`iss` differs from the issuer where the login began")]
     IssuerDiffers,
@@ -397,6 +421,7 @@ struct Parameters {
     error: Option<String>,
     error_description: Option<String>,
     error_uri: Option<String>,
+    id_token: Option<String>,
     iss: Option<String>,
     response: Option<String>,
     state: Option<String>,
@@ -411,6 +436,7 @@ impl Parameters {
                 "error" => ("error", &mut given.error),
                 "error_description" => ("error_description", &mut given.error_description),
                 "error_uri" => ("error_uri", &mut given.error_uri),
+                "id_token" => ("id_token", &mut given.id_token),
                 "iss" => ("iss", &mut given.iss),
                 "response" => ("response", &mut given.response),
                 "state" => ("state", &mut given.state),
@@ -435,6 +461,7 @@ impl Parameters {
             error: text("error")?,
             error_description: text("error_description")?,
             error_uri: text("error_uri")?,
+            id_token: text("id_token")?,
             iss: text("iss")?,
             response: None,
             state: text("state")?,
@@ -442,7 +469,9 @@ impl Parameters {
     }
 
     /// Whether nothing of an answer is given. `error_description` and `error_uri` alone are none.
-    const fn is_empty(&self) -> bool {
-        self.code.is_none() && self.error.is_none() && self.iss.is_none() && self.state.is_none()
+    fn is_empty(&self) -> bool {
+        let Self { code, error, id_token, iss, state, .. } = self;
+        let those = [code, error, id_token, iss, state];
+        those.into_iter().all(Option::is_none)
     }
 }

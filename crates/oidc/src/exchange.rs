@@ -5,35 +5,36 @@
 //! code is sent twice. Whoever drives the steps never learns whether a provider needed one
 //! question or three.
 //!
-//! Sources: OIDC Core §3.1.3, §5.3, §10.1.1 (rotation of keys); RFC 9449 §8, §9 (nonces).
+//! Sources: OIDC Core §3.1.3, §3.3.3.6, §5.3, §10.1.1 (rotation of keys); RFC 9449 §8, §9 (nonces).
+
+mod error;
 
 use std::fmt;
 use std::sync::Arc;
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 
 use crate::callback::MatchedCallback;
 use crate::claims::VerifiedClaims;
 use crate::client_auth::ClientAuthError;
-use crate::consent::{self, ConsentError};
+use crate::consent;
 use crate::discovery::Metadata;
 use crate::dpop;
 use crate::grant::{Grant, Held};
 use crate::id_token::{self, Expected, IdTokenError, Occasion};
 use crate::inquiry::{self, Inquiry};
-use crate::json::MalformedJson;
 use crate::jwks::KeySet;
 use crate::login::PendingLogin;
-use crate::lookup::LookupError;
 use crate::moment::Moment;
 use crate::provider::Provider;
 use crate::quirk;
-use crate::refusal::ProviderRefusal;
 use crate::response::SubjectRule;
 use crate::secret::{self, Secret};
 use crate::time::Timestamp;
 use crate::tokens::{self, Tokens};
 use crate::userinfo;
+
+pub use error::ExchangeError;
 
 /// What a sign-in needs next.
 #[must_use = "a sign-in is not finished until a step says `Believe`"]
@@ -85,6 +86,7 @@ pub struct AwaitingKeys {
 }
 
 enum Unverified {
+    Answer(Box<Vouched>),
     IdToken(Box<TokenAnswer>),
     Userinfo(Box<Inquiry>, Box<Response<Vec<u8>>>),
 }
@@ -113,12 +115,17 @@ impl Step {
         callback: MatchedCallback,
         provider: Arc<Provider>,
         metadata: Arc<Metadata>,
+        keys: &KeySet,
         moment: Moment,
     ) -> Result<Self, ExchangeError> {
-        let MatchedCallback { code, login } = callback;
-        let origin = Origin::Login { code, login };
-        let asked = Box::new(TokenQuestion { origin, asked_for_nonce: false });
-        Parties { provider, metadata, refreshed: None }.ask_for_tokens(asked, None, moment)
+        let MatchedCallback { code, id_token, login } = callback;
+        let parties = Parties { provider, metadata, refreshed: None };
+        match id_token {
+            None => parties.redeem(code, login, None, moment),
+            Some(id_token) => {
+                parties.believe(Box::new(Vouched { code, id_token, login }), keys, moment)
+            }
+        }
     }
 
     pub(crate) fn refresh(
@@ -232,6 +239,12 @@ impl AwaitingKeys {
     /// As [`Exchange::receive`]; a key that is still unknown is an error now.
     pub fn with_keys(self, keys: &KeySet, moment: Moment) -> Result<Step, ExchangeError> {
         match self.unverified {
+            Unverified::Answer(vouched) => {
+                let announced = vouched.verify(&self.parties, keys, moment.now);
+                let announced = announced.map_err(ExchangeError::AnnouncedIdToken)?;
+                let Vouched { code, login, .. } = *vouched;
+                self.parties.redeem(code, login, Some(announced), moment)
+            }
             Unverified::IdToken(answer) => {
                 let claims = answer.verify(&self.parties, keys, moment.now)?;
                 self.parties.ask_more(claims, *answer, keys, moment)
@@ -242,131 +255,6 @@ impl AwaitingKeys {
             }
         }
     }
-}
-
-/// Why a sign-in ended without a person. Carries no token, code or body.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ExchangeError {
-    /// A request cannot be made.
-    #[error("the provider cannot be asked")]
-    ClientAuth(#[from] ClientAuthError),
-    /// What was consented to is not what was asked for, or does not count yet.
-    #[error("the consent is refused")]
-    Consent(#[from] ConsentError),
-    /// The ID token is not to be believed.
-    #[error("the ID token is refused")]
-    IdToken(#[from] IdTokenError),
-    /// The answer is not a JSON object, or names a member twice.
-    #[error("the answer of the {endpoint} endpoint cannot be read")]
-    Json {
-        /// Who answered.
-        endpoint: Endpoint,
-        /// What is wrong with it.
-        source: MalformedJson,
-    },
-    /// The answer to a question beyond the standards cannot be used.
-    #[error("the lookup `{name}` failed")]
-    Lookup {
-        /// Which question.
-        name: String,
-        /// What is wrong with the answer.
-        source: LookupError,
-    },
-    /// They are who they say, and not one of those who may enter.
-    #[error("the person is not among the configured {}", lacking.join(", "))]
-    MembershipRequired {
-        /// Of which of the operator's lists they have no entry.
-        lacking: Vec<String>,
-        /// What may be the matter if they are members.
-        hint: Option<String>,
-    },
-    /// A refresh brought somebody else's ID token.
-    #[error("the refreshed ID token is about another person")]
-    OtherPerson,
-    /// A member of the token endpoint's answer is of the wrong type or form.
-    #[error("`{member}` in the answer of the token endpoint is malformed")]
-    MemberMalformed {
-        /// Which member.
-        member: &'static str,
-    },
-    /// A member of the token endpoint's answer is missing.
-    #[error("`{member}` is missing in the answer of the token endpoint")]
-    MemberMissing {
-        /// Which member.
-        member: &'static str,
-    },
-    /// The provider has no time for us: its limit of questions is used up.
-    #[error("the provider's limit of questions is used up (lookup `{name}`)")]
-    RateLimited {
-        /// Which question met the limit.
-        name: String,
-        /// How many seconds it wants to be left alone, if it says so; at most an hour.
-        retry_after: Option<u64>,
-    },
-    /// The service account gets no token: an administrator has to grant it a scope.
-    #[error("the service account is not granted any of the scopes it needs")]
-    ServiceAccountRefused,
-    /// The answer does not say that it is JSON.
-    #[error("the answer of the {endpoint} endpoint is not declared as JSON")]
-    NotDeclaredJson {
-        /// Who answered.
-        endpoint: Endpoint,
-    },
-    /// The endpoint wants the request sent elsewhere, which would carry a secret there.
-    #[error("the {endpoint} endpoint answered with a redirect ({status})")]
-    Redirected {
-        /// Who answered.
-        endpoint: Endpoint,
-        /// Which kind of redirect.
-        status: StatusCode,
-    },
-    /// The answer of the token endpoint is that to another login (CB-57).
-    #[error("`state` in the answer of the token endpoint is that of another login")]
-    StateDiffers,
-    /// The endpoint failed, without a refusal that could be read.
-    #[error("the {endpoint} endpoint answered {status}")]
-    Status {
-        /// Who answered.
-        endpoint: Endpoint,
-        /// What it answered.
-        status: StatusCode,
-    },
-    /// The claim that names the person is not there, or is nothing that could name anybody.
-    #[error("the provider does not say who signed in")]
-    SubjectMissing,
-    /// The provider does not accept our registration or request: the operator must act.
-    #[error("the token endpoint refused this client: {0}")]
-    TokenClientRefused(ProviderRefusal),
-    /// The code is expired, used or not ours: the person may begin again.
-    #[error("the token endpoint refused the code: {0}")]
-    TokenGrantRefused(ProviderRefusal),
-    /// Any other refusal.
-    #[error("the token endpoint refused: {0}")]
-    TokenRefused(ProviderRefusal),
-    /// The access token is not of the type that was asked for: a bearer token where one bound to a key is
-    /// demanded, or the other way round.
-    #[error("the access token is not of the type that was asked for")]
-    TokenType,
-    /// The answer is longer than 1 MiB.
-    #[error("the answer of the {endpoint} endpoint is too large")]
-    TooLarge {
-        /// Who answered.
-        endpoint: Endpoint,
-    },
-    /// The userinfo endpoint answers with a token, which was not agreed on.
-    #[error("the userinfo endpoint answered with a token, and none was agreed on")]
-    UserinfoSigned,
-    /// The userinfo endpoint speaks of someone else, or does not say of whom.
-    #[error("the userinfo endpoint speaks of another person than the ID token")]
-    UserinfoSubject,
-    /// The token that the userinfo endpoint answered with is not to be believed.
-    #[error("the token of the userinfo endpoint is refused")]
-    UserinfoToken(#[source] IdTokenError),
-    /// The userinfo endpoint answers in plain JSON, and a token was agreed on.
-    #[error(
-        "the userinfo endpoint answered without the signature or encryption that was agreed on"
-    )]
-    UserinfoUnsigned,
 }
 
 impl fmt::Display for Endpoint {
@@ -408,7 +296,7 @@ struct TokenQuestion {
 
 /// What a token answer is the answer to.
 enum Origin {
-    Login { code: Secret, login: PendingLogin },
+    Login { code: Secret, login: PendingLogin, announced: Option<Announced> },
     Refresh(Held),
 }
 
@@ -418,6 +306,44 @@ impl Origin {
             Self::Login { login, .. } => Some(login),
             Self::Refresh(_) => None,
         }
+    }
+}
+
+/// A code, and the ID token that vouches for it, not yet verified.
+struct Vouched {
+    code: Secret,
+    id_token: Secret,
+    login: PendingLogin,
+}
+
+impl Vouched {
+    fn verify(
+        &self,
+        parties: &Parties,
+        keys: &KeySet,
+        now: Timestamp,
+    ) -> Result<Announced, IdTokenError> {
+        let (nonce, code, state) = (self.login.nonce(), &self.code, self.login.state());
+        let expected = Expected {
+            provider: &parties.provider,
+            published_issuer: &parties.metadata.issuer,
+            occasion: Occasion::Answer { nonce, code, state },
+            access_token: None,
+        };
+        let claims = id_token::verify(&self.id_token, &expected, keys, now)?;
+        Ok(Announced { issuer: claims.issuer().to_owned(), subject: claims.subject().to_owned() })
+    }
+}
+
+/// Who signed in, as the authorization response said it. The token endpoint has to say the same (OIDC Core §3.3.3.6).
+struct Announced {
+    issuer: String,
+    subject: String,
+}
+
+impl Announced {
+    fn is(&self, claims: &VerifiedClaims) -> bool {
+        self.issuer == claims.issuer() && self.subject == claims.subject()
     }
 }
 
@@ -468,6 +394,39 @@ impl TokenAnswer {
 }
 
 impl Parties {
+    /// Redeems a code for which nothing has to vouch, or something did.
+    fn redeem(
+        self,
+        code: Secret,
+        login: PendingLogin,
+        announced: Option<Announced>,
+        moment: Moment,
+    ) -> Result<Step, ExchangeError> {
+        let origin = Origin::Login { code, login, announced };
+        let asked = Box::new(TokenQuestion { origin, asked_for_nonce: false });
+        self.ask_for_tokens(asked, None, moment)
+    }
+
+    /// Redeems a code, if the token beside it vouches for it.
+    fn believe(
+        self,
+        vouched: Box<Vouched>,
+        keys: &KeySet,
+        moment: Moment,
+    ) -> Result<Step, ExchangeError> {
+        match vouched.verify(&self, keys, moment.now) {
+            Ok(announced) => {
+                let Vouched { code, login, .. } = *vouched;
+                self.redeem(code, login, Some(announced), moment)
+            }
+            Err(error) if error.may_pass_with_newer_keys() => {
+                let unverified = Unverified::Answer(vouched);
+                Ok(Step::NewerKeys(AwaitingKeys { parties: self, unverified }))
+            }
+            Err(error) => Err(ExchangeError::AnnouncedIdToken(error)),
+        }
+    }
+
     /// Believes the tokens, if they are to be believed, and asks for the rest.
     fn read(
         self,
@@ -493,7 +452,7 @@ impl Parties {
     ) -> Result<Step, ExchangeError> {
         let (provider, metadata, moment) = (&self.provider, &self.metadata, &mut moment);
         let request = match &asked.origin {
-            Origin::Login { code, login } => {
+            Origin::Login { code, login, .. } => {
                 tokens::code_request(code, login, provider, metadata, nonce, moment)
             }
             Origin::Refresh(held) => {
@@ -574,6 +533,11 @@ impl Parties {
         moment: Moment,
     ) -> Result<Step, ExchangeError> {
         let Tokens { id_token, grant, .. } = answer.tokens;
+        if let Origin::Login { announced: Some(announced), .. } = &answer.origin
+            && !announced.is(&claims)
+        {
+            return Err(ExchangeError::OtherPersonAnnounced);
+        }
         if id_token.is_some() {
             inquiry::check_id_token(&self.provider, &claims)?;
         }

@@ -5,7 +5,7 @@
 //! the operator's list; the token merely says which of them it used. Claims have one type each: a
 //! claim of another type is malformed, never absent.
 //!
-//! Sources: OIDC Core §2, §3.1.3.6, §3.1.3.7; RFC 7519 §4.1, §7.2; RFC 8725 §3.
+//! Sources: OIDC Core §2, §3.1.3.6, §3.1.3.7, §3.3.2.11, §3.3.2.12; FAPI 1.0 Part 2 §5.2.2.1; RFC 7519 §4.1, §7.2; RFC 8725 §3.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -52,6 +52,16 @@ pub(crate) enum Occasion<'a> {
         /// The login's. `None`: it was begun without one, and none is looked at.
         nonce: Option<&'a Secret>,
     },
+    /// The authorization response did, beside a code for which it vouches (OIDC Core §3.3.2.11, FAPI 1.0 Part 2
+    /// §5.2.2.1): it says which code and which `state`.
+    Answer {
+        /// The login's.
+        nonce: Option<&'a Secret>,
+        /// What came beside it.
+        code: &'a Secret,
+        /// The login's.
+        state: &'a str,
+    },
     /// A refresh did: no browser took part, so the token has no nonce of ours, and the person proved who they are
     /// when they signed in (OIDC Core §12.2).
     Refresh,
@@ -75,13 +85,23 @@ pub(crate) fn verify(
     let issuer = claims.check_issuer(provider, expected.published_issuer)?;
     claims.check_audience(provider)?;
     claims.check_times(provider.clock_tolerance, now)?;
-    if let Occasion::Login { nonce: Some(nonce) } = expected.occasion {
-        claims.check_nonce(nonce)?;
+    match expected.occasion {
+        Occasion::Answer { nonce, code, state } => {
+            claims.check_nonce(nonce.ok_or(IdTokenError::Nonce)?)?;
+            if !claims.hashes("c_hash", algorithm, code.expose())? {
+                return Err(IdTokenError::CodeHash);
+            }
+            if !claims.hashes("s_hash", algorithm, state)? {
+                return Err(IdTokenError::StateHash);
+            }
+        }
+        Occasion::Login { nonce: Some(nonce) } => claims.check_nonce(nonce)?,
+        Occasion::Login { nonce: None } | Occasion::Refresh => {}
     }
     claims.check_access_token(algorithm, expected.access_token)?;
     let subject = claims.subject()?;
     let auth_time = match expected.occasion {
-        Occasion::Login { .. } => {
+        Occasion::Answer { .. } | Occasion::Login { .. } => {
             claims.check_authentication_context(provider)?;
             claims.auth_time(provider.authorization.max_age, provider, now)?
         }
@@ -202,6 +222,9 @@ pub enum IdTokenError {
     /// The claims are not a JSON object, or one is given twice.
     #[error("the claims cannot be read")]
     Claims(#[source] MalformedJson),
+    /// `c_hash` does not fit the code: the two were not issued together.
+    #[error("`c_hash` does not fit the code")]
+    CodeHash,
     /// It is not encrypted as was agreed on.
     #[error("the encryption is refused")]
     Encryption(#[source] JweError),
@@ -247,6 +270,9 @@ pub enum IdTokenError {
     /// The signature is wrong.
     #[error("the signature is wrong")]
     Signature,
+    /// `s_hash` does not fit the login's `state`: the answer is that to another login.
+    #[error("`s_hash` does not fit `state`")]
+    StateHash,
     /// The token names a key that the provider does not publish for its algorithm.
     #[error("the token is signed with a key that the provider does not publish")]
     UnknownKey {
@@ -408,6 +434,17 @@ impl Claims {
     fn check_nonce(&self, expected: &Secret) -> Result<(), IdTokenError> {
         let nonce = self.required_text("nonce")?;
         if secret::same(nonce, expected.expose()) { Ok(()) } else { Err(IdTokenError::Nonce) }
+    }
+
+    /// Whether a claim that has to be there is the hash of `whole`.
+    fn hashes(
+        &self,
+        claim: &'static str,
+        algorithm: Algorithm,
+        whole: &str,
+    ) -> Result<bool, IdTokenError> {
+        let given = self.required_text(claim)?;
+        Ok(secret::same(given, &left_half(algorithm, whole)))
     }
 
     /// `at_hash` may be absent in the code flow. When it is there, it must fit (§3.1.3.8), which

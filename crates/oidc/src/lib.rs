@@ -29,7 +29,7 @@
 //! };
 //! // … the browser goes to `url`, signs in, and comes back with `query` …
 //! let matched = Callback::parse(query)?.matching(pending, &provider, &metadata)?;
-//! let mut step = matched.redeem(provider, metadata, moment())?;
+//! let mut step = matched.redeem(provider, metadata, &keys, moment())?;
 //! loop {
 //!     step = match step {
 //!         Step::Ask(request, exchange) => exchange.receive(fetch(request), &keys, moment())?,
@@ -46,7 +46,7 @@
 //! presented and verified, alone.
 //!
 //! Not here: sessions, cookies, who may enter (the floor above), and what is older or stranger
-//! than the authorization code flow with PKCE.
+//! than the authorization code flow with PKCE, and the hybrid flow where an ID token vouches for the code.
 //!
 //! Sources: OpenID Connect Core 1.0 and Discovery 1.0; RFC 6749, 6750, 7515, 7517, 7519, 7523, 7636,
 //! 7662, 8705, 9068, 9101, 9126, 9207, 9396, 9449 and 9700; OpenID Connect RP-Initiated Logout 1.0. Each module names its sections.
@@ -138,7 +138,9 @@ pub use pem::PemError;
 pub use provider::{Algorithm, IdTokenRules, MtlsEndpointAliases, Provider, UnknownName, Userinfo};
 pub use quirk::{PERSONAL_TENANT, Quirk, TenantIssuer};
 pub use refusal::{KnownError, ProviderRefusal, RefusalCode};
-pub use response::{AnswerRules, IssuerParameter, ResponseMode, SubjectRule, SubjectType};
+pub use response::{
+    AnswerRules, IssuerParameter, ResponseMode, ResponseType, SubjectRule, SubjectType,
+};
 pub use secret::Secret;
 pub use service_account::{ServiceAccount, ServiceAccountError};
 pub use template::{Template, TemplateError, TemplateValue};

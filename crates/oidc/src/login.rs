@@ -87,7 +87,7 @@ pub fn begin(
     let details = details.collect::<Result<Vec<_>, _>>()?;
 
     let mut parameters = Parameters::new();
-    parameters.add("response_type", "code");
+    parameters.add("response_type", provider.answers.response_type.as_str());
     parameters.add("client_id", provider.client_id.as_str());
     parameters.add("redirect_uri", redirect_uri);
     parameters.add("scope", scope(provider, &filling)?);

@@ -3,7 +3,7 @@
 //! Each of these is a promise that is held to: what was agreed on is required, and what was not is refused. A
 //! provider that "also" answers in another way could be anybody on the way who prefers it.
 //!
-//! Sources: OAuth 2.0 Multiple Response Types §2.1; OAuth 2.0 Form Post Response Mode; JARM §2; RFC 9207 §2.4;
+//! Sources: OAuth 2.0 Multiple Response Types §2.1, §3; OAuth 2.0 Form Post Response Mode; JARM §2; RFC 9207 §2.4;
 //! OIDC Core §5.3.2.
 
 use std::str::FromStr;
@@ -19,6 +19,8 @@ use crate::provider::{Algorithm, UnknownName};
 pub struct AnswerRules {
     /// How the authorization response comes back.
     pub mode: ResponseMode,
+    /// What it brings.
+    pub response_type: ResponseType,
     /// The algorithms that a signed authorization response may be signed with.
     pub authorization_signed_response_algs: Vec<Algorithm>,
     /// How a signed authorization response has to be encrypted, if it has to be.
@@ -39,6 +41,7 @@ impl Default for AnswerRules {
     fn default() -> Self {
         Self {
             mode: ResponseMode::Query,
+            response_type: ResponseType::Code,
             authorization_signed_response_algs: Algorithm::DEFAULT.to_vec(),
             authorization_encryption: None,
             issuer: IssuerParameter::ByMetadata,
@@ -100,6 +103,31 @@ impl FromStr for ResponseMode {
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
         Self::ALL.into_iter().find(|known| known.as_str() == name).ok_or(UnknownName)
+    }
+}
+
+/// What the authorization response brings: `response_type`. No other kinds are spoken: with them an access token would
+/// pass through the browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseType {
+    /// `code`.
+    Code,
+    /// `code id_token`: beside the code an ID token that vouches for the whole answer (OIDC Core §3.3; FAPI 1.0 Part 2
+    /// §5.2.2.1).
+    CodeIdToken,
+}
+
+impl ResponseType {
+    /// Every one that is known.
+    pub const ALL: [Self; 2] = [Self::Code, Self::CodeIdToken];
+
+    /// The registered name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::CodeIdToken => "code id_token",
+        }
     }
 }
 

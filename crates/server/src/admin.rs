@@ -2,8 +2,8 @@
 //!
 //! It is not for visitors. `/livez` says that the program answers; `/readyz`, and `/healthz` with it, that it
 //! can take traffic; `/metrics` is for Prometheus and `/status` for whoever wants to know more, and both ask for a
-//! token when one is configured. Whether a
-//! provider answers is shown and never makes the gateway unready: who is signed in does not need it (K-23).
+//! token when one is configured. Whether a provider answers, and whether logins that are used up can be marked, is shown
+//! and never makes the gateway unready: who is signed in needs neither (K-23).
 
 pub(crate) mod socket;
 
@@ -28,6 +28,7 @@ use lychgate_oidc::Secret;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+use crate::marks::Marks;
 use crate::reload::History;
 use crate::rfc3339;
 use crate::telemetry::Format;
@@ -246,6 +247,9 @@ impl Pages {
         for (name, state) in self.readiness.providers().iter() {
             let _ = writeln!(lines, "provider {name}: {} (not counted)", state.as_str());
         }
+        if self.readiness.marks.as_ref().is_some_and(Marks::are_missing) {
+            lines.push_str("spent logins: known to this process alone (not counted)\n");
+        }
         text(status, lines + verdict)
     }
 }
@@ -281,6 +285,7 @@ pub(crate) struct Readiness {
     listeners: AtomicBool,
     draining: AtomicBool,
     providers: Mutex<BTreeMap<String, ProviderState>>,
+    marks: Option<Marks>,
 }
 
 /// Something that has to be so before traffic may come.
@@ -328,6 +333,11 @@ impl ProviderState {
 }
 
 impl Readiness {
+    /// The same, which shows whether logins that are used up leave `marks`.
+    pub(crate) fn with(marks: Marks) -> Self {
+        Self { marks: Some(marks), ..Self::default() }
+    }
+
     /// A configuration is in use.
     pub(crate) fn config_is_live(&self) {
         self.config.store(true, Ordering::Release);

@@ -1,9 +1,10 @@
 //! What this process remembers: logins that were used up and sessions that were ended.
 //!
 //! Both are bounded in number and in time, so no flood of visitors fills them. Nothing is remembered for a
-//! login that nobody finishes. Another replica, or this one after a restart, does not know them: there a code
-//! is still good only once at the provider, and a copied cookie of a session that somebody signed out of is
-//! good until it ends. `docs/threats.md` says so too.
+//! login that nobody finishes. A login that is used up is also [marked](Marks) in the state directory, for whoever
+//! shares it and for this process after a restart; an instance with another one does not know of it, and there a
+//! code is still good only once at the provider. Sessions that were ended are known to this process alone: at another
+//! replica, or after a restart, a copied cookie is good until it ends. `docs/threats.md` says so too.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +15,8 @@ use lychgate_gateway::world::Spent;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
+use crate::marks::{Mark, Marks};
+
 const LOGINS_MAX: u64 = 100_000;
 const SESSIONS_MAX: u64 = 1_000_000;
 
@@ -21,6 +24,7 @@ const SESSIONS_MAX: u64 = 1_000_000;
 #[derive(Debug)]
 pub(crate) struct Ledger {
     spent: Cache<LoginId, Kept<String>>,
+    marks: Marks,
     revoked: Cache<SessionId, Kept<()>>,
     /// For how many seconds what comes now is kept: never less than under a configuration before, because what was
     /// issued under it lasts as long as it said.
@@ -47,9 +51,10 @@ impl<K, T> moka::Expiry<K, Kept<T>> for ByItsTime {
 }
 
 impl Ledger {
-    /// An empty ledger for logins that take up to `login_timeout` and sessions that last up to `lifetime`.
-    pub(crate) fn new(login_timeout: Duration, lifetime: Duration) -> Self {
-        Self::with_room_for(LOGINS_MAX, SESSIONS_MAX, login_timeout, lifetime)
+    /// An empty ledger for logins that take up to `login_timeout` and sessions that last up to `lifetime`, with the
+    /// `marks` that there are already.
+    pub(crate) fn new(login_timeout: Duration, lifetime: Duration, marks: Marks) -> Self {
+        Self::with_room_for(LOGINS_MAX, SESSIONS_MAX, login_timeout, lifetime, marks)
     }
 
     fn with_room_for(
@@ -57,6 +62,7 @@ impl Ledger {
         sessions_max: u64,
         login_timeout: Duration,
         lifetime: Duration,
+        marks: Marks,
     ) -> Self {
         // When one is full the oldest goes, never the one that has just come.
         let ledger = Self {
@@ -65,6 +71,7 @@ impl Ledger {
                 .max_capacity(logins_max)
                 .expire_after(ByItsTime)
                 .build(),
+            marks,
             revoked: Cache::builder()
                 .eviction_policy(EvictionPolicy::lru())
                 .max_capacity(sessions_max)
@@ -85,12 +92,18 @@ impl Ledger {
         self.sessions_for.fetch_max(whole_seconds(lifetime), Ordering::AcqRel);
     }
 
-    /// Uses a login up. Of any number of callers exactly one is told that it was not used before.
-    pub(crate) fn spend(&self, login: LoginId, return_to: &str) -> Spent {
+    /// Uses a login up. Of any number of callers exactly one is told that it was not used before, in every process
+    /// that shares the state directory, or in this one where nothing can be marked there.
+    pub(crate) async fn spend(&self, login: LoginId, return_to: &str) -> Spent {
         let seconds = self.logins_for.load(Ordering::Acquire);
         let kept = || Kept { value: return_to.to_owned(), seconds };
-        let entry = self.spent.entry(login).or_insert_with(kept);
-        if entry.is_fresh() { Spent::Now } else { Spent::Before }
+        if !self.spent.entry(login).or_insert_with(kept).is_fresh() {
+            return Spent::Before;
+        }
+        match self.marks.make(login, Duration::from_secs(seconds)).await {
+            Mark::Found => Spent::Before,
+            Mark::Made | Mark::Missing => Spent::Now,
+        }
     }
 
     /// Where a login that was used up led.
@@ -118,26 +131,30 @@ fn whole_seconds(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn ledger() -> Ledger {
-        Ledger::new(Duration::from_secs(600), Duration::from_secs(3600))
+        Ledger::new(Duration::from_secs(600), Duration::from_secs(3600), Marks::nowhere())
+    }
+
+    fn small(places: u64) -> Ledger {
+        let time = Duration::from_secs(600);
+        Ledger::with_room_for(places, places, time, time, Marks::nowhere())
     }
 
     /// CB-30: two deliveries at one moment, exactly one exchange.
-    #[test]
-    fn a_login_is_used_up_by_exactly_one_of_many() {
-        let ledger = ledger();
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_login_is_used_up_by_exactly_one_of_many() {
+        let ledger = Arc::new(ledger());
         let login = LoginId::of("state");
-        let first = std::thread::scope(|scope| {
-            let visits: Vec<_> =
-                (0..16).map(|_| scope.spawn(|| ledger.spend(login, "/page"))).collect();
-            visits
-                .into_iter()
-                .filter_map(|visit| visit.join().ok())
-                .filter(|spent| *spent == Spent::Now)
-                .count()
-        });
+        let visit = |ledger: Arc<Ledger>| async move { ledger.spend(login, "/page").await };
+        let visits: Vec<_> = (0..16).map(|_| tokio::spawn(visit(Arc::clone(&ledger)))).collect();
+        let mut first = 0;
+        for visit in visits {
+            first += usize::from(visit.await.unwrap() == Spent::Now);
+        }
         assert_eq!(first, 1);
         assert_eq!(ledger.spent(login).as_deref(), Some("/page"));
         assert_eq!(ledger.spent(LoginId::of("other")), None);
@@ -156,22 +173,21 @@ mod tests {
 
     /// H6: when the ledger is full, what was asked for least recently goes. The newest entry is never turned
     /// away, however often the others are asked for: a flood would keep it from being remembered at all.
-    #[test]
-    fn a_full_ledger_forgets_what_was_not_asked_for_the_longest() {
-        let ledger =
-            Ledger::with_room_for(3, 3, Duration::from_secs(600), Duration::from_secs(600));
+    #[tokio::test]
+    async fn a_full_ledger_forgets_what_was_not_asked_for_the_longest() {
+        let ledger = small(3);
         let login = |number: u32| LoginId::of(&format!("state-{number}"));
         for number in 0..3 {
-            assert_eq!(ledger.spend(login(number), "/"), Spent::Now);
+            assert_eq!(ledger.spend(login(number), "/").await, Spent::Now);
             ledger.spent.run_pending_tasks();
         }
         for _ in 0..50 {
-            assert_eq!(ledger.spend(login(0), "/"), Spent::Before);
-            assert_eq!(ledger.spend(login(2), "/"), Spent::Before);
+            assert_eq!(ledger.spend(login(0), "/").await, Spent::Before);
+            assert_eq!(ledger.spend(login(2), "/").await, Spent::Before);
         }
         ledger.spent.run_pending_tasks();
 
-        assert_eq!(ledger.spend(login(3), "/"), Spent::Now);
+        assert_eq!(ledger.spend(login(3), "/").await, Spent::Now);
         ledger.spent.run_pending_tasks();
 
         let known: Vec<_> =
@@ -183,8 +199,7 @@ mod tests {
     /// does not make room in the wrong place.
     #[test]
     fn a_ledger_holds_no_more_than_it_has_room_for() {
-        let ledger =
-            Ledger::with_room_for(8, 8, Duration::from_secs(600), Duration::from_secs(600));
+        let ledger = small(8);
         let sessions: Vec<_> = (0..64).map(|number| SessionId::new([number; 16])).collect();
         for session in &sessions {
             ledger.revoke(*session);
@@ -199,13 +214,13 @@ mod tests {
 
     /// H6: a session that was ended is remembered for as long as a copy of its cookie could be good, and a login
     /// for longer than its cookie.
-    #[test]
-    fn what_is_remembered_is_remembered_for_long_enough() {
+    #[tokio::test]
+    async fn what_is_remembered_is_remembered_for_long_enough() {
         let ledger = ledger();
 
         let (session, login) = (SessionId::new([1; 16]), LoginId::of("state"));
         ledger.revoke(session);
-        ledger.spend(login, "/");
+        ledger.spend(login, "/").await;
         let kept = || {
             let revoked = ledger.revoked.get(&session).map(|kept| kept.seconds);
             let spent = ledger.spent.get(&login).map(|kept| kept.seconds);

@@ -15,6 +15,7 @@ mod keys;
 mod ledger;
 mod listener;
 mod login_starts;
+mod marks;
 mod opened;
 mod pages;
 mod panics;

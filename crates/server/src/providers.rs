@@ -27,7 +27,8 @@ use tokio::time::Instant;
 use self::turnstile::Turnstile;
 use crate::admin::{ProviderState, Readiness};
 use crate::fetch::Fetcher;
-use crate::telemetry::metrics::{FetchOutcome, Metrics, ProviderEndpoint};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::provider_requests::{FetchOutcome, ProviderEndpoint};
 use crate::world;
 
 /// How long metadata and keys are good before they are fetched again.

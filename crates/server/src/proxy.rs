@@ -381,7 +381,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
         visit: &mut Box<Visit<W>>,
     ) -> Result<()> {
         if visit.admission().is_some_and(|admission| admission.replay().is_some()) {
-            return self.pass_form(body, ends, visit);
+            return self.pass_form(body, ends, visit).await;
         }
         let Some(piece) = body.as_ref().filter(|_| !session.was_upgraded()) else { return Ok(()) };
         visit.body_bytes = visit.body_bytes.saturating_add(piece.len() as u64);

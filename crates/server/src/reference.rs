@@ -7,6 +7,7 @@ use std::path::Path;
 
 use lychgate_gateway::reason::{Reason, Remedy};
 
+use crate::telemetry::audit_log::EVENTS;
 use crate::telemetry::metrics::FAMILIES;
 use crate::turned_away::Cause;
 
@@ -72,6 +73,39 @@ fn reasons() -> String {
     page
 }
 
+fn events() -> String {
+    let mut page = "# Events\n\n\
+        <!-- Written by the test `the_reference_says_what_the_program_does`; do not edit. -->\n\n\
+        What the audit log says, in Elastic Common Schema, one line of JSON each, with `event.dataset` `lychgate.audit`. A\n\
+        request has at most one event; at a login, lines about its parts come before it. An action never changes its\n\
+        meaning.\n\n\
+        | `event.action` | `event.outcome` | Meaning |\n|---|---|---|\n"
+        .to_owned();
+    for (action, outcome, meaning) in EVENTS {
+        writeln!(page, "| `{action}` | {outcome} | {meaning} |").unwrap();
+    }
+    page.push_str(
+        "\n## Fields\n\n\
+        What is not known is not there.\n\n\
+        | Field | Meaning |\n|---|---|\n\
+        | `@timestamp`, `event.id` | When the request came, and 128 bits of the line's own. |\n\
+        | `event.reason` | Why it failed, by [its code](reasons.md). |\n\
+        | `event.duration` | What the provider took, in nanoseconds, at `code-exchange` and `pushed-request`. |\n\
+        | `error.code` | The provider's own error code, where it gave one. |\n\
+        | `error.message` | The cause, down to the check that failed. It holds no code, token or secret. |\n\
+        | `client.ip`, `user_agent.original` | Who asked, as far as that is believed. |\n\
+        | `url.domain`, `url.path`, `http.request.method`, `http.response.status_code` | What was asked for, without its query, and the answer. |\n\
+        | `http.request.id` | The id on the page and in every other log. |\n\
+        | `user.id`, `user.name`, `user.full_name`, `user.email`, `user.roles`, or `user.hash` | Who it is, once the provider's word was verified, as `telemetry.user_fields` wants it. Lines about the parts of a login name nobody. |\n\
+        | `rule.name`, `lychgate.route` | What decided. |\n\
+        | `lychgate.provider` | The provider. |\n\
+        | `lychgate.flow` | The login: the same from its beginning to the sign-out of its session. A request that could not be pushed began none. |\n\
+        | `lychgate.session` | Eight digits of the session's id. |\n\
+        | `lychgate.config_hash` | The configuration that was in use. |\n",
+    );
+    page
+}
+
 fn diagnostics() -> String {
     let mut page = "# Diagnostics\n\n\
         <!-- Written by the test `the_reference_says_what_the_program_does`; do not edit. -->\n\n\
@@ -98,8 +132,12 @@ fn remedy(reason: Reason) -> &'static str {
 #[test]
 fn the_reference_says_what_the_program_does() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
-    let pages =
-        [("diagnostics.md", diagnostics()), ("metrics.md", metrics()), ("reasons.md", reasons())];
+    let pages = [
+        ("diagnostics.md", diagnostics()),
+        ("events.md", events()),
+        ("metrics.md", metrics()),
+        ("reasons.md", reasons()),
+    ];
     for (name, page) in pages {
         let path = directory.join(name);
         if std::env::var_os("UPDATE_DOCS").is_some() {

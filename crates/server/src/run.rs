@@ -23,6 +23,7 @@ use crate::keys::{self, KeyError};
 use crate::ledger::Ledger;
 use crate::listener::{BindError, Door, Ended};
 use crate::login_starts::LoginStarts;
+use crate::marks::Marks;
 use crate::opened::opened_sessions;
 use crate::pages::{PageError, Pages};
 use crate::panics;
@@ -89,7 +90,8 @@ pub(crate) fn run(sources: Vec<Source>, socket: Option<&Path>) -> u8 {
         complain(&format!("{}\n", loaded.warnings));
     }
     in_runtime(async {
-        match start(loaded, &config_hash).await {
+        let marks = Marks::below(&keys::state_directory());
+        match start(loaded, &config_hash, marks).await {
             Ok(mut running) => {
                 running.reload_from(sources, (inputs, fingerprint), &socket::path(socket));
                 running.until_stopped().await;
@@ -138,7 +140,7 @@ pub(crate) struct Running {
     in_use: Arc<ArcSwap<InUse>>,
     history: Arc<History>,
     shutdown_timeout: Duration,
-    /// What reloads, and answers those who ask for it.
+    /// What reloads, answers those who ask for it, and looks after files.
     reloading: JoinSet<()>,
 }
 
@@ -155,11 +157,15 @@ pub(crate) struct Lasting {
     started: SystemTime,
 }
 
-/// Makes everything that serving takes, and binds every address.
+/// Makes everything that serving takes, and binds every address. Logins that are used up leave `marks`.
 ///
 /// # Errors
 /// [`StartError`]; nothing stays bound then.
-pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, StartError> {
+pub(crate) async fn start(
+    loaded: Loaded,
+    config_hash: &str,
+    marks: Marks,
+) -> Result<Running, StartError> {
     let config = loaded.config;
     // A second subscriber in one process is a test's; the first one stays.
     let _ = telemetry::log::init(config.telemetry.log_level, config.telemetry.log_format);
@@ -171,10 +177,11 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
     let fixed = Fixed::of(&config);
     let (listeners, limits, admin) =
         (config.listeners.clone(), config.limits.clone(), config.admin.clone());
+    let (login_timeout, lifetime) = (login_timeout(&config), config.gateway.sessions.lifetime);
     let lasting = Lasting {
-        readiness: Arc::default(),
+        readiness: Arc::new(Readiness::with(marks.clone())),
         tethers: Arc::default(),
-        ledger: Arc::new(Ledger::new(login_timeout(&config), config.gateway.sessions.lifetime)),
+        ledger: Arc::new(Ledger::new(login_timeout, lifetime, marks.clone())),
         refreshes: world::refreshes(),
         workers: Arc::new(Workers::start()),
         kept_key: Arc::default(),
@@ -208,7 +215,8 @@ pub(crate) async fn start(loaded: Loaded, config_hash: &str) -> Result<Running, 
     }
     lasting.readiness.config_is_live();
     lasting.readiness.listeners_are_bound();
-    let reloading = JoinSet::new();
+    let mut reloading = JoinSet::new();
+    reloading.spawn(marks.look_after());
     Ok(Running {
         door,
         app,

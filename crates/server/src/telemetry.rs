@@ -8,12 +8,13 @@
 //! and sessions are known by eight digits of their id.
 
 mod access_log;
-mod audit_log;
+pub(crate) mod audit_log;
 mod exposition;
 mod line;
 pub(crate) mod log;
 pub(crate) mod metrics;
 mod person;
+pub(crate) mod provider_requests;
 mod redact;
 pub(crate) mod reloads;
 mod repeats;
@@ -172,16 +173,21 @@ impl Telemetry {
         if let Some(access) = self.access.as_ref().filter(|_| !excluded) {
             access.line(access_log::line(finished, &self.people));
         }
-        if let (Some(audit), Some(event)) = (&self.audit, audit_log::event(finished.record)) {
-            let id = event_id(finished.request_id);
-            audit.line(audit_log::line(event, finished, &self.people, &self.config_hash, &id));
+        if let Some(audit) = &self.audit {
+            let (hash, id) = (&self.config_hash, || event_id(finished.request_id));
+            for leg in &finished.record.legs {
+                audit.line(audit_log::leg_line(leg, finished, hash, &id()));
+            }
+            if let Some(event) = audit_log::event(finished.record) {
+                audit.line(audit_log::line(event, finished, &self.people, hash, &id()));
+            }
         }
         self.tell_operator(finished);
     }
 
     /// Whether anything is written down of a request without a fault. Where not, it only has to be counted.
     pub(crate) fn writes(&self, record: &Record) -> bool {
-        let has_event = || audit_log::event(record).is_some();
+        let has_event = || !record.legs.is_empty() || audit_log::event(record).is_some();
         self.access.is_some() || record.cause.is_some() || (self.audit.is_some() && has_event())
     }
 

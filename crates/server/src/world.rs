@@ -1,8 +1,8 @@
 //! The world as it is: the operating system's randomness, the providers, and what this process remembers.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ahash::RandomState;
 use lychgate_gateway::bearer::{KnownToken, TokenId};
@@ -17,7 +17,8 @@ use crate::login_starts::LoginStarts;
 use crate::opened::OpenedSessions;
 use crate::providers::Providers;
 use crate::telemetry;
-use crate::telemetry::metrics::{FetchOutcome, Metrics, ProviderEndpoint};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::provider_requests::{FetchOutcome, ProviderEndpoint};
 use crate::tether::Tethers;
 use crate::tokens::Tokens;
 use crate::workers::Workers;
@@ -78,7 +79,7 @@ impl moka::Expiry<GrantId, Refreshed> for ByAnswer {
         &self,
         _: &GrantId,
         refreshed: &Refreshed,
-        _: std::time::Instant,
+        _: Instant,
     ) -> Option<Duration> {
         Some(match refreshed {
             // What it renewed has to reach every browser that came with the token of before.
@@ -126,6 +127,11 @@ impl World for Live {
         work: impl Future<Output = T> + Send,
     ) -> Option<T> {
         tokio::time::timeout(patience, work).await.ok()
+    }
+
+    fn elapsed(&self) -> Duration {
+        static SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);
+        SINCE.elapsed()
     }
 
     async fn client_assertion(&self, provider: &str) -> Result<Option<Secret>, Unreachable> {
@@ -194,8 +200,8 @@ impl World for Live {
         self.login_starts.begin(client)
     }
 
-    fn spend(&self, login: LoginId, return_to: &str) -> Spent {
-        self.ledger.spend(login, return_to)
+    async fn spend(&self, login: LoginId, return_to: &str) -> Spent {
+        self.ledger.spend(login, return_to).await
     }
 
     fn spent(&self, login: LoginId) -> Option<String> {
@@ -349,7 +355,7 @@ mod tests {
     #[test]
     fn what_is_no_answer_is_forgotten_sooner() {
         use moka::Expiry as _;
-        let now = std::time::Instant::now();
+        let now = Instant::now();
         let lasts =
             |refreshed: Refreshed| ByAnswer.expire_after_create(&grant(), &refreshed, now).unwrap();
         let unanswered = Refreshed::Unanswered { cause: String::new(), grant: None };

@@ -250,14 +250,16 @@ impl Gate {
         self.line(&format!("access line of {request_id}"), is).await
     }
 
-    /// Waits for the audit event of the request with this id.
+    /// Waits for the audit event of the request with this id: what became of it, after the parts of a login.
     ///
     /// # Panics
     /// As [`line`](Self::line).
     pub async fn audit_event(&self, request_id: &str) -> Value {
+        const PARTS: [&str; 4] = ["callback", "code-exchange", "id-token", "pushed-request"];
         let is = |line: &Value| {
             line["event"]["dataset"] == "lychgate.audit"
                 && line["http"]["request"]["id"] == request_id
+                && !PARTS.iter().any(|part| line["event"]["action"] == *part)
         };
         self.line(&format!("audit event of {request_id}"), is).await
     }

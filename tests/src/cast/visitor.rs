@@ -48,7 +48,7 @@ impl Visitor {
     /// When these are no URLs.
     #[must_use]
     pub fn of(home: &str, elsewhere: &[&str]) -> Self {
-        Self::with(home, elsewhere, Client::builder())
+        Self::with(home, elsewhere, on_this_machine())
     }
 
     /// One who speaks HTTP/2 without asking first, as programs in a cluster do.
@@ -57,7 +57,7 @@ impl Visitor {
     /// As [`of`](Self::of).
     #[must_use]
     pub fn over_http2(home: &str, elsewhere: &[&str]) -> Self {
-        Self::with(home, elsewhere, Client::builder().http2_prior_knowledge())
+        Self::with(home, elsewhere, on_this_machine().http2_prior_knowledge())
     }
 
     /// One who trusts these certificates and no others (PEM).
@@ -66,14 +66,29 @@ impl Visitor {
     /// As [`of`](Self::of), or when they are no certificates.
     #[must_use]
     pub fn trusting(home: &str, elsewhere: &[&str], certificates: &str) -> Self {
+        Self::trusting_at(Ipv4Addr::LOCALHOST, home, elsewhere, certificates)
+    }
+
+    /// The same, whom every name leads to this address.
+    ///
+    /// # Panics
+    /// As [`trusting`](Self::trusting).
+    #[must_use]
+    pub fn trusting_at(
+        address: Ipv4Addr,
+        home: &str,
+        elsewhere: &[&str],
+        certificates: &str,
+    ) -> Self {
         let certificates = reqwest::Certificate::from_pem_bundle(certificates.as_bytes());
         let certificates = certificates.expect("the story has certificates");
-        Self::with(home, elsewhere, Client::builder().tls_certs_only(certificates))
+        let client = Client::builder().tls_certs_only(certificates);
+        Self::with(home, elsewhere, client.dns_resolver(Arc::new(OneAddress(address))))
     }
 
     fn with(home: &str, elsewhere: &[&str], client: reqwest::ClientBuilder) -> Self {
         // One connection each: what a story says of connections should not depend on a pool.
-        let client = client.redirect(Policy::none()).no_proxy().dns_resolver(Arc::new(ThisMachine));
+        let client = client.redirect(Policy::none()).no_proxy();
         let home = Url::parse(home).expect("a story's home is a URL");
         let elsewhere = elsewhere.iter().map(|url| Url::parse(url).expect("a story knows URLs"));
         let known =
@@ -424,13 +439,17 @@ impl fmt::Debug for Jar {
 
 /// Every name leads here: stories reach nobody else.
 #[derive(Debug)]
-struct ThisMachine;
+struct OneAddress(Ipv4Addr);
 
-impl Resolve for ThisMachine {
+impl Resolve for OneAddress {
     fn resolve(&self, _: Name) -> Resolving {
-        let here: Addrs = Box::new(std::iter::once(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
-        Box::pin(std::future::ready(Ok(here)))
+        let there: Addrs = Box::new(std::iter::once(SocketAddr::from((self.0, 0))));
+        Box::pin(std::future::ready(Ok(there)))
     }
+}
+
+fn on_this_machine() -> reqwest::ClientBuilder {
+    Client::builder().dns_resolver(Arc::new(OneAddress(Ipv4Addr::LOCALHOST)))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

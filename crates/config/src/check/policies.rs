@@ -11,6 +11,7 @@ use crate::code::Code;
 use crate::context::{Context, Text};
 use crate::file::Place;
 use crate::grammar::{ENTRY, POLICY, nearest};
+use crate::print;
 use crate::problem::Problem;
 use crate::reader::{Reader, alternatives, named};
 use crate::tree::{self, Node, Value};
@@ -27,15 +28,51 @@ pub(super) struct People {
     pub(super) policy: Arc<Policy>,
     /// The entries of `allow` that let in whoever has an account.
     pub(super) everybody: Vec<Everybody>,
-    /// The groups that entries of `allow` name without saying at which provider.
-    pub(super) bare_groups: Vec<BareGroup>,
+    /// What entries of `allow` ask for that each provider says in its own words, without saying which provider.
+    pub(super) bare: Vec<Bare>,
 }
 
-/// A group that is named without saying at which provider.
+/// Something that is asked for without saying at which provider.
 #[derive(Clone)]
-pub(super) struct BareGroup {
+pub(super) struct Bare {
     pub(super) place: Place,
-    pub(super) name: String,
+    /// In words: `the group "sre"`.
+    pub(super) words: String,
+    /// As a key of an entry: `groups = ["sre"]`.
+    pub(super) key: String,
+}
+
+impl Bare {
+    /// What in a condition may be about somebody else at another provider. An address is the same person's everywhere,
+    /// and counts where it was verified; the other conditions say nothing about people, or say where.
+    fn of(condition: &Condition, place: &Place) -> Vec<Self> {
+        let each = |what: &str, key: &str, values: &[String]| {
+            let bare = |value: &String| Self {
+                place: place.clone(),
+                words: format!("the {what} {value:?}"),
+                key: format!("{key} = [{value:?}]"),
+            };
+            values.iter().map(bare).collect()
+        };
+        match condition {
+            Condition::Claim { name, values } => {
+                let name = print::key(name);
+                let mut bare: Vec<Self> = each("claim", &name, values);
+                for claim in &mut bare {
+                    claim.words = format!("the claim {}", claim.key);
+                    claim.key = format!("claims = {{ {} }}", claim.key);
+                }
+                bare
+            }
+            Condition::Group(names) => each("group", "groups", names),
+            Condition::User(names) => each("user", "users", names),
+            Condition::Authenticated
+            | Condition::Domain(_)
+            | Condition::Email(_)
+            | Condition::Network(_)
+            | Condition::Provider(_) => Vec::new(),
+        }
+    }
 }
 
 /// An entry that lets in whoever has an account, and did not say that it means to.
@@ -83,7 +120,7 @@ pub(super) fn read(top: &Reader<'_>, names: &Names) -> BTreeMap<String, People> 
 /// `allow` and `deny` of a table.
 pub(super) fn lists(reader: &Reader<'_>, names: &Names) -> People {
     let mut everybody = Vec::new();
-    let mut bare_groups = Vec::new();
+    let mut bare = Vec::new();
     let mut is_meant = false;
     let mut allow = Vec::new();
     for item in items(reader, "allow") {
@@ -97,13 +134,8 @@ pub(super) fn lists(reader: &Reader<'_>, names: &Names) -> People {
         }
         let says_where =
             entry.conditions.iter().any(|condition| matches!(condition, Condition::Provider(_)));
-        for condition in entry.conditions.iter().filter(|_| !says_where) {
-            if let Condition::Group(names) = condition {
-                let groups = names.iter().cloned();
-                let place = || item.place.clone();
-                bare_groups.extend(groups.map(|name| BareGroup { place: place(), name }));
-            }
-        }
+        let conditions = entry.conditions.iter().filter(|_| !says_where);
+        bare.extend(conditions.flat_map(|condition| Bare::of(condition, &item.place)));
         allow.push(entry);
     }
     if is_meant {
@@ -116,7 +148,7 @@ pub(super) fn lists(reader: &Reader<'_>, names: &Names) -> People {
         deny.push(entry);
     }
     let policy = Policy { name: None, allow, deny, explain: None, help: None };
-    People { policy: Arc::new(policy), everybody, bare_groups }
+    People { policy: Arc::new(policy), everybody, bare }
 }
 
 /// A person without the attribute is not denied: that may not be what was meant (C-73).

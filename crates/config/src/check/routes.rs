@@ -137,7 +137,13 @@ impl Reading<'_> {
             if let Answer::SignedIn { people, place } = answer {
                 self.providers.refuse_open_doors(reader.context, name, &accepted, people, place);
                 if !lists_providers(reader, &providers) {
-                    refuse_shared_groups(reader.context, name, &accepted, people, place);
+                    refuse_what_providers_may_not_share(
+                        reader.context,
+                        name,
+                        &accepted,
+                        people,
+                        place,
+                    );
                 }
             }
         }
@@ -307,8 +313,8 @@ fn is_one_host_twice(one: &PublicOrigin, other: &PublicOrigin) -> bool {
     one != other && one.authorities().any(|host| other.authorities().any(|own| own == host))
 }
 
-/// Whether a route says itself whose people are let in: who lists several providers knows that a group of one is the group
-/// of the same name of another (C-75).
+/// Whether a route says itself whose people are let in: who lists several providers knows that what one says of people
+/// means the same at another (C-75).
 fn lists_providers(reader: &Reader<'_>, providers: &[String]) -> bool {
     let lists_issuers = || match reader.entry("bearer").map(|entry| &entry.node.value) {
         Some(Value::Table(table)) => table.0.iter().any(|entry| entry.key == "issuers"),
@@ -317,28 +323,29 @@ fn lists_providers(reader: &Reader<'_>, providers: &[String]) -> bool {
     reader.has("providers") && (!providers.is_empty() || lists_issuers())
 }
 
-/// The same text may be another group at another provider (C-75): whoever can name groups there would be let in here.
-fn refuse_shared_groups(
+/// The same text may be another group, or another person, at another provider (C-75): whoever can choose names there would
+/// be let in here.
+fn refuse_what_providers_may_not_share(
     context: &Context<'_>,
     route: &str,
     accepted: &[String],
     people: &People,
     answer: &Place,
 ) {
-    let Some(group) = people.bare_groups.first().filter(|_| accepted.len() > 1) else { return };
-    let place = if people.policy.name.is_some() { answer } else { &group.place };
+    let Some(bare) = people.bare.first().filter(|_| accepted.len() > 1) else { return };
+    let place = if people.policy.name.is_some() { answer } else { &bare.place };
     let names: Vec<String> = accepted.iter().map(|name| format!("{name:?}")).collect();
     let message = format!(
-        "route `{route}` takes the group \"{}\" of any of {} providers for the same",
-        group.name,
+        "route `{route}` takes {} of any of {} providers for the same",
+        bare.words,
         accepted.len()
     );
     let names = names.join(", ");
     let first = accepted.first().map_or("", String::as_str);
     context.add(Problem::new(Code::E0204, place, message).label(format!("at {names}")).help(format!(
-        "write {{ groups = [{:?}], providers = [{first:?}] }} for the one that is meant; if it is one group everywhere, \
+        "write {{ {}, providers = [{first:?}] }} for the one that is meant; if it is the same everywhere, \
          providers = [{names}] in [routes.{route}]",
-        group.name,
+        bare.key,
     )));
 }
 

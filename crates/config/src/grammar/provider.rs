@@ -89,6 +89,7 @@ pub(crate) static PROVIDER: Kind = Kind {
         "authorization_params_from_login",
         "resource",
         "authorization_details",
+        "response_type",
         "response_mode",
         "authorization_response_iss_parameter",
         "authorization_signed_response_alg",

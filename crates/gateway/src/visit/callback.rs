@@ -1,6 +1,7 @@
 //! Coming back from the provider: matched, redeemed, verified, and only then signed in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 use lychgate_oidc::{
@@ -8,7 +9,7 @@ use lychgate_oidc::{
 };
 
 use super::conversation::{moment, until_believed};
-use super::failure::Failure;
+use super::failure::{Failure, IdTokenOf};
 use super::sign_in::Wish;
 use super::stale::{forgetting, means_another_tab};
 use super::{Gateway, Provider, Site};
@@ -16,21 +17,68 @@ use crate::client;
 use crate::identity::Identity;
 use crate::login_state::{LoginId, LoginState};
 use crate::origin::ReturnTo;
-use crate::outcome::{Answer, Event, Outcome, Redirect, RedirectMethod, Refusal};
+use crate::outcome::{Answer, Event, Leg, LegKind, Outcome, Redirect, RedirectMethod, Refusal};
 use crate::reason::Reason;
 use crate::request::Request;
 use crate::session::{Session, SessionId};
 use crate::world::{Known, Spent, World};
 
+/// How far a callback came, for the audit log.
+#[derive(Default)]
+struct Course {
+    /// The login that it is about.
+    flow: Option<String>,
+    /// What the provider was asked.
+    legs: Vec<Leg>,
+}
+
+impl Course {
+    /// The code was given for tokens, which took so long.
+    fn exchanged(&mut self, failure: Option<&Failure>, took: Duration) {
+        let leg = |kind, reason, took| Leg { kind, flow: self.flow.clone(), reason, took };
+        let reason = failure.map(|failure| failure.reason);
+        let refused = failure.and_then(|failure| failure.refused_id_token);
+        let exchange = match refused {
+            // The code was never sent.
+            Some(IdTokenOf::AuthorizationResponse) => None,
+            // What is not believed did come.
+            Some(IdTokenOf::TokenEndpoint) => Some(leg(LegKind::CodeExchanged, None, Some(took))),
+            None => Some(leg(LegKind::CodeExchanged, reason, Some(took))),
+        };
+        let id_token = refused.map(|_| leg(LegKind::IdTokenRefused, reason, None));
+        self.legs.extend(exchange.into_iter().chain(id_token));
+    }
+}
+
 impl Gateway {
-    /// The callback. Whatever goes wrong, there is no session afterwards that was not there before, and no
-    /// parameter of the callback is shown, stored or passed on (CB-35, CB-54).
+    /// The callback, and everything that the audit log is told of it.
     pub(super) async fn come_back<W: World>(
         &self,
         world: &W,
         request: &Request<'_>,
         site: &Site,
         now: Timestamp,
+    ) -> Outcome {
+        let mut course = Course::default();
+        let mut outcome = self.arrive(world, request, site, now, &mut course).await;
+        let kind = LegKind::CallbackReceived;
+        let mut legs = vec![Leg { kind, flow: course.flow, reason: None, took: None }];
+        legs.append(&mut course.legs);
+        // A new login may have begun in the place of one that took too long.
+        legs.append(&mut outcome.record.legs);
+        outcome.record.legs = legs;
+        outcome
+    }
+
+    /// The callback. Whatever goes wrong, there is no session afterwards that was not there before, and no
+    /// parameter of the callback is shown, stored or passed on (CB-35, CB-54).
+    async fn arrive<W: World>(
+        &self,
+        world: &W,
+        request: &Request<'_>,
+        site: &Site,
+        now: Timestamp,
+        course: &mut Course,
     ) -> Outcome {
         if client::is_prefetch(request.headers) {
             let failure =
@@ -70,6 +118,7 @@ impl Gateway {
         let Some(id) = callback.state().map(LoginId::of) else {
             return self.failed(request, site, None, None, callback.without_login().into());
         };
+        course.flow = Some(id.text());
         let pending = self.login_cookie(request, site, id);
         let Some((state, provider)) =
             pending.and_then(|value| self.open_login(site, &id.text(), &value))
@@ -107,7 +156,7 @@ impl Gateway {
             return self.failed(request, site, None, about, failure);
         };
         // From here on this login is used up, whichever way it ends (CB-09, CB-30).
-        if world.spend(id, return_to.as_str()) == Spent::Before {
+        if world.spend(id, return_to.as_str()).await == Spent::Before {
             return self.replayed(world, request, site, id, return_to.as_str(), now);
         }
         let begun_at = state.pending.begun_at();
@@ -131,9 +180,13 @@ impl Gateway {
         };
         let redeem = {
             let (registration, metadata) = (Arc::clone(registration), Arc::clone(&known.metadata));
-            move |moment| matched.redeem(registration, metadata, moment)
+            let keys = Arc::clone(&known.keys);
+            move |moment| matched.redeem(registration, metadata, &keys, moment)
         };
-        match until_believed(world, registration, &known, redeem, &request.id, now).await {
+        let asked_at = world.elapsed();
+        let believed = until_believed(world, registration, &known, redeem, &request.id, now).await;
+        course.exchanged(believed.as_ref().err(), world.elapsed().saturating_sub(asked_at));
+        match believed {
             Ok(signed_in) => self
                 .signed_in(world, request, site, provider, id, &signed_in, return_to, &known, now),
             Err(failure) => self.failed(request, site, Some(id), about, failure),
@@ -212,6 +265,7 @@ impl Gateway {
         outcome.record.event = Some(Event::LoginFailed { flow: Some(id.text()) });
         outcome.record.reason = Some(failure.reason);
         outcome.record.cause = Some(format!("silent: {}", failure.cause));
+        outcome.record.provider_error = failure.words.provider_code;
         outcome
     }
 
@@ -332,6 +386,7 @@ impl Gateway {
             .filter(|path| path.starts_with('/'))
             .unwrap_or(target);
         let sign_in = Some(self.login_link(site, target, &[]));
+        let provider_error = failure.words.provider_code.clone();
         let mut outcome = Outcome::refuse(Refusal {
             sign_in,
             words: failure.words,
@@ -345,6 +400,7 @@ impl Gateway {
             outcome.record.provider = Some(provider.settings.registration.name.clone());
         }
         outcome.record.event = Some(Event::LoginFailed { flow: id.map(|id| id.text()) });
+        outcome.record.provider_error = provider_error;
         outcome.record.cause = Some(failure.cause);
         outcome
     }

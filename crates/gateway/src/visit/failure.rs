@@ -22,15 +22,31 @@ pub(super) struct Failure {
     pub(super) cause: String,
     /// Whether it says that a person who is signed in may not go on.
     pub(super) ends_the_session: bool,
+    /// Which ID token it is that was not believed, if it is one.
+    pub(super) refused_id_token: Option<IdTokenOf>,
     /// When it may work, where somebody knows.
     pub(super) retry_after: Option<Duration>,
+}
+
+/// Where an ID token came from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum IdTokenOf {
+    AuthorizationResponse,
+    TokenEndpoint,
 }
 
 impl Failure {
     pub(super) fn new(reason: Reason, cause: impl Into<String>) -> Self {
         let cause = cause.into();
         let words = Words::default();
-        Self { reason, words, cause, ends_the_session: false, retry_after: None }
+        Self {
+            reason,
+            words,
+            cause,
+            ends_the_session: false,
+            refused_id_token: None,
+            retry_after: None,
+        }
     }
 }
 
@@ -46,7 +62,9 @@ impl From<CallbackError> for Failure {
     fn from(error: CallbackError) -> Self {
         let reason = match &error {
             CallbackError::IssuerDiffers | CallbackError::IssuerMissing => Reason::IssuerMismatch,
-            CallbackError::MalformedCode
+            CallbackError::IdTokenMissing
+            | CallbackError::IdTokenUnasked
+            | CallbackError::MalformedCode
             | CallbackError::NothingGiven
             | CallbackError::Repeated { .. }
             | CallbackError::SignedResponse
@@ -71,7 +89,9 @@ impl From<CallbackError> for Failure {
                 provider_code: error.map(|error| error.as_str().to_owned()),
                 ..Words::default()
             },
-            CallbackError::IssuerDiffers
+            CallbackError::IdTokenMissing
+            | CallbackError::IdTokenUnasked
+            | CallbackError::IssuerDiffers
             | CallbackError::IssuerMissing
             | CallbackError::MalformedCode
             | CallbackError::NothingGiven
@@ -92,7 +112,7 @@ impl From<CallbackError> for Failure {
         if let CallbackError::Provider(refusal) = &error {
             cause.push_str(&for_the_log(refusal));
         }
-        Self { reason, words, cause, ends_the_session: false, retry_after: None }
+        Self { words, ..Self::new(reason, cause) }
     }
 }
 
@@ -275,8 +295,12 @@ impl From<LoginError> for Failure {
 impl From<ExchangeError> for Failure {
     fn from(error: ExchangeError) -> Self {
         let reason = match &error {
-            ExchangeError::IdToken(error) => distrusted(error),
-            ExchangeError::OtherPerson => Reason::TokenInvalid,
+            ExchangeError::AnnouncedIdToken(error) | ExchangeError::IdToken(error) => {
+                distrusted(error)
+            }
+            ExchangeError::OtherPerson | ExchangeError::OtherPersonAnnounced => {
+                Reason::TokenInvalid
+            }
             ExchangeError::UserinfoSigned
             | ExchangeError::UserinfoSubject
             | ExchangeError::UserinfoToken(_)
@@ -328,6 +352,12 @@ impl From<ExchangeError> for Failure {
             | ExchangeError::TooLarge { .. } => Reason::TokenExchangeFailed,
         };
         let ends_the_session = ends_the_session(&error);
+        let announced = matches!(error, ExchangeError::AnnouncedIdToken(_));
+        let given =
+            matches!(error, ExchangeError::IdToken(_) | ExchangeError::OtherPersonAnnounced);
+        let refused_id_token = given
+            .then_some(IdTokenOf::TokenEndpoint)
+            .or(announced.then_some(IdTokenOf::AuthorizationResponse));
         let mut cause = chain(&error);
         if let ExchangeError::TokenClientRefused(refusal)
         | ExchangeError::TokenGrantRefused(refusal)
@@ -335,7 +365,7 @@ impl From<ExchangeError> for Failure {
         {
             cause.push_str(&for_the_log(refusal));
         }
-        let mut failure = Self { ends_the_session, ..Self::new(reason, cause) };
+        let mut failure = Self { ends_the_session, refused_id_token, ..Self::new(reason, cause) };
         if let ExchangeError::MembershipRequired { hint, .. } = error {
             failure.words.explain = hint;
         } else if let ExchangeError::RateLimited { retry_after, .. } = error {
@@ -364,6 +394,8 @@ fn distrusted(error: &IdTokenError) -> Reason {
         | IdTokenError::UnknownKey { .. } => Reason::SignatureInvalid,
         IdTokenError::AuthenticationContext => Reason::AuthenticationWeak,
         IdTokenError::AccessTokenHash
+        | IdTokenError::CodeHash
+        | IdTokenError::StateHash
         | IdTokenError::Encryption(_)
         | IdTokenError::AuthenticatedTooLongAgo { .. }
         | IdTokenError::ClaimMalformed { .. }

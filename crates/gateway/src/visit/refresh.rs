@@ -252,9 +252,11 @@ async fn ask<W: World>(
 /// somebody else, or could not be believed (H13). All else is a provider in difficulties.
 pub(super) fn ends_the_session(error: &ExchangeError) -> bool {
     match error {
-        ExchangeError::IdToken(_)
+        ExchangeError::AnnouncedIdToken(_)
+        | ExchangeError::IdToken(_)
         | ExchangeError::MembershipRequired { .. }
         | ExchangeError::OtherPerson
+        | ExchangeError::OtherPersonAnnounced
         | ExchangeError::TokenGrantRefused(_)
         | ExchangeError::UserinfoSubject
         | ExchangeError::UserinfoToken(_) => true,

@@ -3,7 +3,7 @@
 //! Kept is what the browser says that a page of the same origin sent, from a browser whose session has just ended and is
 //! known; so it is clear whose it is, and no other site can put a form of its own here. Sent is what the same browser
 //! brings back, from our own page, with a session of the same person at the same provider; and then the rules of the
-//! route decide about it as about any request. It works once in a process, and the browser forgets it.
+//! route decide about it as about any request. It works once, and the browser forgets it.
 
 use std::sync::Arc;
 
@@ -196,7 +196,12 @@ impl Gateway {
     }
 
     /// What the application gets for a form that the browser `sent`, once.
-    pub fn release<W: World>(&self, world: &W, replay: &Replay, sent: &[u8]) -> Option<Vec<u8>> {
+    pub async fn release<W: World>(
+        &self,
+        world: &W,
+        replay: &Replay,
+        sent: &[u8],
+    ) -> Option<Vec<u8>> {
         let site = self.sites.get(&replay.authority)?;
         let cookie = site.cookies.form_name(&replay.id);
         let tags = self.providers.iter().map(|provider| (&provider.tag, ()));
@@ -205,7 +210,7 @@ impl Gateway {
         let (opened, ()) =
             self.settings.keys.open(Purpose::Form, &cookie, place, tags, form).ok()?;
         let whole = opened.text.len() as u64 == replay.bytes();
-        (whole && world.spend(replay.name(), "") == Spent::Now).then_some(opened.text)
+        (whole && world.spend(replay.name(), "").await == Spent::Now).then_some(opened.text)
     }
 
     fn form_action(&self, id: &str) -> String {

@@ -16,7 +16,9 @@ use crate::cookie::Found as FoundCookie;
 use crate::endpoint::{self, Endpoint};
 use crate::login_state::{LoginId, LoginState};
 use crate::origin::ReturnTo;
-use crate::outcome::{Answer, Choice, Event, Outcome, Page, Redirect, RedirectMethod, Refusal};
+use crate::outcome::{
+    Answer, Choice, Event, Leg, LegKind, Outcome, Page, Redirect, RedirectMethod, Refusal,
+};
 use crate::path::CanonicalPath;
 use crate::policy::Challenge;
 use crate::reason::Reason;
@@ -222,6 +224,7 @@ impl Gateway {
         let again = self.choice(provider, return_to, wish).link;
         let failed = |failure: Failure| {
             let unavailable = failure.reason == Reason::ProviderUnavailable;
+            let provider_error = failure.words.provider_code.clone();
             let mut outcome = Outcome::refuse(Refusal {
                 sign_in: Some(again.clone()),
                 retry_after: failure
@@ -231,6 +234,7 @@ impl Gateway {
                 ..Refusal::new(failure.reason, request.kind())
             });
             outcome.record.provider = Some(provider.settings.registration.name.clone());
+            outcome.record.provider_error = provider_error;
             outcome.record.event = Some(Event::LoginFailed { flow: None });
             outcome.record.cause = Some(failure.cause);
             outcome
@@ -269,10 +273,28 @@ impl Gateway {
             parameters: wish.parameters.clone(),
         };
         let redirect_uri = self.redirect_uri(site, provider);
-        let begun = begin(world, &registration, &known, redirect_uri, wish, &request.id, now).await;
+        let mut pushing = None;
+        let begun = begin(
+            world,
+            &registration,
+            &known,
+            redirect_uri,
+            wish,
+            (&request.id, now),
+            &mut pushing,
+        )
+        .await;
+        let pushed = |flow, reason| {
+            pushing.map(|took| Leg { kind: LegKind::RequestPushed, flow, reason, took: Some(took) })
+        };
         let (url, pending) = match begun {
             Ok(begun) => begun,
-            Err(failure) => return failed(failure),
+            Err(failure) => {
+                let leg = pushed(None, Some(failure.reason));
+                let mut outcome = failed(failure);
+                outcome.record.legs.extend(leg);
+                return outcome;
+            }
         };
 
         let id = LoginId::of(pending.state());
@@ -316,6 +338,7 @@ impl Gateway {
             outcome.cookies.extend(site.cookies.clear_session(request.headers));
         }
         outcome.record.provider = Some(registration.name.clone());
+        outcome.record.legs.extend(pushed(Some(id.text()), None));
         outcome.record.event = Some(Event::LoginStarted { flow: id.text() });
         outcome
     }
@@ -490,15 +513,16 @@ fn expects<'a>(providers: &[&'a Provider], login_hint: &str) -> Option<&'a Provi
     those.next().filter(|_| those.next().is_none())
 }
 
-/// Has a login begin, and what the provider wants to know of it before the browser comes.
+/// Has a login begin, and what the provider wants to know of it before the browser comes; then says how long the latter
+/// took.
 async fn begin<W: World>(
     world: &W,
     registration: &Arc<lychgate_oidc::Provider>,
     known: &Known,
     redirect_uri: String,
     wish: LoginRequest,
-    visit: &RequestId,
-    now: Timestamp,
+    (visit, now): (&RequestId, Timestamp),
+    pushing: &mut Option<Duration>,
 ) -> Result<(AuthorizationUrl, PendingLogin), Failure> {
     let mut entropy = [0; 96];
     world.fill_random(&mut entropy);
@@ -518,7 +542,11 @@ async fn begin<W: World>(
             Beginning::Go(url, pending) => return Ok((url, pending)),
             Beginning::Push(question, pushed) => {
                 let endpoint = ProviderEndpoint::PushedAuthorizationRequest;
-                let answer = ask(world, registration, endpoint, question, visit).await?;
+                let asked_at = world.elapsed();
+                let answer = ask(world, registration, endpoint, question, visit).await;
+                let took = world.elapsed().saturating_sub(asked_at);
+                *pushing = Some(pushing.unwrap_or_default() + took);
+                let answer = answer?;
                 let moment = moment(world, registration, now).await?;
                 world.compute(move || pushed.receive(answer, moment)).await?
             }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::world::browser::{Browser, admission, reason, user};
 use crate::world::plan::Plan;
 use crate::world::provider::Person;
-use crate::world::{Ask, World};
+use crate::world::{Ask, World, block_on};
 
 const TEXT: &str = "title=A+long+letter&body=%F0%9F%96%8B";
 
@@ -105,10 +105,11 @@ fn a_form_is_kept_and_sent_once_by_the_same_person() {
     let outside = world.outside();
     let mut changed = field(&kept);
     changed[30] ^= 1;
-    assert_eq!(gateway.release(&outside, replay, &changed), None, "what was changed does not open");
-    assert_eq!(gateway.release(&outside, replay, b"form="), None);
-    assert_eq!(gateway.release(&outside, replay, &field(&kept)).unwrap(), TEXT.as_bytes());
-    assert_eq!(gateway.release(&outside, replay, &field(&kept)), None, "once");
+    let release = |sent: &[u8]| block_on(gateway.release(&outside, replay, sent));
+    assert_eq!(release(&changed), None, "what was changed does not open");
+    assert_eq!(release(b"form="), None);
+    assert_eq!(release(&field(&kept)).unwrap(), TEXT.as_bytes());
+    assert_eq!(release(&field(&kept)), None, "once");
     let ask = sent(&browser, &kept);
     assert_eq!(reason(&browser.asks(ask)), Some(Reason::FormExpired));
 }

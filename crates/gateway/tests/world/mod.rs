@@ -482,7 +482,7 @@ impl WaysOut for Outside {
         drop(provider.answer(&request, now));
     }
 
-    fn spend(&self, login: LoginId, return_to: &str) -> Spent {
+    async fn spend(&self, login: LoginId, return_to: &str) -> Spent {
         match self.state().spent.insert(login, return_to.to_owned()) {
             None => Spent::Now,
             Some(_) => Spent::Before,
@@ -509,7 +509,7 @@ async fn pause() {
         .await;
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     for _ in 0..POLLS_MAX {

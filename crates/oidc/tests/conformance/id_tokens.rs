@@ -5,7 +5,7 @@ use std::time::Duration;
 use lychgate_oidc::{Algorithm, ClientAuth, IdTokenError, JwsError, MalformedJson, Secret};
 use serde_json::{Value, json};
 
-use crate::signer::{self, KEYS};
+use crate::signer::{self, KEYS, sha256};
 use crate::stage::{ACCESS_TOKEN, CLIENT, CLIENT_SECRET, Draft, ISSUER, NOW, Stage, TOLERANCE};
 
 type Change = fn(&mut Draft);
@@ -555,8 +555,4 @@ fn with_max_age_the_time_of_signing_in_is_required_and_measured() {
     );
     let claims = at(json!(NOW - 3600)).signed_in().claims;
     assert_eq!(claims.auth_time().map(|time| time.seconds()), Some(NOW - 3600));
-}
-
-fn sha256(text: &str) -> Vec<u8> {
-    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()).as_ref().to_vec()
 }

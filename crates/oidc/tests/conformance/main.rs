@@ -5,6 +5,7 @@ mod answers;
 mod callbacks;
 mod certification;
 mod exchanges;
+mod hybrid;
 mod id_tokens;
 mod inquiries;
 mod kinds;

@@ -148,7 +148,7 @@ fn an_assertion_from_elsewhere_is_sent_as_it_is_and_never_missing() {
         let mut moment = moment_after(1);
         moment.client_assertion = assertion.map(Secret::new);
         let provider = Arc::new(stage.provider.clone());
-        matched.redeem(provider, Arc::new(stage.metadata()), moment)
+        matched.redeem(provider, Arc::new(stage.metadata()), &stage::keys(&stage.keys), moment)
     };
 
     let Ok(Step::Ask(request, _)) = redeem(Some("a.b.c")) else { panic!("it is asked") };
@@ -201,7 +201,9 @@ fn every_request(stage: &Stage, assertion: Option<&str>) -> Vec<(&'static str, R
         step @ (Step::Believe(_) | Step::NewerKeys(_) | Step::Renewed(..)) => panic!("{step:?}"),
     };
     let (_, matched) = stage.come_back();
-    let exchange = matched.redeem(provider.clone(), metadata.clone(), moment()).unwrap();
+    let exchange = matched
+        .redeem(provider.clone(), metadata.clone(), &stage::keys(&stage.keys), moment())
+        .unwrap();
     let held =
         Held { refresh_token: Secret::new("held-token"), subject: "ada".to_owned(), sub: None };
     let refresh = grant::refresh(provider.clone(), metadata.clone(), held, moment()).unwrap();
@@ -485,7 +487,9 @@ fn a_nonce_that_is_known_is_used_at_its_own_server_only() {
         let mut moment = moment_after(1);
         moment.dpop_nonces = DpopNonces::from([(server.to_owned(), "kept".to_owned())]);
         let provider = Arc::new(stage.provider.clone());
-        let step = matched.redeem(provider, Arc::new(stage.metadata()), moment).unwrap();
+        let step = matched
+            .redeem(provider, Arc::new(stage.metadata()), &stage::keys(&stage.keys), moment)
+            .unwrap();
         let Step::Ask(request, _) = step else { panic!("{step:?}") };
         assert_eq!(proof(&request).1.get("nonce").and_then(Value::as_str), expected);
     }

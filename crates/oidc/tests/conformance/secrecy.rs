@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lychgate_oidc::{Callback, LoginEntropy, LoginRequest, Secret, logout};
 
-use crate::stage::{ACCESS_TOKEN, CLIENT_SECRET, Draft, Stage, moment};
+use crate::stage::{ACCESS_TOKEN, CLIENT_SECRET, Draft, Stage, keys, moment};
 
 #[test]
 fn nothing_that_is_printed_along_a_sign_in_shows_a_secret() {
@@ -21,7 +21,7 @@ fn nothing_that_is_printed_along_a_sign_in_shows_a_secret() {
     let matched = callback.matching(pending, &stage.provider, &stage.metadata()).unwrap();
     printed.push(format!("{matched:?}"));
     let (provider, metadata) = (Arc::new(stage.provider.clone()), Arc::new(stage.metadata()));
-    let step = matched.redeem(provider, metadata, moment()).unwrap();
+    let step = matched.redeem(provider, metadata, &keys(&stage.keys), moment()).unwrap();
     printed.push(format!("{step:?}"));
     let signed_in = stage.sign_in(|_| {}).signed_in();
     printed.push(format!("{signed_in:?}"));

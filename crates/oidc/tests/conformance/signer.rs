@@ -203,3 +203,7 @@ fn ec_jwk(curve: &str, pair: &EcdsaKeyPair) -> Value {
     let (x, y) = point.split_at(point.len() / 2);
     json!({ "kty": "EC", "crv": curve, "x": encode(x), "y": encode(y) })
 }
+
+pub(crate) fn sha256(text: &str) -> Vec<u8> {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()).as_ref().to_vec()
+}

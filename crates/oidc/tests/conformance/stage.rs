@@ -121,7 +121,8 @@ impl Stage {
     /// Comes back to `login` and as far as the question to the token endpoint.
     pub(crate) fn redeem_login(&self, login: Login) -> Exchange {
         let (provider, metadata) = (Arc::new(self.provider.clone()), Arc::new(self.metadata()));
-        let step = self.come_back_to(&login).redeem(provider, metadata, moment()).unwrap();
+        let keys = keys(&self.keys);
+        let step = self.come_back_to(&login).redeem(provider, metadata, &keys, moment()).unwrap();
         let Step::Ask(_, exchange) = step else { panic!("{step:?}") };
         exchange
     }
@@ -130,7 +131,7 @@ impl Stage {
     pub(crate) fn redeem(&self) -> (Login, Request<Vec<u8>>, Exchange) {
         let (login, matched) = self.come_back();
         let (provider, metadata) = (Arc::new(self.provider.clone()), Arc::new(self.metadata()));
-        let step = matched.redeem(provider, metadata, moment()).unwrap();
+        let step = matched.redeem(provider, metadata, &keys(&self.keys), moment()).unwrap();
         let Step::Ask(request, exchange) = step else { panic!("{step:?}") };
         (login, request, exchange)
     }
@@ -209,9 +210,8 @@ pub(crate) fn sign_in_at(
     let login = Login { query: url.query_pairs().into_owned().collect(), pending };
     let callback = Callback::parse(&format!("code=c&state={}", login.query["state"])).unwrap();
     let matched = callback.matching(login.pending.clone(), &provider, &metadata).unwrap();
-    let Step::Ask(_, exchange) = matched.redeem(provider, metadata, moment())? else {
-        panic!("a code is redeemed by asking")
-    };
+    let step = matched.redeem(provider, metadata, &keys(&stage.keys), moment())?;
+    let Step::Ask(_, exchange) = step else { panic!("a code is redeemed by asking") };
     let mut draft = Draft::new(&login);
     change(&mut draft);
     match exchange.receive(token_answer(&draft.to_text()), &keys(&stage.keys), moment())? {

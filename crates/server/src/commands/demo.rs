@@ -14,6 +14,7 @@ use lychgate_demo::provider::{Client, Host, Provider, ProviderOptions};
 use lychgate_demo::{Fault, personas};
 
 use crate::console::{CONFIG, OK, UNREACHABLE, complain, say};
+use crate::marks::Marks;
 use crate::{keys, run};
 
 /// How the demonstration runs.
@@ -85,7 +86,7 @@ pub(super) fn run(options: &Options) -> u8 {
                 return UNREACHABLE;
             }
         };
-        match run::start(loaded, "demo").await {
+        match run::start(loaded, "demo", Marks::nowhere()).await {
             Ok(running) => {
                 say(&introduction(&ports, options.fault));
                 running.until_stopped().await;

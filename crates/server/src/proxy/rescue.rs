@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
-use lychgate_gateway::outcome::{Answer, Outcome, Refusal, Verdict};
+use lychgate_gateway::outcome::{Admission, Answer, Outcome, Refusal, Verdict};
 use lychgate_gateway::reason::Reason;
 use lychgate_gateway::rescue::{Replay, Rescue};
 use lychgate_gateway::world::World;
@@ -88,7 +88,7 @@ impl<W: World + Send + Sync + 'static> App<W> {
     }
 
     /// Collects a form on its way; at its end the application gets what was in it.
-    pub(super) fn pass_form(
+    pub(super) async fn pass_form(
         &self,
         body: &mut Option<Bytes>,
         ends: bool,
@@ -107,12 +107,12 @@ impl<W: World + Send + Sync + 'static> App<W> {
             return Ok(());
         }
         let sealed = mem::take(&mut visit.passing.sealed);
-        let released = visit.admission().and_then(|admission| {
-            let replay = admission.replay()?;
-            let form = visit.site.gateway.release(&visit.site.world, replay, &sealed)?;
-            Some((form, replay.forget().cloned()))
-        });
-        let Some((form, forget)) = released else { return Err(not_ours(visit)) };
+        let Some(replay) = visit.admission().and_then(Admission::replay) else {
+            return Err(not_ours(visit));
+        };
+        let released = visit.site.gateway.release(&visit.site.world, replay, &sealed).await;
+        let Some(form) = released else { return Err(not_ours(visit)) };
+        let forget = replay.forget().cloned();
         visit.passing.was_released = true;
         *body = Some(Bytes::from(form));
         if let Some(outcome) = &mut visit.outcome {

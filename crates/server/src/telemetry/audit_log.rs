@@ -1,16 +1,57 @@
-//! One line of JSON for each sign-in, sign-out and refusal, in Elastic Common Schema (T-30).
+//! One line of JSON for each sign-in, sign-out and refusal, in Elastic Common Schema (T-30), and one for each
+//! [leg](Leg) of a login before that.
 //!
 //! Sources: ECS 8.11, its fields and the allowed values of `event.category`, `event.type` and
-//! `event.outcome`.
+//! `event.outcome`; `event.duration` is in nanoseconds.
 
 use lychgate_gateway::identity::Identity;
-use lychgate_gateway::outcome::{DecisionWord, Event, Record};
+use lychgate_gateway::outcome::{DecisionWord, Event, Leg, LegKind, Record};
 use lychgate_gateway::reason::Reason;
 use serde_json::{Map, Value, json};
 
 use super::person::{Named, People};
 use super::{Finished, line};
 use crate::rfc3339;
+
+/// Every event, by its action and outcome, with what it says: what the reference is written from.
+#[cfg(test)]
+pub(crate) const EVENTS: &[(&str, &str, &str)] = &[
+    ("access", "failure", "A person, or a program with a token, may not do what they asked for."),
+    (
+        "callback",
+        "unknown",
+        "A browser came back from a provider. What became of it is said by the `login` or `login-replay` of the same request.",
+    ),
+    (
+        "code-exchange",
+        "success",
+        "The provider gave tokens for the code, and answered everything else that it was asked.",
+    ),
+    ("code-exchange", "failure", "It did not."),
+    ("id-token", "failure", "The ID token that came with them was not believed."),
+    ("login", "success", "A session began."),
+    (
+        "login",
+        "failure",
+        "A login ended without a session: the provider refused, or the callback, the tokens or the person were refused.",
+    ),
+    (
+        "login-replay",
+        "failure",
+        "A login that was finished before was brought once more. Nothing was asked of the provider.",
+    ),
+    ("login-started", "unknown", "A browser was sent to a provider."),
+    ("logout", "success", "A person ended their session."),
+    ("pushed-request", "success", "The provider took a request ahead of the browser (PAR)."),
+    ("pushed-request", "failure", "It did not."),
+    (
+        "token",
+        "failure",
+        "An access token was presented that is not good here, or not known to be.",
+    ),
+    ("token-refresh", "success", "The provider was asked again who somebody is, and said so."),
+    ("token-refresh", "failure", "It refused, or did not answer."),
+];
 
 /// What an event is in the schema's words.
 struct Kind {
@@ -35,8 +76,67 @@ pub(super) fn line(
     event_id: &str,
 ) -> String {
     let record = finished.record;
-    let Kind { categories, types, outcome } = kind(event);
-    let mut document = json!({
+    let mut document = document(&kind(event), finished, config_hash, event_id);
+    add(
+        &mut document,
+        &json!({
+            "event": { "action": event.as_str(), "reason": record.reason.map(Reason::code) },
+            "error": { "code": record.provider_error, "message": record.cause },
+            "user": user(people, record.identity()),
+            "lychgate": {
+                "flow": flow(event, record),
+                "session": record.session.as_deref().map(|session| session.id().fingerprint()),
+            },
+        }),
+    );
+    written(document)
+}
+
+/// The line for a leg of a login. It names nobody: who somebody is, is known at the end.
+pub(super) fn leg_line(
+    leg: &Leg,
+    finished: &Finished<'_>,
+    config_hash: &str,
+    event_id: &str,
+) -> String {
+    let record = finished.record;
+    let failed = leg.reason.is_some();
+    let outcome = match leg.kind {
+        LegKind::CallbackReceived => "unknown",
+        LegKind::CodeExchanged | LegKind::IdTokenRefused | LegKind::RequestPushed => {
+            if failed {
+                "failure"
+            } else {
+                "success"
+            }
+        }
+    };
+    let kind = Kind { categories: &["authentication"], types: &["info"], outcome };
+    let mut document = document(&kind, finished, config_hash, event_id);
+    let nanoseconds = leg.took.map(|took| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    add(
+        &mut document,
+        &json!({
+            "event": {
+                "action": leg.kind.as_str(),
+                "reason": leg.reason.map(Reason::code),
+                "duration": nanoseconds,
+            },
+            "error": {
+                "code": record.provider_error.as_ref().filter(|_| failed),
+                "message": record.cause.as_ref().filter(|_| failed),
+            },
+            "lychgate": { "flow": leg.flow },
+        }),
+    );
+    written(document)
+}
+
+/// What every line says.
+fn document(kind: &Kind, finished: &Finished<'_>, config_hash: &str, event_id: &str) -> Value {
+    let record = finished.record;
+    let Kind { categories, types, outcome } = kind;
+    json!({
         "@timestamp": rfc3339::milliseconds(finished.time),
         "ecs": { "version": "8.11" },
         "event": {
@@ -45,12 +145,8 @@ pub(super) fn line(
             "dataset": "lychgate.audit",
             "category": categories,
             "type": types,
-            "action": event.as_str(),
             "outcome": outcome,
-            "reason": record.reason.map(Reason::code),
         },
-        "error": { "message": record.cause },
-        "user": user(people, record.identity()),
         "client": { "ip": finished.client },
         "user_agent": { "original": finished.user_agent },
         "url": { "domain": finished.authority, "path": finished.path },
@@ -62,12 +158,25 @@ pub(super) fn line(
         "service": { "name": "lychgate", "version": env!("CARGO_PKG_VERSION") },
         "lychgate": {
             "config_hash": config_hash,
-            "flow": flow(event, record),
             "provider": record.provider(),
             "route": record.route.as_deref().map(|route| route.name.as_str()),
-            "session": record.session.as_deref().map(|session| session.id().fingerprint()),
         },
-    });
+    })
+}
+
+/// Adds what one line says to what every line does.
+fn add(document: &mut Value, more: &Value) {
+    match (document, more) {
+        (Value::Object(members), Value::Object(more)) => {
+            for (name, value) in more {
+                add(members.entry(name.as_str()).or_insert(Value::Null), value);
+            }
+        }
+        (place, value) => value.clone_into(place),
+    }
+}
+
+fn written(mut document: Value) -> String {
     remove_absent(&mut document);
     line::one_line(&document.to_string()).into_owned()
 }

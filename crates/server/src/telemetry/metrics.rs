@@ -18,6 +18,7 @@ use lychgate_gateway::route::{Route, Routes};
 use lychgate_oidc::Timestamp;
 
 use super::exposition::{Exposition, Family, Format, Kind, Latency, Samples};
+use super::provider_requests::{ENDPOINTS, FETCH_OUTCOMES, FetchOutcome, ProviderEndpoint};
 use super::reloads::{ReloadOutcome, Reloads};
 use super::writer::Lost;
 use crate::turned_away::Cause;
@@ -77,6 +78,8 @@ families! {
         "The last moment at which the certificate that a listener shows is good.";
     PANICS: Counter "lychgate_panics_total" ("") [],
         "Mistakes of the program itself, each kept to one request or connection. Anything but 0 deserves a report to us.";
+    UNMARKED: Counter "lychgate_spent_logins_unmarked_total" ("") [],
+        "Logins that were used up and could not be marked in the state directory: only this process knows of them.";
     CONFIG_INFO: Gauge "lychgate_config_info" ("") ["version", "hash"],
         "1, for the configuration in use and the version that reads it.";
     BUILD_INFO: Gauge "lychgate_build_info" ("") ["version", "tls_backend"],
@@ -178,74 +181,6 @@ struct ProviderCells {
 struct EndpointCells {
     outcomes: [AtomicU64; FETCH_OUTCOMES.len()],
     duration: Latency,
-}
-
-/// What a provider is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ProviderEndpoint {
-    /// The metadata document.
-    Discovery,
-    /// Where it is asked what a token is worth.
-    Introspection,
-    /// The keys.
-    Jwks,
-    /// The provider's own API.
-    Lookup,
-    /// Where authorization requests are pushed to.
-    PushedAuthorizationRequest,
-    /// Where a grant is given back.
-    Revocation,
-    /// Where a service account gets its token.
-    ServiceAccount,
-    /// The token endpoint.
-    Token,
-    /// Userinfo.
-    Userinfo,
-}
-
-const ENDPOINTS: [(ProviderEndpoint, &str); 9] = [
-    (ProviderEndpoint::Discovery, "discovery"),
-    (ProviderEndpoint::Introspection, "introspection"),
-    (ProviderEndpoint::Jwks, "jwks"),
-    (ProviderEndpoint::Lookup, "lookup"),
-    (ProviderEndpoint::PushedAuthorizationRequest, "pushed_authorization_request"),
-    (ProviderEndpoint::Revocation, "revocation"),
-    (ProviderEndpoint::ServiceAccount, "service_account"),
-    (ProviderEndpoint::Token, "token"),
-    (ProviderEndpoint::Userinfo, "userinfo"),
-];
-
-/// What became of a request to a provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FetchOutcome {
-    /// Another status.
-    Failed,
-    /// A status from 400 to 499.
-    Refused,
-    /// A status from 200 to 299.
-    Success,
-    /// No whole answer in time.
-    Unreachable,
-}
-
-const FETCH_OUTCOMES: [(FetchOutcome, &str); 4] = [
-    (FetchOutcome::Failed, "failed"),
-    (FetchOutcome::Refused, "refused"),
-    (FetchOutcome::Success, "success"),
-    (FetchOutcome::Unreachable, "unreachable"),
-];
-
-impl FetchOutcome {
-    /// By the answer's status.
-    pub(crate) fn of(status: StatusCode) -> Self {
-        if status.is_success() {
-            Self::Success
-        } else if status.is_client_error() {
-            Self::Refused
-        } else {
-            Self::Failed
-        }
-    }
 }
 
 /// A request under way, counted until this is dropped.
@@ -463,6 +398,7 @@ impl Metrics {
         exposition.family(&AUDIT_DROPPED).number(&[], audit);
         self.expose_reloads(&mut exposition);
         exposition.family(&PANICS).number(&[], crate::panics::counted());
+        exposition.family(&UNMARKED).number(&[], crate::marks::unmarked());
         let version = env!("CARGO_PKG_VERSION");
         exposition.family(&CONFIG_INFO).number(&[version, &self.config_hash], 1);
         exposition.family(&BUILD_INFO).number(&[version, "rustls"], 1);

@@ -7,7 +7,7 @@ use lychgate_config::config::{AccessLog, LogFormat, LogLevel, LogOutput, UserFie
 use lychgate_gateway::forwarded::Peer;
 use lychgate_gateway::headers::IdentityHeaders;
 use lychgate_gateway::origin::PublicOrigin;
-use lychgate_gateway::outcome::{DecisionWord, Event};
+use lychgate_gateway::outcome::{DecisionWord, Event, Leg, LegKind};
 use lychgate_gateway::request::Transport;
 use lychgate_gateway::route::{Access, OnExpiry, Route, Routes};
 use lychgate_gateway::session::Session;
@@ -15,7 +15,8 @@ use lychgate_oidc::Timestamp;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::metrics::{FAMILIES, FetchOutcome, ProviderEndpoint};
+use super::metrics::FAMILIES;
+use super::provider_requests::{FetchOutcome, ProviderEndpoint};
 use super::*;
 use crate::turned_away::Cause;
 
@@ -276,6 +277,7 @@ fn every_event_has_its_action_and_outcome() {
     let lines = logs.lines("audit");
     assert_eq!(lines.len(), table.len());
     for (line, (event, action, outcome, types)) in lines.iter().zip(table) {
+        assert!(is_listed(line), "{line}");
         assert_eq!(line["event"]["action"], action, "{event:?}");
         assert_eq!(line["event"]["outcome"], outcome, "{event:?}");
         assert_eq!(line["event"]["type"], types, "{event:?}");
@@ -296,6 +298,84 @@ fn every_event_has_its_action_and_outcome() {
         assert_eq!(line["lychgate"]["flow"], flow, "{event:?}");
         assert!(line.get("user").is_none(), "{event:?}");
     }
+}
+
+/// CB-61: what is done in a login is told before how it ended, each with its outcome, the login, the address and what
+/// the provider took, and without saying who it may be.
+#[test]
+fn the_parts_of_a_login_are_told_before_its_end() {
+    let logs = Logs::new("legs", UserFields::Plain);
+    let (flow, took) = (Some("flow-1".to_owned()), Some(Duration::from_micros(1500)));
+    let leg = |kind, reason, took| Leg { kind, flow: flow.clone(), reason, took };
+    let ended = Event::LoginFailed { flow: flow.clone() };
+    let (nonce, down) = (Some(Reason::NonceMismatch), Some(Reason::ProviderUnavailable));
+    let legs = vec![
+        leg(LegKind::RequestPushed, None, took),
+        leg(LegKind::RequestPushed, down, took),
+        leg(LegKind::CallbackReceived, None, None),
+        leg(LegKind::CodeExchanged, down, took),
+        leg(LegKind::CodeExchanged, None, took),
+        leg(LegKind::IdTokenRefused, nonce, None),
+    ];
+    let record = Record {
+        event: Some(ended),
+        reason: nonce,
+        cause: Some("`nonce` is not that".to_owned()),
+        provider_error: Some("access_denied".to_owned()),
+        legs,
+        ..allowed("ada")
+    };
+
+    logs.telemetry.finished(&finished(&Method::GET, &record));
+
+    let lines = logs.lines("audit");
+    let told: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            let [action, outcome, reason, duration, cause, code] = [
+                "/event/action",
+                "/event/outcome",
+                "/event/reason",
+                "/event/duration",
+                "/error/message",
+                "/error/code",
+            ]
+            .map(|path| line.pointer(path).cloned().unwrap_or_default());
+            json!([action, outcome, reason, duration, cause, code])
+        })
+        .collect();
+    let (nonce, why, code) = ("nonce_mismatch", "`nonce` is not that", "access_denied");
+    let (down, none) = ("provider_unavailable", Value::Null);
+    assert_eq!(
+        told,
+        [
+            json!(["pushed-request", "success", none, 1_500_000, none, none]),
+            json!(["pushed-request", "failure", down, 1_500_000, why, code]),
+            json!(["callback", "unknown", none, none, none, none]),
+            json!(["code-exchange", "failure", down, 1_500_000, why, code]),
+            json!(["code-exchange", "success", none, 1_500_000, none, none]),
+            json!(["id-token", "failure", nonce, none, why, code]),
+            json!(["login", "failure", nonce, none, why, code]),
+        ]
+    );
+    let ids: std::collections::HashSet<_> =
+        lines.iter().map(|line| line["event"]["id"].to_string()).collect();
+    assert_eq!(ids.len(), lines.len());
+    for line in &lines {
+        assert_eq!(line["lychgate"]["flow"], "flow-1", "{line}");
+        assert_eq!(line["lychgate"]["provider"], "corp", "{line}");
+        assert_eq!(line["client"]["ip"], "192.0.2.7", "{line}");
+        assert_eq!(line["http"]["request"]["id"], "0123456789abcdef", "{line}");
+        assert_eq!(line.get("user").is_some(), line["event"]["action"] == "login", "{line}");
+        assert!(is_listed(line), "{line}");
+    }
+}
+
+/// Whether the reference knows an event.
+fn is_listed(line: &Value) -> bool {
+    audit_log::EVENTS.iter().any(|(action, outcome, _)| {
+        line["event"]["action"] == *action && line["event"]["outcome"] == *outcome
+    })
 }
 
 /// T-31: the same person correlates, and nobody can be read.

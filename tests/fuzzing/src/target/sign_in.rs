@@ -93,7 +93,7 @@ impl Stage {
         let callback = Callback::parse(&query).expect("our own callback");
         let matched = callback.matching(pending, &self.provider, &self.metadata);
         let (provider, metadata) = (Arc::clone(&self.provider), Arc::clone(&self.metadata));
-        let step = matched.expect("it answers").redeem(provider, metadata, moment());
+        let step = matched.expect("it answers").redeem(provider, metadata, &self.keys, moment());
         self.answers(step, answer)
     }
 

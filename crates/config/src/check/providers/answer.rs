@@ -6,7 +6,7 @@ use lychgate_gateway::settings::{ErrorRules, SignInRules};
 use lychgate_oidc::kind::Preset;
 use lychgate_oidc::{
     Algorithm, AnswerRules, ContentEncryption, DecryptionKey, Encryption, IdTokenRules,
-    IssuerParameter, KeyManagement, ResponseMode, SubjectRule,
+    IssuerParameter, KeyManagement, ResponseMode, ResponseType, SubjectRule,
 };
 use url::Host;
 
@@ -63,9 +63,14 @@ pub(super) fn read(
         acr_values: texts(reader, "required_acr_values"),
     };
     let modes = ResponseMode::ALL.map(|mode| (mode.as_str(), mode));
+    let types = ResponseType::ALL.map(|kind| (kind.as_str(), kind));
+    let response_type = reader.word("response_type", ResponseType::Code, &types);
     let of_kind = preset.map_or(ResponseMode::Query, |preset| preset.response_mode);
-    let mode =
-        reader.word("response_mode", profile.map_or(of_kind, Profile::response_mode), &modes);
+    let usual = match response_type {
+        ResponseType::Code => profile.map_or(of_kind, Profile::response_mode),
+        ResponseType::CodeIdToken => ResponseMode::FormPost,
+    };
+    let mode = reader.word("response_mode", usual, &modes);
     let authorization_signed_response_algs = match reader.has("authorization_signed_response_alg") {
         true => algorithms(reader, "authorization_signed_response_alg"),
         false => id_token.signed_response_algs.clone(),
@@ -76,6 +81,7 @@ pub(super) fn read(
     };
     let rules = AnswerRules {
         mode,
+        response_type,
         authorization_encryption: encryption("authorization"),
         issuer: reader.word(
             "authorization_response_iss_parameter",
@@ -89,6 +95,9 @@ pub(super) fn read(
         userinfo_signed_response_algs,
     };
     refuse_in_vain(reader, &id_token, &rules);
+    if response_type == ResponseType::CodeIdToken {
+        refuse_what_vouches_for_nothing(reader, mode, &id_token);
+    }
     let by_public_key =
         |algorithms: &[Algorithm]| algorithms.iter().any(|known| *known != Algorithm::HS256);
     let needs_keys = (id_token.required && by_public_key(&id_token.signed_response_algs))
@@ -103,8 +112,45 @@ pub(super) fn read(
         needs_keys,
         places: Places {
             redirect_uri: place("redirect_uri"),
-            response_mode: place("response_mode").or_else(|| place("kind")),
+            response_mode: ["response_mode", "response_type", "kind"].into_iter().find_map(place),
         },
+    }
+}
+
+/// What would take from an ID token beside the code what it is there for, or show it to more than a browser and us.
+fn refuse_what_vouches_for_nothing(
+    reader: &Reader<'_>,
+    mode: ResponseMode,
+    id_token: &IdTokenRules,
+) {
+    let refuse = |key: &str, label: &str, help: &str| {
+        let Some(entry) = reader.entry(key) else { return };
+        let message =
+            format!("`{}` does not go with `response_type = \"code id_token\"`", reader.name(key));
+        let problem = Problem::new(Code::E0123, &entry.node.place, message);
+        reader.context.add(problem.label(label).help(help));
+    };
+    let help = "write \"form_post\", or delete the key";
+    match mode {
+        ResponseMode::FormPost => {}
+        ResponseMode::Query => {
+            refuse(
+                "response_mode",
+                "an ID token in an address is kept in histories and logs",
+                help,
+            );
+        }
+        ResponseMode::FormPostJwt | ResponseMode::Jwt | ResponseMode::QueryJwt => refuse(
+            "response_mode",
+            "the whole answer is signed with this, and needs no ID token to vouch for it",
+            "write \"form_post\", or delete `response_type`",
+        ),
+    }
+    if !id_token.required {
+        refuse("id_token", "there is no ID token", "delete one of the two");
+    }
+    if reader.boolean("nonce") == Some(false) {
+        refuse("nonce", "nothing would bind the ID token to its login", "delete the key");
     }
 }
 

@@ -10,7 +10,7 @@
 use lychgate_oidc::{
     Algorithm, AssertionAudience, ClientAuth, ContentEncryption, Encryption, IssuerParameter,
     KeyManagement, MtlsEndpointAliases, Provider, Pushing, RequestObject, RequestObjectEncryption,
-    RequestObjectSigner, ResponseMode,
+    RequestObjectSigner, ResponseMode, ResponseType,
 };
 use serde_json::{Value as Json, json};
 
@@ -315,7 +315,15 @@ impl Held<'_> {
     /// F2-12, FM-02, FM-03, F1-05.
     fn answer(&self, registration: &mut Provider) {
         let answers = &mut registration.answers;
+        let vouched = answers.response_type == ResponseType::CodeIdToken;
         if !self.profile.is_fapi1() {
+            if vouched {
+                self.refuse(
+                    "response_type",
+                    "the answer is a code alone (FAPI 2.0)",
+                    "delete the key",
+                );
+            }
             match answers.issuer {
                 IssuerParameter::ByMetadata => answers.issuer = IssuerParameter::Required,
                 IssuerParameter::IfPresent => self.refuse(
@@ -329,7 +337,7 @@ impl Held<'_> {
         match self.profile {
             Profile::Fapi2 => {}
             Profile::Fapi2MessageSigning => {
-                if answers.mode == ResponseMode::FormPost {
+                if answers.mode == ResponseMode::FormPost && !vouched {
                     self.refuse(
                         "response_mode",
                         "answers are signed, or in the query (FAPI 2.0 Message Signing)",
@@ -338,7 +346,7 @@ impl Held<'_> {
                 }
             }
             Profile::Fapi1Advanced | Profile::OpenFinanceBrasil => {
-                if !answers.mode.is_signed() {
+                if !answers.mode.is_signed() && !vouched {
                     self.refuse(
                         "response_mode",
                         "a code alone comes in a signed answer (FAPI 1.0 Part 2)",

@@ -116,7 +116,7 @@ impl World for Nowhere {
 
     fn send(&self, _: &str, _: http::Request<Vec<u8>>) {}
 
-    fn spend(&self, _: LoginId, _: &str) -> Spent {
+    async fn spend(&self, _: LoginId, _: &str) -> Spent {
         Spent::Now
     }
 
