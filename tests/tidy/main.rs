@@ -167,6 +167,7 @@ fn each_floor_uses_what_it_may_and_no_more() {
                 "pingora-error",
                 "pingora-http",
                 "pingora-proxy",
+                "pingora-timeout",
                 "reqwest",
                 "rustix",
                 "rustls",

@@ -11,6 +11,7 @@ use lychgate_config::{Fingerprint, Inputs, Loaded, Source};
 use lychgate_gateway::Gateway;
 use lychgate_gateway::rescue::KEPT_FOR;
 use lychgate_gateway::seal::{Key, KeyRing, NoKeys};
+use pingora_timeout::fast_timeout::set_fast_timeout_to_tokio_threshold;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -109,9 +110,13 @@ pub(crate) fn run(sources: Vec<Source>, socket: Option<&Path>) -> u8 {
 pub(crate) fn in_runtime(work: impl Future<Output = u8>) -> u8 {
     // Before anything can make a TLS object of its own choice.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    // Where one thread does all the work, nothing has to be shared out.
     let mut runtime = match std::thread::available_parallelism().map_or(1, usize::from) {
-        1 => tokio::runtime::Builder::new_current_thread(),
+        1 => {
+            // Where one thread does all the work, nothing has to be shared out, and nobody else waits for the lock of
+            // the runtime's timers: pingora's own would be kept until they ring, for whatever they were set.
+            set_fast_timeout_to_tokio_threshold(Some(Duration::ZERO));
+            tokio::runtime::Builder::new_current_thread()
+        }
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     match runtime.enable_all().thread_name("lychgate").build() {
