@@ -207,7 +207,7 @@ impl WaysOut for Memory {
         panic!("nothing is sent");
     }
 
-    fn spend(&self, _: LoginId, _: &str) -> Spent {
+    async fn spend(&self, _: LoginId, _: &str) -> Spent {
         panic!("no login is used up");
     }
 

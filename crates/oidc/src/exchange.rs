@@ -243,7 +243,7 @@ impl AwaitingKeys {
                 let announced = vouched.verify(&self.parties, keys, moment.now);
                 let announced = announced.map_err(ExchangeError::AnnouncedIdToken)?;
                 let Vouched { code, login, .. } = *vouched;
-                self.parties.redeem(code, login, Some(announced), moment)
+                self.parties.redeem(code, login, Some(Box::new(announced)), moment)
             }
             Unverified::IdToken(answer) => {
                 let claims = answer.verify(&self.parties, keys, moment.now)?;
@@ -296,7 +296,7 @@ struct TokenQuestion {
 
 /// What a token answer is the answer to.
 enum Origin {
-    Login { code: Secret, login: PendingLogin, announced: Option<Announced> },
+    Login { code: Secret, login: PendingLogin, announced: Option<Box<Announced>> },
     Refresh(Held),
 }
 
@@ -399,7 +399,7 @@ impl Parties {
         self,
         code: Secret,
         login: PendingLogin,
-        announced: Option<Announced>,
+        announced: Option<Box<Announced>>,
         moment: Moment,
     ) -> Result<Step, ExchangeError> {
         let origin = Origin::Login { code, login, announced };
@@ -417,7 +417,7 @@ impl Parties {
         match vouched.verify(&self, keys, moment.now) {
             Ok(announced) => {
                 let Vouched { code, login, .. } = *vouched;
-                self.redeem(code, login, Some(announced), moment)
+                self.redeem(code, login, Some(Box::new(announced)), moment)
             }
             Err(error) if error.may_pass_with_newer_keys() => {
                 let unverified = Unverified::Answer(vouched);

@@ -357,7 +357,7 @@ impl From<ExchangeError> for Failure {
             matches!(error, ExchangeError::IdToken(_) | ExchangeError::OtherPersonAnnounced);
         let refused_id_token = given
             .then_some(IdTokenOf::TokenEndpoint)
-            .or(announced.then_some(IdTokenOf::AuthorizationResponse));
+            .or_else(|| announced.then_some(IdTokenOf::AuthorizationResponse));
         let mut cause = chain(&error);
         if let ExchangeError::TokenClientRefused(refusal)
         | ExchangeError::TokenGrantRefused(refusal)
