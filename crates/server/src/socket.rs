@@ -27,7 +27,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -78,6 +78,8 @@ pub(crate) struct GuardedSocket<S> {
     /// When the current wait ends, and what it is about.
     wait: Wait,
     timer: Pin<Box<Sleep>>,
+    /// Whom the timer wakes, unless it was set since.
+    woken: Option<Waker>,
     /// What is still to be sent of our own last word on this connection.
     refusal: Option<&'static [u8]>,
     linger: Linger,
@@ -126,6 +128,7 @@ impl<S> GuardedSocket<S> {
             head_bytes: 0,
             wait: Wait::Head { until: Some(until) },
             timer: Box::pin(tokio::time::sleep_until(until)),
+            woken: None,
             refusal: None,
             linger: Linger::NotYet,
             tunnel: None,
@@ -169,18 +172,32 @@ impl<S> GuardedSocket<S> {
                 *until.get_or_insert_with(|| Instant::now() + patience)
             }
         };
+        // A timer that rings too early is left alone and set anew when it rings. Moving it at every request would cost
+        // more than the rest of this socket.
+        if self.timer.deadline() <= until
+            && !self.timer.is_elapsed()
+            && self.woken.as_ref().is_some_and(|woken| woken.will_wake(context.waker()))
+        {
+            return Poll::Pending;
+        }
         loop {
-            // A timer that rings too early is left alone and set anew when it rings. Moving it at every request
-            // would cost more than the rest of this socket.
             if self.timer.deadline() > until {
-                self.timer.as_mut().reset(until);
+                self.set_timer(until);
             }
-            ready!(self.timer.as_mut().poll(context));
+            if self.timer.as_mut().poll(context).is_pending() {
+                self.woken = Some(context.waker().clone());
+                return Poll::Pending;
+            }
             if Instant::now() >= until {
                 return Poll::Ready(());
             }
-            self.timer.as_mut().reset(until);
+            self.set_timer(until);
         }
+    }
+
+    fn set_timer(&mut self, until: Instant) {
+        self.timer.as_mut().reset(until);
+        self.woken = None;
     }
 }
 
@@ -338,7 +355,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedSocket<S> {
             ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
             this.linger = if this.connection.lingers.load(Ordering::Acquire) {
                 let until = Instant::now() + LINGER;
-                this.timer.as_mut().reset(until);
+                this.set_timer(until);
                 Linger::Reading { until, bytes: 0 }
             } else {
                 Linger::Done

@@ -100,6 +100,8 @@ pub(crate) struct Telemetry {
     config_hash: String,
     metrics: Arc<Metrics>,
     repeats: Repeats,
+    /// What the audit log was told of visits that were too many.
+    floods: Repeats,
 }
 
 impl Telemetry {
@@ -149,6 +151,7 @@ impl Telemetry {
             config_hash: config_hash.to_owned(),
             metrics,
             repeats: Repeats::default(),
+            floods: Repeats::default(),
         })
     }
 
@@ -178,11 +181,20 @@ impl Telemetry {
             for leg in &finished.record.legs {
                 audit.line(audit_log::leg_line(leg, finished, hash, &id()));
             }
-            if let Some(event) = audit_log::event(finished.record) {
+            if let Some(event) = audit_log::event(finished.record)
+                && !self.is_one_more_of_a_flood(finished)
+            {
                 audit.line(audit_log::line(event, finished, &self.people, hash, &id()));
             }
         }
         self.tell_operator(finished);
+    }
+
+    /// Whether it is refused because of their number, as others were a moment ago: the audit log is not for strangers to
+    /// fill (K7). All of them are counted.
+    fn is_one_more_of_a_flood(&self, finished: &Finished<'_>) -> bool {
+        finished.record.reason == Some(Reason::LoginsTooMany)
+            && self.floods.again(finished.record.reason, finished.time) == Telling::LeaveOut
     }
 
     /// Whether anything is written down of a request without a fault. Where not, it only has to be counted.

@@ -69,7 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedSocket<S> {
                     return Poll::Ready(Ok(()));
                 }
                 Next::Wait(until) => {
-                    self.timer.as_mut().reset(until);
+                    self.set_timer(until);
                     ready!(self.timer.as_mut().poll(context));
                 }
                 Next::Tell => ready!(self.poll_tell(context))?,

@@ -432,6 +432,28 @@ fn excluded_paths_are_left_out_of_the_access_log_only() {
     assert_eq!(logs.lines("audit").len(), 1);
 }
 
+/// K7: who begins more logins than one client may is told to the audit log ten times a minute; everything else is told
+/// however often it happens.
+#[test]
+fn strangers_without_number_do_not_fill_the_audit_log() {
+    let logs = Logs::new("flood", UserFields::None);
+    let too_many = Record {
+        reason: Some(Reason::LoginsTooMany),
+        event: Some(Event::LoginFailed { flow: None }),
+        ..Record::default()
+    };
+
+    for _ in 0..25 {
+        logs.telemetry.finished(&finished(&Method::GET, &too_many));
+        logs.telemetry.finished(&finished(&Method::GET, &denied()));
+    }
+
+    let audit = logs.lines("audit");
+    let told = |reason: &str| audit.iter().filter(|line| line["event"]["reason"] == reason).count();
+    assert_eq!((told("logins_too_many"), told("access_denied")), (10, 25), "{audit:?}");
+    assert_eq!(logs.lines("access").len(), 50);
+}
+
 fn ended<'a>(method: &'a Method, status: u16, record: &'a Record) -> Ended<'a> {
     let upstream = Some((Duration::from_millis(3), Some(status)));
     Ended { method, status, duration: Duration::from_millis(4), upstream, record, active: None }
