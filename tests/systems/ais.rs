@@ -418,7 +418,7 @@ async fn a_login_may_be_a_consent_of_its_own() {
 /// whom it refuses is signed out. A pseudonym stays the same.
 #[tokio::test]
 async fn a_session_ends_when_the_bank_no_longer_vouches_for_it() {
-    let brief = json!({ "access_token": { "shape": "token", "lifetime": 1 } });
+    let brief = json!({ "access_token": { "shape": "token", "lifetime": 2 } });
     let house = House::like(&brief, &["nobody"], |example| {
         knows_nobody(example, "nobody");
     })

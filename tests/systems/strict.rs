@@ -262,7 +262,7 @@ async fn a_brazilian_bank_takes_what_we_send_it() {
     );
     let hasty = format!("{bank}\n").replace(", \"consent:{login.consent}\"", "");
     let hasty = hasty.replace("authorization_params_from_login = [\"consent\"]", "");
-    let brief = json!({ "access_token": { "shape": "token", "lifetime": 1 } });
+    let brief = json!({ "access_token": { "shape": "token", "lifetime": 2 } });
     let registrations = [("bank", sealed.clone(), &*bank), ("hasty", sealed, &hasty)];
     let house = House::open("sim-brazil", &brief, &registrations).await;
     let ana = house.visitor();
