@@ -38,9 +38,10 @@ CONNECTION_BYTES_MAX = 28 * KIB
 GIVEN_BACK_MIN = 0.5
 # A slope below this cannot be told from the allocator's own comings and goings.
 SLOPE_BYTES_PER_HOUR_MAX = 4 * MIB
-# The first part of a soak fills what is bounded by time and not by number. The longest of these times is
-# that of connections to an application that wait to be used again: pingora keeps a timer for each hundredth
-# of a second in which one began to wait, until the five minutes are over that `timeouts.idle` says.
+# The first part of a soak fills what is bounded by time and not by number. On several processors the longest
+# of these times is that of connections to an application that wait to be used again: there pingora keeps a
+# timer for each hundredth of a second in which one began to wait, until the five minutes of `timeouts.idle`
+# are over.
 WARM_UP_SHARE = 1 / 3
 WARM_UP_SECONDS = 330
 # What the slope goes through are means of so many seconds.
@@ -67,10 +68,15 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(prog="cargo xtask bench soak", description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=30, help="length of the mixed load")
+    parser.add_argument(
+        "--minutes", type=float, default=30, help="length of the mixed load, 8 at least; default: %(default)s"
+    )
     parser.add_argument("--connections", type=int, default=5000, help="how many do nothing")
     parser.add_argument("--binaries", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.minutes < 8:
+        parser.error("in fewer than 8 minutes nothing can be said of the slope")
+    return options
 
 
 def raise_descriptors(wanted):

@@ -303,7 +303,7 @@ impl Introduction {
         headers.insert(X_FORWARDED_HOST, route.origin.authority_header().clone());
         // Applications make links of it, so it is the address that browsers know.
         headers.insert(header::HOST, route.origin.authority_header().clone());
-        // Its place; each request fills it, as those do with the others that come from elsewhere.
+        // Each request fills this one. The two below are right for requests from `client`; others set them anew.
         headers.insert(X_REQUEST_ID, HeaderValue::from_static(""));
         let address = client.and_then(address_header).unwrap_or(HeaderValue::from_static(""));
         headers.insert(X_FORWARDED_FOR, address.clone());

@@ -507,11 +507,11 @@ pub struct Leg {
 /// Which part of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LegKind {
-    /// A browser came back from the provider, with an answer that nobody believes yet.
+    /// A browser came back to a login that it had begun, with an answer that nobody believes yet.
     CallbackReceived,
     /// The code was given for tokens, and everything asked that belongs to it.
     CodeExchanged,
-    /// The ID token among them was not believed.
+    /// An ID token, beside the code or among the tokens, was not believed.
     IdTokenRefused,
     /// The request was pushed to the provider ahead of the browser (PAR).
     RequestPushed,

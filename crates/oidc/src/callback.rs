@@ -30,9 +30,9 @@ use crate::refusal::{KnownError, ProviderRefusal};
 use crate::response::{IssuerParameter, ResponseType};
 use crate::secret::{self, Secret};
 
-/// How long a callback's parameters may be, in a query or in a form.
+/// How long a callback's parameters may be, in a query or in a form, without a token among them.
 pub const CALLBACK_BYTES_MAX: usize = 16 * 1024;
-/// How long a form with a signed response may be: an encrypted token of the largest size, and a little more.
+/// How long a form with a signed response or an ID token may be: an encrypted token of the largest size, and a little more.
 pub const SIGNED_CALLBACK_BYTES_MAX: usize = 128 * 1024;
 /// How long `state` may be; ours has 43 bytes.
 const STATE_BYTES_MAX: usize = 512;
@@ -63,7 +63,7 @@ impl AuthorizationResponse {
             Some(token) => Ok(Self::Signed(SignedResponse(Secret::new(token)))),
             // A token may be as long as one that is the whole response.
             None if parameters.len() > CALLBACK_BYTES_MAX && given.id_token.is_none() => {
-                Err(CallbackError::TooLarge { what: "the query" })
+                Err(CallbackError::TooLarge { what: "the response" })
             }
             None => Callback::of(given, Protection::None).map(Self::Plain),
         }

@@ -5,7 +5,8 @@
 //! the operator's list; the token merely says which of them it used. Claims have one type each: a
 //! claim of another type is malformed, never absent.
 //!
-//! Sources: OIDC Core §2, §3.1.3.6, §3.1.3.7, §3.3.2.11, §3.3.2.12; FAPI 1.0 Part 2 §5.2.2.1; RFC 7519 §4.1, §7.2; RFC 8725 §3.
+//! Sources: OIDC Core §2, §3.1.3.6, §3.1.3.7, §3.3.2.11, §3.3.2.12; FAPI 1.0 Part 2 §5.2.2.1; RFC 7519 §4.1, §7.2;
+//! RFC 8725 §3.
 
 use std::borrow::Cow;
 use std::time::Duration;

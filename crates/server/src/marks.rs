@@ -4,8 +4,7 @@
 //! from it anything that could be redeemed. Of any number of processes that share the directory exactly one makes it,
 //! which the file system sees to. The file's time is when the login is over for everybody and the mark may go.
 //!
-//! Only a login that this browser began, and that was matched, is marked; and there is an end to their number, so
-//! nobody fills the disk. Where no mark can be made the sign-in goes on: this process still knows of it, and the
+//! Only a login that this browser began is marked; and there is an end to their number, so nobody fills the disk. Where no mark can be made the sign-in goes on: this process still knows of it, and the
 //! provider takes a code once (decision 9 says who would be harmed by either). That is counted, said once in the log,
 //! and shown to whoever asks whether we are ready.
 //!
@@ -119,7 +118,9 @@ impl Marks {
             let swept = tokio::task::spawn_blocking(move || swept.sweep(SystemTime::now()));
             let swept = swept.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
             // That there are marks again is only known when one was made.
-            swept.err().iter().for_each(|error| directory.note(Some(error)));
+            if let Err(error) = swept {
+                directory.note(Some(&error));
+            }
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -170,10 +171,12 @@ impl Directory {
     /// Removes what is over, and counts the rest. Whatever else is in the directory is left alone.
     fn sweep(&self, now: SystemTime) -> io::Result<()> {
         self.prepare()?;
+        let is_mark = |name: &str| {
+            name.len() == 2 * NAME_BYTES && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
         let mut left = 0;
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
-            let is_mark = |name: &str| name.len() == 2 * NAME_BYTES;
             if !entry.file_name().to_str().is_some_and(is_mark) {
                 continue;
             }

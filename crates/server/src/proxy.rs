@@ -318,7 +318,7 @@ impl<W: World + Send + Sync + 'static> ProxyHttp for App<W> {
                     && session
                         .digest()
                         .and_then(Connection::of)
-                        .is_some_and(|it| it.waits(patience))
+                        .is_some_and(|it| it.watches(patience))
                 {
                     peer.options.read_timeout = None;
                 }

@@ -19,24 +19,20 @@ mod buffered;
 mod connection;
 mod preface;
 mod refusal;
+mod stream;
 mod tied;
 mod tunnel;
 
 use std::fmt;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use pingora_core::protocols::raw_connect::ProxyDigest;
-use pingora_core::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
-    TimingDigest, UniqueID, UniqueIDType,
-};
 use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -184,7 +180,9 @@ impl<S> GuardedSocket<S> {
             if self.timer.deadline() > until {
                 self.set_timer(until);
             }
-            if self.timer.as_mut().poll(context).is_pending() {
+            // A task that has had its share would be told to wait without the timer knowing of it.
+            let mut timer = pin!(tokio::task::unconstrained(self.timer.as_mut()));
+            if timer.as_mut().poll(context).is_pending() {
                 self.woken = Some(context.waker().clone());
                 return Poll::Pending;
             }
@@ -236,6 +234,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedSocket<S> {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.connection.begins_to_wait() {
+            // Another copy, perhaps, after one that used its time up and broke off.
+            self.answer_goes_on();
+        }
         let read = match self.connection.tied.load(Ordering::Acquire) {
             true => self.poll_read_tied(context, into),
             false => self.poll_some(context, into).map_ok(drop),
@@ -389,54 +391,11 @@ impl<S> fmt::Debug for GuardedSocket<S> {
     }
 }
 
-#[async_trait]
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Shutdown for GuardedSocket<S> {
-    async fn shutdown(&mut self) {
-        if let Err(error) = tokio::io::AsyncWriteExt::shutdown(self).await {
-            tracing::trace!(%error, "closing a connection failed");
-        }
-    }
-}
-
-impl<S> UniqueID for GuardedSocket<S> {
-    /// Only connections to upstreams are told apart by it.
-    fn id(&self) -> UniqueIDType {
-        0
-    }
-}
-
-impl<S> Ssl for GuardedSocket<S> {
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        match self.connection.protocol {
-            Protocol::Http1 => Some(ALPN::H1),
-            Protocol::Http2 => Some(ALPN::H2),
-        }
-    }
-}
-
-impl<S> GetTimingDigest for GuardedSocket<S> {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl<S> GetProxyDigest for GuardedSocket<S> {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        Some(Arc::clone(&self.digest))
-    }
-}
-
-impl<S> GetSocketDigest for GuardedSocket<S> {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        None
-    }
-}
-
-impl<S> Peek for GuardedSocket<S> {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::poll_fn;
+
     use crate::listener::Entrance;
     use crate::turned_away::tests::Notebook;
     use lychgate_gateway::forwarded::Peer;
@@ -628,7 +587,7 @@ mod tests {
         client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
         assert_eq!(read(&mut socket).await, 18);
         connection.request_begins();
-        assert!(connection.waits(Duration::from_secs(3)));
+        assert!(connection.watches(Duration::from_secs(3)));
         (client, socket, connection)
     }
 
@@ -664,15 +623,35 @@ mod tests {
         connection.request_begins();
         assert!(tokio::time::timeout(Duration::from_secs(3600), socket.read_u8()).await.is_err());
 
-        assert!(connection.waits(Duration::from_secs(3)));
+        assert!(connection.watches(Duration::from_secs(3)));
         assert!(tokio::time::timeout(Duration::from_secs(2), socket.read_u8()).await.is_err());
         assert_eq!(socket.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    /// R11: a task that had much to do before it waits, waits no longer for that.
+    #[tokio::test(start_paused = true)]
+    async fn an_application_is_not_waited_for_longer_by_a_busy_task() {
+        let (_client, mut socket, _connection) = waiting().await;
+        let mut is_spent = false;
+        let reading = poll_fn(|context| {
+            while !is_spent {
+                match tokio::task::coop::poll_proceed(context) {
+                    Poll::Ready(progress) => progress.made_progress(),
+                    Poll::Pending => is_spent = true,
+                }
+            }
+            Pin::new(&mut socket).poll_read(context, &mut ReadBuf::new(&mut [0]))
+        });
+        let began = Instant::now();
+        let read = tokio::time::timeout(Duration::from_secs(60), reading).await;
+        assert_eq!(read.expect("an end").unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), 3);
     }
 
     /// Over HTTP/2 answers come side by side, and each has a limit of its own elsewhere.
     #[tokio::test]
     async fn a_connection_with_many_answers_watches_none() {
         let (_client, _socket, connection) = accepted(Protocol::Http2);
-        assert!(!connection.waits(Duration::from_secs(3)));
+        assert!(!connection.watches(Duration::from_secs(3)));
     }
 }

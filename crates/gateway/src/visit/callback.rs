@@ -26,7 +26,7 @@ use crate::world::{Known, Spent, World};
 /// How far a callback came, for the audit log.
 #[derive(Default)]
 struct Course {
-    /// The login that it is about.
+    /// The login that it is about, once it is known to be one.
     flow: Option<String>,
     /// What the provider was asked.
     legs: Vec<Leg>,
@@ -62,7 +62,11 @@ impl Gateway {
         let mut course = Course::default();
         let mut outcome = self.arrive(world, request, site, now, &mut course).await;
         let kind = LegKind::CallbackReceived;
-        let mut legs = vec![Leg { kind, flow: course.flow, reason: None, took: None }];
+        // What belongs to no login of this browser is told once, as what became of it: strangers can bring much of it.
+        let received = course.flow.is_some();
+        let flow = course.flow;
+        let received = received.then_some(Leg { kind, flow, reason: None, took: None });
+        let mut legs = Vec::from_iter(received);
         legs.append(&mut course.legs);
         // A new login may have begun in the place of one that took too long.
         legs.append(&mut outcome.record.legs);
@@ -118,7 +122,6 @@ impl Gateway {
         let Some(id) = callback.state().map(LoginId::of) else {
             return self.failed(request, site, None, None, callback.without_login().into());
         };
-        course.flow = Some(id.text());
         let pending = self.login_cookie(request, site, id);
         let Some((state, provider)) =
             pending.and_then(|value| self.open_login(site, &id.text(), &value))
@@ -128,6 +131,7 @@ impl Gateway {
                 None => self.strange(request, site, id, callback.without_login().into()),
             };
         };
+        course.flow = Some(id.text());
         let return_to = self.return_to(&state.return_to, site);
         let about = Some((provider, &return_to));
 
@@ -264,8 +268,8 @@ impl Gateway {
         outcome.record.provider = Some(provider.settings.registration.name.clone());
         outcome.record.event = Some(Event::LoginFailed { flow: Some(id.text()) });
         outcome.record.reason = Some(failure.reason);
+        outcome.record.provider_error = failure.provider_error();
         outcome.record.cause = Some(format!("silent: {}", failure.cause));
-        outcome.record.provider_error = failure.words.provider_code;
         outcome
     }
 
@@ -386,7 +390,7 @@ impl Gateway {
             .filter(|path| path.starts_with('/'))
             .unwrap_or(target);
         let sign_in = Some(self.login_link(site, target, &[]));
-        let provider_error = failure.words.provider_code.clone();
+        let provider_error = failure.provider_error();
         let mut outcome = Outcome::refuse(Refusal {
             sign_in,
             words: failure.words,

@@ -24,6 +24,8 @@ pub(super) struct Failure {
     pub(super) ends_the_session: bool,
     /// Which ID token it is that was not believed, if it is one.
     pub(super) refused_id_token: Option<IdTokenOf>,
+    /// Whether what it says of the provider may be anybody's words.
+    pub(super) unsolicited: bool,
     /// When it may work, where somebody knows.
     pub(super) retry_after: Option<Duration>,
 }
@@ -45,6 +47,7 @@ impl Failure {
             cause,
             ends_the_session: false,
             refused_id_token: None,
+            unsolicited: false,
             retry_after: None,
         }
     }
@@ -112,11 +115,16 @@ impl From<CallbackError> for Failure {
         if let CallbackError::Provider(refusal) = &error {
             cause.push_str(&for_the_log(refusal));
         }
-        Self { words, ..Self::new(reason, cause) }
+        Self { words, unsolicited, ..Self::new(reason, cause) }
     }
 }
 
 impl Failure {
+    /// The provider's own error code, where it is known to be one.
+    pub(super) fn provider_error(&self) -> Option<String> {
+        self.words.provider_code.clone().filter(|_| !self.unsolicited)
+    }
+
     /// An error of `provider` that answers a login of this browser, in words that it may say (CB-39 to CB-43).
     pub(super) fn provider(error: CallbackError, rules: &ErrorRules) -> Self {
         let mut words = Words::default();
@@ -137,7 +145,8 @@ impl Failure {
     /// there (CB-13). It is shown as that provider's, and says nothing about the login.
     pub(super) fn without_state(refusal: &ProviderRefusal, rules: &ErrorRules) -> Self {
         let failure = Self::provider(CallbackError::Provider(refusal.clone()), rules);
-        Self { cause: format!("unsolicited_error: {}", failure.cause), ..failure }
+        let cause = format!("unsolicited_error: {}", failure.cause);
+        Self { cause, unsolicited: true, ..failure }
     }
 }
 

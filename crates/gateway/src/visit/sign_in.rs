@@ -224,7 +224,7 @@ impl Gateway {
         let again = self.choice(provider, return_to, wish).link;
         let failed = |failure: Failure| {
             let unavailable = failure.reason == Reason::ProviderUnavailable;
-            let provider_error = failure.words.provider_code.clone();
+            let provider_error = failure.provider_error();
             let mut outcome = Outcome::refuse(Refusal {
                 sign_in: Some(again.clone()),
                 retry_after: failure

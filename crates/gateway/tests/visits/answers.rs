@@ -332,6 +332,7 @@ fn an_error_without_state_is_shown_where_that_is_the_providers_way() {
     let words = &refusal(&seen.outcome).unwrap().words;
     assert_eq!(words.provider_text.as_deref(), Some("Unknown client."));
     assert!(words.provider_link.is_some());
+    assert_eq!(seen.outcome.record.provider_error, None, "anybody's word");
     assert!(seen.outcome.record.cause.unwrap().starts_with("unsolicited_error: "));
     assert_eq!(browser.jar.logins("app.test").len(), 1);
 

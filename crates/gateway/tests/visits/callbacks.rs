@@ -251,6 +251,8 @@ fn an_unsolicited_error_is_not_believed() {
         let words = &refusal(&seen.outcome).unwrap().words;
         assert_eq!(words.provider_code.as_deref(), Some("access_denied"), "{state}");
         assert_eq!(words.provider_text, None, "{state}");
+        assert_eq!(seen.outcome.record.provider_error, None, "{state}: anybody's word");
+        assert!(seen.outcome.record.legs.is_empty(), "{state}: strangers are told of once");
         assert!(seen.outcome.record.cause.unwrap().starts_with("unsolicited_error: "), "{state}");
     }
 

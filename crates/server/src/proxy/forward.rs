@@ -71,6 +71,7 @@ impl Rules<'_> {
         let put_back = put_back.into_iter().filter_map(|(name, value)| Some((name, value?)));
 
         parts.headers = self.admission.edits().apply(passed_on.chain(put_back));
+        // Most are sent as they came, and to read one again costs.
         let target = self.admission.target();
         if parts.uri.authority().is_some()
             || parts.uri.path_and_query().is_none_or(|it| it != target)

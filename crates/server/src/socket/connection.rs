@@ -35,6 +35,8 @@ pub(crate) struct Connection {
     stage: AtomicU8,
     /// In milliseconds, how long an application may be silent; zero for as long as it likes.
     patience: AtomicU64,
+    /// Whether the time of an application begins, and not with anything that is said.
+    begins_to_wait: AtomicBool,
     /// Whether an application was silent for longer.
     pub(super) waited_in_vain: AtomicBool,
     pub(super) lingers: AtomicBool,
@@ -66,6 +68,7 @@ impl Connection {
             protocol,
             stage,
             patience: AtomicU64::new(0),
+            begins_to_wait: AtomicBool::new(false),
             waited_in_vain: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
             tied: AtomicBool::new(false),
@@ -91,11 +94,12 @@ impl Connection {
 
     /// From now on an application may be silent for `patience` until its answer begins, and between any two pieces of
     /// it; whether this socket sees to that. Over HTTP/2 it carries many answers, and does not.
-    pub(crate) fn waits(&self, patience: Duration) -> bool {
+    pub(crate) fn watches(&self, patience: Duration) -> bool {
         let watches = self.protocol == Protocol::Http1;
         if watches {
             let milliseconds = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
             self.patience.store(milliseconds.max(1), Ordering::Release);
+            self.begins_to_wait.store(true, Ordering::Release);
         }
         watches
     }
@@ -104,6 +108,13 @@ impl Connection {
     pub(super) fn patience(&self) -> Option<Duration> {
         let milliseconds = self.patience.load(Ordering::Acquire);
         (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
+    }
+
+    /// Whether an application is asked that was not when this was asked last.
+    pub(super) fn begins_to_wait(&self) -> bool {
+        // Only one task asks, so that nothing is missed between looking and taking.
+        self.begins_to_wait.load(Ordering::Acquire)
+            && self.begins_to_wait.swap(false, Ordering::AcqRel)
     }
 
     /// Whether the application of the request under way was silent for too long.

@@ -20,7 +20,7 @@ pub(crate) const EVENTS: &[(&str, &str, &str)] = &[
     (
         "callback",
         "unknown",
-        "A browser came back from a provider. What became of it is said by the `login` or `login-replay` of the same request.",
+        "A browser came back to a login that it had begun. What became of it is said by the `login` or `login-replay` of the same request.",
     ),
     (
         "code-exchange",
@@ -28,7 +28,7 @@ pub(crate) const EVENTS: &[(&str, &str, &str)] = &[
         "The provider gave tokens for the code, and answered everything else that it was asked.",
     ),
     ("code-exchange", "failure", "It did not."),
-    ("id-token", "failure", "The ID token that came with them was not believed."),
+    ("id-token", "failure", "An ID token, beside the code or among the tokens, was not believed."),
     ("login", "success", "A session began."),
     (
         "login",
@@ -100,15 +100,13 @@ pub(super) fn leg_line(
     event_id: &str,
 ) -> String {
     let record = finished.record;
-    let failed = leg.reason.is_some();
-    let outcome = match leg.kind {
-        LegKind::CallbackReceived => "unknown",
-        LegKind::CodeExchanged | LegKind::IdTokenRefused | LegKind::RequestPushed => {
-            if failed {
-                "failure"
-            } else {
-                "success"
-            }
+    let outcome = match (leg.kind, leg.reason) {
+        (LegKind::CallbackReceived, _) => "unknown",
+        (LegKind::CodeExchanged | LegKind::IdTokenRefused | LegKind::RequestPushed, Some(_)) => {
+            "failure"
+        }
+        (LegKind::CodeExchanged | LegKind::IdTokenRefused | LegKind::RequestPushed, None) => {
+            "success"
         }
     };
     let kind = Kind { categories: &["authentication"], types: &["info"], outcome };
@@ -123,8 +121,8 @@ pub(super) fn leg_line(
                 "duration": nanoseconds,
             },
             "error": {
-                "code": record.provider_error.as_ref().filter(|_| failed),
-                "message": record.cause.as_ref().filter(|_| failed),
+                "code": record.provider_error.as_ref().filter(|_| leg.reason.is_some()),
+                "message": record.cause.as_ref().filter(|_| leg.reason.is_some()),
             },
             "lychgate": { "flow": leg.flow },
         }),

@@ -176,6 +176,9 @@ fn refuse_in_vain(reader: &Reader<'_>, id_token: &IdTokenRules, rules: &AnswerRu
         ] {
             contradiction(key, "there is no ID token");
         }
+        if rules.response_type == ResponseType::CodeIdToken && !reader.has("id_token") {
+            contradiction("response_type", "this kind of provider gives no ID token");
+        }
         if reader.boolean("silent_login") == Some(true) {
             contradiction("silent_login", "it needs an ID token to show, and there is none");
         }
