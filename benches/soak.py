@@ -371,7 +371,7 @@ class Load:
 
     def unread(self, _):
         with contextlib.closing(connect(self.address)) as connection:
-            connection.sendall(request(self.address, "/public/large") * 20)
+            connection.sendall(request(self.address, "/public/large"))
             self.over.wait(1)
         return 1
 

@@ -78,6 +78,7 @@ impl Marks {
     }
 
     /// No marks: nothing outlives this process anyway.
+    #[cfg(any(feature = "demo", test))]
     pub(crate) fn nowhere() -> Self {
         Self(None)
     }

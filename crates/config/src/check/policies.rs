@@ -46,23 +46,18 @@ impl Bare {
     /// What in a condition may be about somebody else at another provider. An address is the same person's everywhere,
     /// and counts where it was verified; the other conditions say nothing about people, or say where.
     fn of(condition: &Condition, place: &Place) -> Vec<Self> {
+        let bare = |words, key| Self { place: place.clone(), words, key };
         let each = |what: &str, key: &str, values: &[String]| {
-            let bare = |value: &String| Self {
-                place: place.clone(),
-                words: format!("the {what} {value:?}"),
-                key: format!("{key} = [{value:?}]"),
-            };
-            values.iter().map(bare).collect()
+            let one = |value| bare(format!("the {what} {value:?}"), format!("{key} = [{value:?}]"));
+            values.iter().map(one).collect()
         };
         match condition {
             Condition::Claim { name, values } => {
-                let name = print::key(name);
-                let mut bare: Vec<Self> = each("claim", &name, values);
-                for claim in &mut bare {
-                    claim.words = format!("the claim {}", claim.key);
-                    claim.key = format!("claims = {{ {} }}", claim.key);
-                }
-                bare
+                let claims =
+                    values.iter().map(|value| format!("{} = [{value:?}]", print::key(name)));
+                let one =
+                    |claim| bare(format!("the claim {claim}"), format!("claims = {{ {claim} }}"));
+                claims.map(one).collect()
             }
             Condition::Group(names) => each("group", "groups", names),
             Condition::User(names) => each("user", "users", names),
