@@ -116,7 +116,6 @@ def soak(rig, options):
         raise Failed("the gateway no longer answers")
     warm_up = max(options.minutes * 60 * WARM_UP_SHARE, WARM_UP_SECONDS)
     slope, spread = trend(samples, warm_up)
-    said = f"{slope / MIB:+.1f} ± {spread / MIB:.1f} MB/h"
     weights = [weight for _, weight in samples]
 
     missed = []
@@ -136,7 +135,7 @@ def soak(rig, options):
         ),
         (
             f"slope of the load after {warm_up / 60:.1f} min",
-            said if spread < float("inf") else "too short to say",
+            f"{slope / MIB:+.1f} ± {spread / MIB:.1f} MB/h",
             f"< {SLOPE_BYTES_PER_HOUR_MAX / MIB:.0f} MB/h",
             # What is less than its own spread says nothing: a short soak has a wide one.
             slope - 2 * spread < SLOPE_BYTES_PER_HOUR_MAX,
@@ -186,7 +185,7 @@ def trend(samples, warm_up):
         if seconds >= warm_up:
             pieces.setdefault(seconds // PIECE_SECONDS, []).append(weight)
     if len(pieces) < 3:
-        return 0.0, float("inf")
+        raise Failed("the load has not lasted long enough for a slope")
     values = list(map(statistics.fmean, pieces.values()))
     slope, intercept = statistics.linear_regression(list(pieces), values)
     errors = [value - (intercept + slope * at) for at, value in zip(pieces, values)]

@@ -63,10 +63,8 @@ impl Gateway {
         let mut outcome = self.arrive(world, request, site, now, &mut course).await;
         let kind = LegKind::CallbackReceived;
         // What belongs to no login of this browser is told once, as what became of it: strangers can bring much of it.
-        let received = course.flow.is_some();
-        let flow = course.flow;
-        let received = received.then_some(Leg { kind, flow, reason: None, took: None });
-        let mut legs = Vec::from_iter(received);
+        let received = |flow| Leg { kind, flow: Some(flow), reason: None, took: None };
+        let mut legs = Vec::from_iter(course.flow.map(received));
         legs.append(&mut course.legs);
         // A new login may have begun in the place of one that took too long.
         legs.append(&mut outcome.record.legs);
